@@ -1,0 +1,44 @@
+# Everything that people and CI do here, by name. What a target does stands in hack/.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver lint gencode release-descriptor requirements clean setup
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  The first run on a machine installs its tools (2 min); make test-unit ARGS='-k takeover' passes ARGS to pytest."
+
+demo: setup ## A VM, viewers that come and go, and its status following them; no cluster needed (30 s)
+	@.venv/bin/python -m demo $(ARGS)
+
+demo-live: setup ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
+	@.venv/bin/python -m demo --live $(ARGS)
+
+test: setup ## All parts below, quickest first (5 min; 10 when the Go tools must be built)
+	@hack/test.sh lint unit libvirt apiserver
+
+lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
+	@hack/part.sh lint
+
+test-unit: setup ## The rules of both programs, in memory and in virtual time (30 s)
+	@hack/part.sh unit $(ARGS)
+
+test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)
+	@hack/part.sh libvirt $(ARGS)
+
+test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 min; 5 when they must be built)
+	@hack/part.sh apiserver $(ARGS)
+
+gencode: setup ## Generate the Python code of proto/ anew (1 s)
+	@hack/gencode.sh
+
+release-descriptor: setup ## At a release: the API as it is now becomes the one that must not break (1 s)
+	@mkdir -p proto/released && .venv/bin/buf build --exclude-source-info --output proto/released/v1.binpb
+
+requirements: setup ## Choose the newest admitted versions of all Python packages, with hashes (10 s)
+	@hack/requirements.sh
+
+clean: ## Remove what was made in this tree, .venv too; the cache of Go tools stays
+	@hack/clean.sh
+
+setup: # not in the list: every target that needs it calls it
+	@hack/setup.sh

@@ -1,0 +1,76 @@
+"""Holds requirements/*.txt to pyproject.toml: everything asked for is locked, once for all files, by hash, sourceless.
+
+A lock file that misses something would let pip fetch it unpinned; one that names where files come from would fail for
+whoever installs from somewhere else.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)")
+_SOURCE = re.compile(r"://|--(?:extra-)?index-url|--find-links|--no-index|^-e ")
+
+
+def wanted(pyproject: Path) -> dict[str, list[str]]:
+    """What each lock file has to hold, as pyproject.toml says it."""
+    project = tomllib.loads(pyproject.read_text())
+    groups, extras = project["dependency-groups"], project["project"]["optional-dependencies"]
+    base = project["project"]["dependencies"]
+    return {
+        "build.txt": groups["build"],
+        "go.txt": groups["go"],
+        "agent.txt": base + extras["agent"],
+        "handler.txt": base + extras["handler"],
+        "dev.txt": base + extras["agent"] + extras["handler"] + groups["build"] + groups["dev"],
+    }
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """Name and version of each package in a lock file."""
+    found = (_PIN.match(line) for line in lock.read_text().splitlines())
+    return {canonicalize_name(pin[1]): pin[2] for pin in found if pin}
+
+
+def unlocked(name: str, asked: list[str], locked: dict[str, str]) -> Iterator[str]:
+    """What is asked for and not there, or there at a version that is not admitted."""
+    for requirement in map(Requirement, asked):
+        version = locked.get(canonicalize_name(requirement.name))
+        if version is None or version not in requirement.specifier:
+            yield f"{name}: {requirement} is asked for, {version} is locked"
+
+
+def untested(name: str, locked: dict[str, str], tested: dict[str, str]) -> Iterator[str]:
+    """What an image or a build would install at another version than the tests ran with."""
+    for package, version in locked.items():
+        if tested.get(package) != version:
+            yield f"{name}: {package} {version} is locked, {tested.get(package)} is tested (dev.txt)"
+
+
+def sources(lock: Path) -> Iterator[str]:
+    """Lines that say where a package comes from."""
+    for number, line in enumerate(lock.read_text().splitlines(), 1):
+        if _SOURCE.search(line):
+            yield f"{lock.name}:{number}: names a source: {line.strip()}"
+
+
+def mistakes(folder: Path, requirements: dict[str, list[str]]) -> Iterator[str]:
+    """One sentence for each thing that is wrong with the lock files of a folder."""
+    tested = pins(folder / "dev.txt")
+    for name, asked in requirements.items():
+        locked = pins(folder / name)
+        yield from unlocked(name, asked, locked)
+        if name != "go.txt":  # Go is no part of .venv
+            yield from untested(name, locked, tested)
+        yield from sources(folder / name)
+
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[1]
+    if found := list(mistakes(root / "requirements", wanted(root / "pyproject.toml"))):
+        sys.exit("\n".join([*found, "run: make requirements"]))

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Every check that needs no running program. All run at once; the answers come in the order below, a failed one with
+# what it said, and none hides another.
+. "$(dirname "$0")/common.sh"
+export PATH=$VENV/bin:$PATH
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# --- checks of our own ------------------------------------------------------------------------------------------------
+
+# Generated code is reproduced, never edited: what is committed is what the generators make of the .proto files.
+generated_code() {
+  mkdir "$work/committed" "$work/generated"
+  (cd proto && find servicestatus -name '*_pb2*.py*' -not -path '*/__pycache__/*' -exec cp --parents {} "$work/committed" \;)
+  hack/gencode.sh "$work/generated" || return
+  diff -rq "$work/committed" "$work/generated" || { echo 'run: make gencode' && return 1; }
+}
+
+# The released API is a file in this tree, so that the check needs neither tags nor network.
+compatible_api() {
+  [[ -f proto/released/v1.binpb ]] || { echo 'there is no released API; run: make release-descriptor' && return 1; }
+  buf breaking --against proto/released/v1.binpb
+}
+
+types() {
+  local folder
+  local -a code
+  for folder in launcher_agent handler_service proto/servicestatus tests demo bench hack; do
+    if compgen -G "$folder/*.py" > /dev/null; then code+=("$folder"); fi
+  done
+  mypy --no-error-summary "${code[@]}"
+}
+
+# --- all at once ------------------------------------------------------------------------------------------------------
+
+names=() pids=()
+check() {
+  local name=$1 start=$EPOCHREALTIME
+  shift
+  names+=("$name")
+  {
+    "$@" > "$work/$name" 2>&1
+    local status=$?
+    echo "$(((${EPOCHREALTIME/./} - ${start/./}) / 100000))" > "$work/$name.time"
+    exit "$status"
+  } &
+  pids+=("$!")
+}
+
+# Errors are counted from here on, not fatal where they happen.
+set +e
+check 'types (mypy)' types
+check 'style (ruff check)' ruff check --quiet
+check 'format (ruff format)' ruff format --quiet --diff
+check 'imports (import-linter)' lint-imports --no-cache --no-logo
+check 'API style (buf lint)' buf lint
+check 'API unbroken (buf breaking)' compatible_api
+check 'generated code' generated_code
+check 'lock files' python hack/check_locks.py
+check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools .ci/run
+
+failed=0
+for i in "${!names[@]}"; do
+  name=${names[i]} answer=ok
+  wait "${pids[i]}" || { answer=FAILED && failed=$((failed + 1)); }
+  tenths=$(< "$work/$name.time")
+  printf '%-6s  %-28s %3d.%d s\n' "$answer" "$name" $((tenths / 10)) $((tenths % 10))
+  if [[ $answer == FAILED ]]; then sed 's/^/        /' "$work/$name"; fi
+done
+((failed == 0)) || die "lint: $failed of ${#names[@]} checks failed"

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs one part of `make test`: hack/part.sh PART [PYTEST ARGUMENT...]
+. "$(dirname "$0")/common.sh"
+export PATH=$VENV/bin:$PATH
+start=$SECONDS
+
+part=${1:?usage: hack/part.sh PART [PYTEST ARGUMENT...]}
+shift
+case $part in
+  lint) title='every check that runs nothing: types, style, imports, API, generated code, lock files, scripts' ;;
+  unit) title='the rules of both programs, in memory and in virtual time' ;;
+  libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
+  apiserver) title='the handler against a real kube-apiserver and etcd' ;;
+  *) die "unknown part $part" ;;
+esac
+
+printf '\n=== %s: %s\n' "$part" "$title"
+# What a test would have to wait for is made before its clock starts.
+case $part in
+  libvirt) hack/gotools --wait "${LIBVIRT_TOOLS[@]}" > /dev/null ;;
+  apiserver) hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null ;;
+esac
+case $part in
+  lint) hack/lint.sh ;;
+  *) python -m pytest "tests/$part" "$@" ;;
+esac
+printf '=== %s: passed in %d s\n' "$part" $((SECONDS - start))
