@@ -1,0 +1,94 @@
+"""Command lines of both programs: every flag is an environment variable too, and a wrong value ends the program.
+
+`--log-level` of `launcher-agent` is `LAUNCHER_AGENT_LOG_LEVEL`. The command line wins. A repeatable flag takes its
+values from the variable separated by white space. A mistake is one line on standard error that names the flag, the
+variable if the value came from there, and the value; the exit status is 2.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from servicestatus import logs
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as `250ms`, `1.5s`, `2m` or `1h`; raises ArgumentTypeError for anything else."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 250ms, 5s or 2m")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def filled(text: str) -> str:
+    """A text that is not empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it must not be empty")
+    return text
+
+
+class FlagParser(argparse.ArgumentParser):
+    """An argument parser whose flags may come from the environment."""
+
+    def __init__(self, prog: str, description: str, epilog: str, version: str) -> None:
+        """`prog` is the program's name; its variables begin with that name in capitals and an underscore."""
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._prefix = prog.upper().replace("-", "_") + "_"
+        self._from_environment: dict[str, str] = {}
+        self.add_argument("--version", action="version", version=f"{prog} {version}")
+
+    def variable(self, flag: str) -> str:
+        """The environment variable of `flag`, which begins with `--`."""
+        return self._prefix + flag.removeprefix("--").upper().replace("-", "_")
+
+    def parse(self, arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
+        """Parse, or exit with status 2 (a mistake) or 0 (`--help`, `--version`)."""
+        return self.parse_args([*self._environment_arguments(arguments, environment), *arguments])
+
+    def fail(self, flag: str, problem: str) -> NoReturn:
+        """End the program because of `flag`."""
+        self.error(f"argument {flag}: {problem}")
+
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line, and where the value came from if that was the environment."""
+        for flag, variable in self._from_environment.items():
+            message = re.sub(rf"argument {flag}(?=[:/ ])", f"argument {flag} (from {variable})", message)
+        print(f"{self.prog}: error: {logs.printable(message)} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
+
+    def _environment_arguments(self, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+        given = {argument.split("=", 1)[0] for argument in arguments}
+        found: list[str] = []
+        for action in self._actions:
+            flags = [option for option in action.option_strings if option.startswith("--")]
+            if not flags or flags[0] in ("--help", "--version") or given.intersection(flags):
+                continue
+            value = environment.get(self.variable(flags[0]))
+            if value is not None:
+                self._from_environment[flags[0]] = self.variable(flags[0])
+                found += self._as_arguments(action, flags, value)
+        return found
+
+    def _as_arguments(self, action: argparse.Action, flags: list[str], value: str) -> list[str]:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            choices = {"true": flags[0], "false": flags[1]}
+            if value not in choices:
+                self.fail(flags[0], f"invalid value {value!r} (true or false)")
+            return [choices[value]]
+        values: list[Any] = value.split() if _repeatable(action) else [value]
+        return [f"{flags[0]}={one}" for one in values]
+
+
+def _repeatable(action: argparse.Action) -> bool:
+    return type(action).__name__ == "_AppendAction"

@@ -1,0 +1,93 @@
+"""Unix sockets of both programs: who may own a path, and how a path of any length is bound.
+
+Invariants: one living process for a path, held by a lock that the kernel drops with the process; no symlink in place of
+the last directory is followed; a file that is no socket is never removed.
+"""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class SocketError(Exception):
+    """A socket cannot be had; the text names its path and says why."""
+
+
+class SocketDirectory:
+    """The directory of a socket, held open, so that it stays the same one whatever happens to its path."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        """Take over `descriptor`, opened with O_PATH; `path` is for messages."""
+        self._descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the directory at `path`; raises SocketError."""
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise SocketError(f"{path}: {error.strerror}") from error
+        return cls(descriptor, path)
+
+    def address(self, name: str) -> str:
+        """The gRPC address of the socket `name` in here: short enough for the 108 bytes that a unix path may have."""
+        return f"unix:/proc/self/fd/{self._descriptor}/{name}"
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """What stands at `name`, no symlink followed; None where there is nothing, or it cannot be known."""
+        try:
+            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+
+    def remove_stale(self, name: str) -> None:
+        """Remove the socket that a dead process left at `name`; raises SocketError for what is no socket."""
+        try:
+            mode = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode
+            if not stat.S_ISSOCK(mode):
+                raise SocketError(f"{self.path / name} is there and is no socket")
+            os.unlink(name, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SocketError(f"{self.path / name}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        os.close(self._descriptor)
+
+
+class SocketLock:
+    """Held by the one process that serves a socket: a lock on the file `SOCKET.lock`, which stays."""
+
+    def __init__(self, socket: Path) -> None:
+        """Take the lock; raises SocketError if a living process has it."""
+        path = socket.with_name(socket.name + ".lock")
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise SocketError(f"{path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise SocketError(f"{socket} is served by another process (pid {holder or 'unknown'})") from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
