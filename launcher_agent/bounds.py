@@ -1,0 +1,51 @@
+"""How many of several indistinguishable clients have finished their handshake.
+
+Two clients of a unix socket cannot be told apart. How many are connected is known, since every CONNECT has its
+DISCONNECT; how many of those have finished is not, once a finished and an unfinished one were there and one left.
+
+`Anonymous` keeps the exact set of possible numbers, which is always an interval: each event maps the possible worlds
+before it to those after it, and drops the worlds in which it could not have happened. With C, I and D events since the
+last time that nobody was connected, the interval lies within [max(0, I - D), min(I, C - D)], and is narrower where
+the order of the events says more than their numbers.
+
+Invariant: 0 <= least <= most <= connected.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """`connected` clients, of which at least `least` and at most `most` have finished their handshake."""
+
+    connected: int = 0
+    least: int = 0
+    most: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is only one possible number."""
+        return self.least == self.most
+
+    def connect(self) -> "Anonymous":
+        """Another client, unfinished."""
+        return Anonymous(self.connected + 1, self.least, self.most)
+
+    def initialize(self) -> "Anonymous":
+        """One of the unfinished has finished: the worlds in which there was none are out.
+
+        When that is all of them, its CONNECT was missed (it came before the subscription), so it is made up for: what
+        has finished its handshake is connected.
+        """
+        before = self if self.least < self.connected else self.connect()
+        return Anonymous(before.connected, before.least + 1, min(before.most, before.connected - 1) + 1)
+
+    def disconnect(self) -> "Anonymous":
+        """One has left, finished or not. With nobody there it was a client from before the subscription: no change."""
+        left = max(0, self.connected - 1)
+        return Anonymous(left, max(0, self.least - 1), min(self.most, left))
+
+
+def unknown(connected: int) -> Anonymous:
+    """`connected` clients, and nothing known of their handshakes."""
+    return Anonymous(connected, 0, connected)

@@ -1,0 +1,145 @@
+"""The command line of the agent, parsed once and checked at once."""
+
+import re
+from argparse import ArgumentTypeError, BooleanOptionalAction
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from launcher_agent import sockets
+from servicestatus import contract, logs
+from servicestatus.flags import FlagParser, filled
+
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+_EPILOG: Final = """\
+every flag can be set in the environment too: --log-level is LAUNCHER_AGENT_LOG_LEVEL, --no-query is
+LAUNCHER_AGENT_QUERY=false. The command line wins.
+
+examples:
+  in KubeVirt's launcher pod, where the defaults fit:
+    launcher-agent
+  on a libvirt host, for one of its domains:
+    launcher-agent --libvirt-uri=qemu:///system --domain=vm1 \\
+      --handler-socket=/run/service-status/vm1.sock --admin-socket=/run/service-status/vm1-agent.sock
+  ask a running agent what it sees:
+    grpcurl -plaintext -unix /var/run/service-status/agent.sock \\
+      servicestatus.v1.AgentStatusService/GetAgentStatus
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the agent was told."""
+
+    libvirt_uri: str
+    domain: str | None
+    handler_socket: Path
+    admin_socket: Path | None
+    query: bool
+    namespace: str
+    name: str
+    log_level: str
+    log_format: str
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Config:
+    """The configuration; ends the program with status 2 and one line if a value is wrong."""
+    parser = _parser(version)
+    values = parser.parse(arguments, environment)
+    if values.admin_socket == values.handler_socket:
+        parser.fail("--admin-socket", f"{str(values.admin_socket)!r} is the handler's socket")
+    return Config(**vars(values))
+
+
+def _parser(version: str) -> FlagParser:
+    parser = FlagParser(
+        prog="launcher-agent",
+        description="Watches who is connected to a VM over VNC and reports it to the handler of its node.",
+        epilog=_EPILOG,
+        version=version,
+    )
+    add = parser.add_argument
+    add(
+        "--libvirt-uri",
+        type=_libvirt_uri,
+        default="qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock",
+        metavar="URI",
+        help="a libvirt of this machine (default: %(default)s)",
+    )
+    add("--domain", type=filled, metavar="NAME", help="the VM's domain (default: the only one)")
+    add(
+        "--handler-socket",
+        type=_socket,
+        default="/var/run/service-status/handler.sock",
+        metavar="PATH",
+        help="the unix socket of the handler (default: %(default)s)",
+    )
+    add(
+        "--admin-socket",
+        type=_optional_socket,
+        default="/var/run/service-status/agent.sock",
+        metavar="PATH",
+        help="where to answer grpcurl and health checks; empty: nowhere (default: %(default)s)",
+    )
+    add(
+        "--query",
+        action=BooleanOptionalAction,
+        default=True,
+        help="ask QEMU who is connected when events alone cannot know, over a read-write connection that is opened for "
+        "that alone; otherwise the count is a lower bound until the VM starts again (default: --query)",
+    )
+    add(
+        "--namespace",
+        type=_namespace,
+        default="",
+        help="the VMI's namespace; the handler refuses an agent whose socket belongs to another (default: not claimed)",
+    )
+    add("--name", type=_object_name, default="", help="the VMI's name, likewise (default: not claimed)")
+    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
+    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
+    return parser
+
+
+def _libvirt_uri(text: str) -> str:
+    """A URI of a QEMU driver behind a unix socket: whatever else there is would need a network, or has no viewers."""
+    try:
+        uri = urlsplit(text)
+        host = uri.netloc
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not a URI: {error}") from error
+    if uri.scheme not in {"qemu", "qemu+unix"}:
+        raise ArgumentTypeError(f"{text!r} must begin with qemu:/// or qemu+unix:///")
+    if host:
+        raise ArgumentTypeError(f"{text!r} names the host {host!r}, but libvirt must be on this machine")
+    if uri.path not in {"/system", "/session"}:
+        raise ArgumentTypeError(f"{text!r} must have the path /system or /session")
+    return text
+
+
+def _socket(text: str) -> Path:
+    path = Path(filled(text)).absolute()
+    if text.endswith("/") or "\0" in text:
+        raise ArgumentTypeError(f"{text!r} is not the path of a socket")
+    if len(path.name.encode()) > sockets.MAX_NAME_BYTES:
+        raise ArgumentTypeError(f"{text!r} ends in a name of more than {sockets.MAX_NAME_BYTES} bytes")
+    return path
+
+
+def _optional_socket(text: str) -> Path | None:
+    return _socket(text) if text else None
+
+
+def _namespace(text: str) -> str:
+    if text and (len(text) > contract.MAX_NAMESPACE_BYTES or not _LABEL.fullmatch(text)):
+        raise ArgumentTypeError(f"{text!r} is not a Kubernetes namespace")
+    return text
+
+
+def _object_name(text: str) -> str:
+    labels = all(_LABEL.fullmatch(label) for label in text.split("."))
+    if text and (len(text) > contract.MAX_OBJECT_NAME_BYTES or not labels):
+        raise ArgumentTypeError(f"{text!r} is not a Kubernetes name")
+    return text

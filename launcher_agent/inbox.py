@@ -1,0 +1,69 @@
+"""The way of events from libvirt's thread to the event loop: in order, and bounded.
+
+libvirtd queues without limit for a subscriber that does not read, so its thread must never wait long. Nor may this
+program queue without limit when its own loop is slow. So a full inbox makes libvirt's thread wait for a second, which
+gives the loop the interpreter; then events are given up, the connection is declared lost, and whoever reads the inbox
+connects again and asks for the truth instead.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from typing import Final
+
+from launcher_agent.events import ConnectionClosed, Event
+
+#: Tens of milliseconds of the fastest storm that QEMU was seen to make; less than a megabyte.
+_CAPACITY: Final = 2048
+#: Far below the six seconds after which libvirt's keepalive, which needs the same thread, gives up.
+_PATIENCE: Final = 1.0
+#: A storm must not keep the loop's other tasks waiting for longer than some hundred microseconds.
+_YIELD_AFTER: Final = 64
+
+
+class Inbox:
+    """A queue with many writers in any thread and one reader in the loop."""
+
+    def __init__(self, capacity: int = _CAPACITY, patience: float = _PATIENCE) -> None:
+        """Belongs to the running loop. `patience`: seconds that a writer waits for room."""
+        self._loop = asyncio.get_running_loop()
+        self._capacity = capacity
+        self._patience = patience
+        self._events: deque[Event] = deque()
+        self._room = threading.Condition()
+        self._lost = False
+        self._arrived = asyncio.Event()
+        self._taken = 0
+
+    def put_from_thread(self, event: Event) -> None:
+        """Put in an event from another thread than the loop's; wait a little for room."""
+        with self._room:
+            if not self._lost and self._room.wait_for(self._has_room, self._patience):
+                self._events.append(event)
+            elif not self._lost:
+                self._lost = True
+                self._events.append(ConnectionClosed("events came faster than they could be read"))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def put(self, event: Event) -> None:
+        """Put in an event from the loop itself, which cannot wait; its writers put in a few at a time."""
+        self._events.append(event)
+        self._arrived.set()
+
+    async def get(self) -> Event:
+        """The next event, as soon as there is one."""
+        self._taken += 1
+        if self._taken % _YIELD_AFTER == 0:
+            await asyncio.sleep(0)
+        while not self._events:
+            self._arrived.clear()
+            if not self._events:
+                await self._arrived.wait()
+        with self._room:
+            self._room.notify()
+            return self._events.popleft()
+
+    def _has_room(self) -> bool:
+        return len(self._events) < self._capacity

@@ -1,0 +1,116 @@
+"""Wires the agent together, and ends it: a second for goodbye, and libvirt may hang as it likes."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+from launcher_agent import admin, config, version
+from launcher_agent.config import Config
+from launcher_agent.errors import AdminSocketError
+from launcher_agent.libvirt_source import Libvirt
+from launcher_agent.report_protocol import ReportProtocol
+from launcher_agent.state import State
+from launcher_agent.status import Identity
+from launcher_agent.stream import ReportStream
+from launcher_agent.watcher import Watcher
+from servicestatus import logs
+from servicestatus.v1.sessions_pb2 import VmiReference
+
+log = logging.getLogger(__name__)
+
+#: A kubelet waits longer, but a VM that stops waits for us.
+_GOODBYE: Final = 1.0
+
+
+def main() -> NoReturn:
+    """Run the agent as a program."""
+    status = run(sys.argv[1:], os.environ)
+    logging.shutdown()
+    # Not sys.exit: the interpreter would close libvirt's connection on its way, and wait for a libvirt that hangs.
+    os._exit(status)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the agent until a signal ends it; its exit status."""
+    settings = config.parse(arguments, environment, version.installed())
+    logs.setup(settings.log_level, settings.log_format)
+    for noisy in ("asyncio", "grpc"):  # their debugging is a line for each call
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        asyncio.run(Agent(settings).run())
+    except AdminSocketError as error:
+        log.error("--admin-socket: %s", error)
+        return 1
+    return 0
+
+
+class Agent:
+    """The parts, and their common end."""
+
+    def __init__(self, settings: Config) -> None:
+        self._settings = settings
+        self._identity = Identity(
+            instance=secrets.token_hex(16),
+            version=version.installed(),
+            started_at=time.time(),
+            handler_socket=str(settings.handler_socket),
+        )
+
+    async def run(self) -> None:
+        """Watch and report until SIGTERM or SIGINT."""
+        stop = _stop_signals()
+        log.info("launcher-agent %s, instance %s", self._identity.version, self._identity.instance)
+        state = State(time.time)
+        vmi = VmiReference(namespace=self._settings.namespace, name=self._settings.name)
+        protocol = ReportProtocol(self._identity.instance, self._identity.version, vmi, state.report())
+        async with self._admin(state, protocol), asyncio.TaskGroup() as tasks:
+            stream = self._stream(state, protocol)
+            running = [tasks.create_task(self._watcher(state).run()), tasks.create_task(stream.run())]
+            await stop.wait()
+            log.info("stopping")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await stream.goodbye()
+            for task in running:
+                task.cancel()
+
+    def _admin(self, state: State, protocol: ReportProtocol) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._settings.admin_socket is None:
+            return contextlib.nullcontext()
+        service = admin.AgentStatusService(self._identity, state, protocol, asyncio.sleep)
+        return admin.serve(self._settings.admin_socket, service)
+
+    def _watcher(self, state: State) -> Watcher:
+        return Watcher(
+            Libvirt(self._settings.libvirt_uri),
+            state,
+            self._settings.domain,
+            may_query=self._settings.query,
+            sleep=asyncio.sleep,
+            uniform=random.uniform,
+        )
+
+    def _stream(self, state: State, protocol: ReportProtocol) -> ReportStream:
+        return ReportStream(
+            self._settings.handler_socket,
+            protocol,
+            state,
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            uniform=random.uniform,
+        )
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,74 @@
+"""When to dial again after a stream has ended, as data: each status with its pause and the reason for it.
+
+All pauses carry full jitter, the first one too: when a handler restarts, every agent of its node loses its stream in
+the same millisecond. The waiting itself is tenacity's; its source of randomness is replaced by one that is a parameter.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tenacity import RetryCallState, wait_exponential
+from tenacity.wait import wait_base
+
+#: A number evenly drawn between two others, such as `random.Random().uniform`.
+Uniform = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to wait: evenly drawn between `floor` and a ceiling, which doubles from `first` to `cap`. Seconds."""
+
+    first: float
+    cap: float
+    floor: float = 0.0
+    why: str = ""
+
+
+#: A handler that is upgraded or restarted is back within seconds, and its values must be right within 10 s of that, so
+#: the cap is half of it. 250 agents that dial on average every 2.5 s cost a handler 30 ms/s.
+_SOON: Final = Policy(first=0.1, cap=5.0, why="the handler is gone and will be back")
+#: The handler is there and defends itself: do not press.
+_LATER: Final = Policy(first=0.1, cap=30.0, why="the handler is there and has reason to refuse")
+#: Another agent has taken our place, or we are about to take its: two must not throw each other out in a loop.
+_CONTESTED: Final = Policy(first=5.0, cap=30.0, floor=1.0, why="another agent is on the same socket")
+#: Trying again cannot help before somebody changes something, but the handler may be upgraded under us, and a pod is
+#: not restarted for that. So once a minute, for a few microseconds.
+_RARELY: Final = Policy(first=60.0, cap=60.0, floor=30.0, why="it will not work until something is changed")
+
+POLICIES: Final[Mapping[str, Policy]] = {
+    "OK": _SOON,  # the handler ended the stream in order; rule 9
+    "UNAVAILABLE": _SOON,
+    "CANCELLED": _SOON,  # what a handler's death in the middle of a message looks like
+    "INTERNAL": _SOON,  # likewise
+    "DEADLINE_EXCEEDED": _SOON,  # it is frozen; the wait for it was a pause of its own
+    "UNKNOWN": _LATER,  # a handler's bug, which an agent must not turn into load
+    "RESOURCE_EXHAUSTED": _LATER,
+    "ABORTED": _CONTESTED,
+    "PERMISSION_DENIED": _RARELY,
+    "INVALID_ARGUMENT": _RARELY,
+    "UNIMPLEMENTED": _RARELY,
+}
+
+
+def policy(status: str) -> Policy:
+    """The policy of a gRPC status; one that no row names is treated with care."""
+    return POLICIES.get(status, _LATER)
+
+
+def needs_someone(status: str) -> bool:
+    """Whether trying again cannot help by itself, so that it is worth a warning."""
+    return policy(status) is _RARELY
+
+
+class FullJitter(wait_base):
+    """Waits between a policy's floor and its growing ceiling, evenly drawn."""
+
+    def __init__(self, chosen: Policy, uniform: Uniform) -> None:
+        self._floor = chosen.floor
+        self._ceiling = wait_exponential(multiplier=chosen.first, max=chosen.cap)
+        self._uniform = uniform
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds to wait before the next attempt."""
+        return self._uniform(self._floor, max(self._floor, self._ceiling(retry_state)))
