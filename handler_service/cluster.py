@@ -1,0 +1,133 @@
+"""The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+from handler_service.config import ClusterConfig
+from handler_service.hub import Hub
+from handler_service.kube import companion as companions
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.list_watch import ListWatch, Selection
+from handler_service.kube.node import NodeVmis
+from handler_service.kube.schema import VmiSchema
+from handler_service.kube.vmi import Vmi
+from handler_service.pods.directory import PodsDirectory
+from handler_service.pods.endpoints import PodEndpoints
+from handler_service.publication import Publication
+from handler_service.publishers.companion import CompanionPublisher
+from handler_service.publishers.vmi_status import VmiStatusPublisher
+from handler_service.publishing import publication
+from handler_service.values import Shown, VmiId
+from servicestatus import contract
+
+_NOTHING: Final = Shown(0, None)
+
+
+class Cluster:
+    """All that a node's handler does beyond hearing its agents."""
+
+    def __init__(self, config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str) -> None:
+        """Nothing is opened before it is entered."""
+        self._config = config
+        self._hub = hub
+        self._client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
+        self._pods_directory = PodsDirectory(config.pods_dir)
+        self._pods = PodEndpoints(self._pods_directory, hub, terms, version)
+        self._vmis = NodeVmis(self._client, config.node, config.watch_timeout, hub, self._vmi_changed)
+        self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
+        self._vmi_status: Publication | None = None
+        self._companion: Publication | None = None
+        self._status_publisher = VmiStatusPublisher(
+            self._client, config.node, self._vmis.get, lambda: self._schema.knows_service_status
+        )
+        self._companion_publisher = CompanionPublisher(self._client, config.node)
+        self._choose_publishers()
+
+    async def __aenter__(self) -> Self:
+        """Load the credentials; raises ConfigurationError."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pods.close()
+        self._pods_directory.close()
+        await self._client.__aexit__(kind, error, trace)
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._vmis.run())
+            group.create_task(self._pods.run())
+            if self._vmi_status is not None:
+                group.create_task(self._schema.run())
+            if self._companion is not None:
+                group.create_task(self._companions().run())
+
+    def ready(self) -> bool:
+        """Whether this node's VMIs were listed."""
+        return self._vmis.synced
+
+    def drain(self, grace: float) -> None:
+        """Tell all agents that the handler stops."""
+        self._pods.drain(grace)
+
+    def _choose_publishers(self) -> None:
+        # The companion first: where a VMI drops the field, it is the truth.
+        if self._config.publisher in ("auto", "companion"):
+            self._companion = publication(self._companion_publisher, self._hub)
+            self._hub.publications.append(self._companion)
+        if self._config.publisher in ("auto", "vmi-status"):
+            self._vmi_status = publication(self._status_publisher, self._hub)
+            self._hub.publications.append(self._vmi_status)
+
+    def _companions(self) -> ListWatch:
+        label = companions.label_value(self._config.node)
+        selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={label}"})
+        sink = _CompanionSink(self._companion_publisher, self._companion)
+        return ListWatch(self._client, selection, sink, self._config.watch_timeout)
+
+    def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
+        self._pods.want(self._vmis.pods())
+        if vmi is None:
+            self._status_publisher.forget(id_)
+            self._companion_publisher.forget(id_)
+        elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
+            self._vmi_status.seen(id_, Shown(vmi.sessions))
+
+    def _schema_changed(self) -> None:
+        if self._vmi_status is not None:
+            self._vmi_status.retry()
+
+
+class _CompanionSink:
+    """Tells the publication what the companions of this node show."""
+
+    def __init__(self, publisher: CompanionPublisher, publication: Publication | None) -> None:
+        self._publisher = publisher
+        self._publication = publication
+
+    def listed(self, objects: list[Object]) -> None:
+        found = {held.vmi for held in map(companions.parse, objects) if held is not None}
+        for vmi in self._publisher.known():
+            if vmi not in found:
+                self._gone(vmi)
+        for object_ in objects:
+            self.changed(object_)
+
+    def changed(self, object_: Object) -> None:
+        held = companions.parse(object_)
+        if held is not None and self._publisher.learn(held) and self._publication is not None:
+            self._publication.seen(held.vmi, held.shown)
+
+    def deleted(self, object_: Object) -> None:
+        held = companions.parse(object_)
+        if held is not None:
+            self._gone(held.vmi)
+
+    def _gone(self, vmi: VmiId) -> None:
+        self._publisher.forget(vmi)
+        if self._publication is not None:
+            self._publication.seen(vmi, _NOTHING)

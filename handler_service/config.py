@@ -1,0 +1,208 @@
+"""The handler's flags, parsed and validated once."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from handler_service import addresses, program_version, static_endpoints
+from handler_service.addresses import Address
+from handler_service.static_endpoints import StaticEndpoint
+from servicestatus import contract, flags, logs
+
+_T = TypeVar("_T")
+
+_CLUSTER_PUBLISHERS: Final = ("auto", "vmi-status", "companion")
+_DESCRIPTION: Final = (
+    "Hears the agents of this host's VMs and publishes how many people are connected to each over VNC."
+)
+_EPILOG: Final = """\
+examples:
+  Without a cluster, one VM, its VMI document at /var/lib/vmi/default/vm.json:
+    handler-service --endpoint default/vm=/run/vmi/handler.sock --file-dir /var/lib/vmi
+
+  On a node, as its DaemonSet does:
+    handler-service --publisher auto --node-name "$NODE_NAME" --pods-dir /pods
+
+  What does it know?
+    grpcurl -plaintext -unix /run/vmi/admin.sock servicestatus.v1.ServiceStatusService/ListServiceStatuses
+
+Every flag is an environment variable too: --file-dir is HANDLER_SERVICE_FILE_DIR. Repeatable flags take values
+separated by white space there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """Without a cluster: endpoints from the command line, published into files."""
+
+    endpoints: tuple[StaticEndpoint, ...]
+    file_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """On a node of a cluster."""
+
+    #: "auto", "vmi-status" or "companion".
+    publisher: str
+    node: str
+    pods_dir: Path
+    #: None: the pod's own service account.
+    kubeconfig: Path | None
+    #: Seconds for one request, and after which a watch is renewed.
+    api_timeout: float
+    watch_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the command line says."""
+
+    mode: StaticConfig | ClusterConfig
+    admin_socket: Path
+    admin_address: Address | None
+    http_address: Address | None
+    terms: contract.Terms
+    log_level: str
+    log_format: str
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
+    """Parse, or exit with status 2 and one line that names the flag."""
+    parser = _parser()
+    options = parser.parse(arguments, environment)
+    if options.lease < 2 * options.heartbeat_interval:
+        parser.fail("--lease", f"{options.lease:g}s is less than two heartbeat intervals")
+    return Config(
+        mode=_static(parser, options) if options.publisher == "file" else _cluster(parser, options),
+        admin_socket=options.admin_socket,
+        admin_address=options.admin_address,
+        http_address=options.http_address,
+        terms=contract.Terms(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+def _static(parser: flags.FlagParser, options: argparse.Namespace) -> StaticConfig:
+    if not options.endpoint:
+        parser.fail("--endpoint", "at least one is needed with --publisher file")
+    sockets = [endpoint.socket for endpoint in options.endpoint]
+    for socket in sockets:
+        if sockets.count(socket) > 1:
+            parser.fail("--endpoint", f"the socket {socket} is there twice")
+    if options.file_dir is None:
+        parser.fail("--file-dir", "is needed with --publisher file")
+    return StaticConfig(tuple(options.endpoint), options.file_dir)
+
+
+def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterConfig:
+    if options.node_name is None:
+        parser.fail("--node-name", f"is needed with --publisher {options.publisher}")
+    if options.endpoint:
+        parser.fail("--endpoint", f"goes with --publisher file, not with {options.publisher}")
+    if options.pods_dir is None:
+        parser.fail("--pods-dir", f"is needed with --publisher {options.publisher}")
+    return ClusterConfig(
+        publisher=options.publisher,
+        node=options.node_name,
+        pods_dir=options.pods_dir,
+        kubeconfig=options.kubeconfig,
+        api_timeout=options.api_timeout,
+        watch_timeout=options.watch_timeout,
+    )
+
+
+def _parser() -> flags.FlagParser:
+    parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, program_version())
+    add = parser.add_argument
+    add("--endpoint", action="append", type=_saying(static_endpoints.parse), default=[],
+        metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
+    add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
+        help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
+        " that object and, where the VMI's schema has the field, into the VMI too (default: %(default)s)")  # fmt: skip
+    add("--file-dir", type=_writable_directory, metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
+    add("--node-name", type=_node_name, metavar="NAME", help="serve the VMIs of this node of the cluster")
+    add("--pods-dir", type=_directory, metavar="DIR", help="where the kubelet's pods directory is mounted")
+    add("--kubeconfig", type=_file, metavar="FILE",
+        help="how to reach the API server (default: the pod's service account)")  # fmt: skip
+    add("--api-timeout", type=_between(0.5, 60), default="10s", metavar="DURATION",
+        help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
+    add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
+        help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
+        " %(default)s)")  # fmt: skip
+    add("--admin-socket", type=_socket, default="/run/vmi-service-status/admin.sock", metavar="SOCKET",
+        help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
+    add("--admin-address", type=_saying(addresses.parse_loopback), metavar="HOST:PORT",
+        help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
+    add("--http-address", type=_saying(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /healthz and /readyz here (default: none)")  # fmt: skip
+    add("--heartbeat-interval", type=_between(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
+        help="how often an agent gives a sign of life (default: %(default)s)")  # fmt: skip
+    add("--lease", type=_between(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
+        help="a value is unknown when its agent was silent for so long (default: %(default)s)")  # fmt: skip
+    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
+    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
+    return parser
+
+
+class _between:  # noqa: N801  # reads as a word where a flag's type is declared
+    """A duration within bounds, in seconds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> float:
+        seconds = flags.duration(text)
+        if not self._low <= seconds <= self._high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {self._low:g}s and {self._high:g}s")
+        return seconds
+
+
+def _saying(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """A flag's type of a parser whose ValueError says what is wrong."""
+
+    def type_(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return type_
+
+
+def _node_name(text: str) -> str:
+    if not static_endpoints.is_object_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a node")
+    return text
+
+
+def _file(text: str) -> Path:
+    path = Path(flags.filled(text)).absolute()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is not a file")
+    return path
+
+
+def _directory(text: str) -> Path:
+    path = Path(flags.filled(text)).absolute()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is not a directory")
+    return path
+
+
+def _writable_directory(text: str) -> Path:
+    path = _directory(text)
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path} may not be written")
+    return path
+
+
+def _socket(text: str) -> Path:
+    path = Path(flags.filled(text)).absolute()
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is not a directory")
+    return path

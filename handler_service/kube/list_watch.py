@@ -1,0 +1,161 @@
+"""Follows a set of objects: list, then watch from there, for ever.
+
+The loop is our own since the client's retries an expired resourceVersion with the same one. Rules:
+- A list tells everything, so what is not in it is gone; a watch tells changes after it.
+- 410 means that the server has forgotten where we are: list again.
+- A watch ends by itself after a while, and is taken up where it ended. A connection that is silent for longer than
+  bookmarks need is dead, whatever TCP says.
+- Trouble backs off with full jitter, since all handlers of a cluster meet a restarted API server at once.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.errors import ExpiredError, KubeError, ServerError, of_status
+
+log = logging.getLogger(__name__)
+
+#: Only names, labels and versions of objects: for objects whose body is large and seldom looked at.
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_JSON: Final = "application/json"
+#: Objects in one page of a list: a node has about 250 VMs.
+_PAGE: Final = 500
+#: Seconds of the backoff.
+_BACKOFF_FIRST: Final = 0.5
+_BACKOFF_CAP: Final = 30.0
+
+
+class Sink(Protocol):
+    """Who is told. Objects are those of the server, untouched."""
+
+    def listed(self, objects: list[Object]) -> None:
+        """All there are, now."""
+
+    def changed(self, object_: Object) -> None:
+        """One was added or modified."""
+
+    def deleted(self, object_: Object) -> None:
+        """One is gone, or no longer selected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects."""
+
+    #: Such as `/apis/kubevirt.io/v1/virtualmachineinstances`.
+    path: str
+    #: labelSelector, fieldSelector.
+    query: Mapping[str, str] = field(default_factory=dict)
+    metadata_only: bool = False
+
+
+class ListWatch:
+    """One loop for one selection."""
+
+    def __init__(self, client: KubeClient, selection: Selection, sink: Sink, watch_seconds: float) -> None:
+        """A watch is renewed after about `watch_seconds`; a silent one is given up not much later."""
+        self._client = client
+        self._selection = selection
+        self._sink = sink
+        self._watch_seconds = watch_seconds
+        self._version = ""
+        self._failing = False
+        #: Lists and watches so far, for metrics.
+        self.lists = 0
+        self.watches = 0
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(KubeError),
+                wait=_wait,
+                before_sleep=self._tell,
+            ):
+                with attempt:
+                    await self._round()
+            self._recovered()
+
+    async def _round(self) -> None:
+        """One watch, with the list that it needs; returns when the watch ends in good order."""
+        try:
+            if not self._version:
+                await self._list()
+                self._recovered()
+            await self._watch()
+        except ExpiredError:
+            log.info("%s: the watch is too old for the server: listing again", self._selection.path)
+            self._version = ""
+
+    async def _list(self) -> None:
+        objects: list[Object] = []
+        query = {**self._selection.query, "limit": str(_PAGE)}
+        while True:
+            accept = METADATA_ONLY if self._selection.metadata_only else _JSON
+            page = await self._client.get(self._selection.path, query, accept)
+            objects += page.get("items") or []
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                break
+            query["continue"] = metadata["continue"]
+        self.lists += 1
+        self._version = str(metadata.get("resourceVersion", ""))
+        if not self._version:
+            raise ServerError(f"{self._selection.path}: the list has no resourceVersion")
+        self._sink.listed(objects)
+
+    async def _watch(self) -> None:
+        # Spread, so that the watches of a cluster do not end together for ever after one restart.
+        seconds = self._watch_seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing
+        query = {
+            **self._selection.query,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
+        accept = METADATA_WATCH if self._selection.metadata_only else _JSON
+        self.watches += 1
+        async with self._client.stream(self._selection.path, query, accept, idle=seconds + 5) as lines:
+            self._recovered()
+            async for line in lines:
+                self._event(line)
+
+    def _event(self, line: bytes) -> None:
+        try:
+            event: dict[str, Any] = json.loads(line)
+            kind, object_ = event["type"], event["object"]
+            if kind == "ERROR":
+                raise of_status(int(object_.get("code", 500)), object_)
+            self._version = str(object_["metadata"]["resourceVersion"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ServerError(f"{self._selection.path}: an event makes no sense") from error
+        if kind in ("ADDED", "MODIFIED"):
+            self._sink.changed(object_)
+        elif kind == "DELETED":
+            self._sink.deleted(object_)
+
+    async def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        level = logging.DEBUG if self._failing else logging.WARNING
+        log.log(level, "%s: cannot follow: %s; trying again until it works", self._selection.path, error)
+        self._failing = True
+
+    def _recovered(self) -> None:
+        if self._failing:
+            log.info("%s: followed again", self._selection.path)
+        self._failing = False
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, KubeError) and error.retry_after is not None else 0.0
+    return asked + wait_random_exponential(multiplier=_BACKOFF_FIRST, max=_BACKOFF_CAP)(state)

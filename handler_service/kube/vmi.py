@@ -1,0 +1,90 @@
+"""Reads from a VMI object the few fields that matter here. Pure; a field that is missing or odd reads as its absence.
+
+The source of each field's meaning is KubeVirt's own API: `status.nodeName` is the node that runs the VM, and
+`status.activePods` maps the UIDs of its launcher pods to their nodes (empty while a pod is not scheduled).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from handler_service.values import VmiId
+
+PATH: Final = "/apis/kubevirt.io/v1/virtualmachineinstances"
+NODE_LABEL: Final = "kubevirt.io/nodeName"
+MIGRATION_TARGET_LABEL: Final = "kubevirt.io/migrationTargetNodeName"
+#: Phases after which no QEMU runs for this object, ever.
+FINAL_PHASES: Final = frozenset({"Succeeded", "Failed"})
+#: Launcher pods of one VMI that are looked at: two in a migration, a few more while old ones linger.
+_MAX_PODS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Vmi:
+    """One VMI as the API server has it."""
+
+    id: VmiId
+    version: int
+    node: str
+    phase: str
+    #: Launcher pods by UID, with their node; empty where it is not known yet.
+    pods: Mapping[str, str]
+    #: status.serviceStatus as it is; empty where it is absent.
+    service_status: Mapping[str, Any]
+
+    @property
+    def final(self) -> bool:
+        """Whether its QEMU is gone for good."""
+        return self.phase in FINAL_PHASES
+
+    @property
+    def sessions(self) -> int:
+        """The published number; absent is 0."""
+        return count(self.service_status.get("vncSessions"))
+
+
+def parse(object_: Any) -> Vmi | None:
+    """The VMI in `object_`; None when it has no name or no UID."""
+    metadata, status = _mapping(object_, "metadata"), _mapping(object_, "status")
+    names = [metadata.get(key) for key in ("namespace", "name", "uid")]
+    if not all(isinstance(name, str) and name for name in names):
+        return None
+    return Vmi(
+        id=VmiId(*map(str, names)),
+        version=version_of(object_),
+        node=_text(status, "nodeName"),
+        phase=_text(status, "phase"),
+        pods=_pods(_mapping(status, "activePods")),
+        service_status=_mapping(status, "serviceStatus"),
+    )
+
+
+def path(vmi: VmiId) -> str:
+    """The path of one VMI."""
+    return f"/apis/kubevirt.io/v1/namespaces/{vmi.namespace}/virtualmachineinstances/{vmi.name}"
+
+
+def version_of(object_: Any) -> int:
+    """`metadata.resourceVersion` as a number, which the API promises to grow for one resource; 0 if it is none."""
+    text = _mapping(object_, "metadata").get("resourceVersion")
+    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+
+
+def count(value: Any) -> int:
+    """A published number; what is no number is 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _pods(active: Mapping[str, Any]) -> Mapping[str, str]:
+    pods = {uid: node if isinstance(node, str) else "" for uid, node in active.items()}
+    return dict(list(pods.items())[:_MAX_PODS])
+
+
+def _mapping(object_: Any, key: str) -> Mapping[str, Any]:
+    found = object_.get(key) if isinstance(object_, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _text(mapping: Mapping[str, Any], key: str) -> str:
+    found = mapping.get(key)
+    return found if isinstance(found, str) else ""

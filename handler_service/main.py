@@ -1,0 +1,130 @@
+"""Wires the handler together and runs it until SIGTERM or SIGINT."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final, Protocol
+
+from handler_service import config, program_version
+from handler_service.admin_server import AdminServer
+from handler_service.errors import ConfigurationError
+from handler_service.hub import Hub
+from handler_service.publishers.file import FilePublisher
+from handler_service.publishing import publication
+from handler_service.static_endpoints import StaticEndpoints
+from handler_service.status_service import StatusService
+from servicestatus import logs
+from servicestatus.sockets import SocketError
+
+log = logging.getLogger("handler_service")
+
+#: Agents have so long to hear DrainNotice, and writes under way to end, before the sockets close.
+DRAIN_GRACE: Final = 0.5
+WRITE_GRACE: Final = 5.0
+
+
+class Source(Protocol):
+    """Where the endpoints come from."""
+
+    async def run(self) -> None:
+        """Follow them until cancelled."""
+
+    def ready(self) -> bool:
+        """Whether all that there are were seen."""
+
+    def drain(self, grace: float) -> None:
+        """Tell the agents that the handler stops in `grace` seconds."""
+
+
+def main() -> None:
+    """The program `handler-service`."""
+    options = config.parse(sys.argv[1:], os.environ)
+    logs.setup(options.log_level, options.log_format)
+    # Sockets are for the owner and the group: in a pod's directory the group is the pod's.
+    os.umask(0o007)
+    try:
+        asyncio.run(run(options))
+    except SocketError as error:
+        log.error("%s", error)  # the text says it all; a traceback would hide it
+        sys.exit(1)
+    except ConfigurationError as error:
+        sys.stderr.write(f"handler-service: error: {error}\n")
+        sys.exit(2)
+
+
+async def run(options: config.Config) -> None:
+    """Serve until a signal comes; raises SocketError, ConfigurationError."""
+    stop = _stop_on_signals()
+    hub = Hub(options.terms.lease, time.monotonic)
+    async with AsyncExitStack() as stack:
+        admin = AdminServer(options.admin_socket, StatusService(hub, _wall), options.admin_address)
+        await stack.enter_async_context(admin)
+        source = await _source(options, hub, stack)
+        await _serve_http(options, lambda: source.ready() and not stop.is_set(), stack)
+        work = asyncio.create_task(_work(hub, source))
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        log.info("stopping; what is published stays")
+        await admin.set_serving(False)
+        await _drain(hub, source)
+        work.cancel()
+        waiting.cancel()
+        await asyncio.gather(work, waiting, return_exceptions=True)
+
+
+async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> Source:
+    """The endpoints, and with them the places of publication."""
+    if isinstance(options.mode, config.StaticConfig):
+        hub.publications.append(publication(FilePublisher(options.mode.file_dir), hub))
+        static = StaticEndpoints(options.mode.endpoints, hub, options.terms, program_version())
+        await stack.enter_async_context(static)
+        log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
+        return static
+    # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
+    from handler_service.cluster import Cluster  # noqa: PLC0415
+
+    cluster = Cluster(options.mode, hub, options.terms, program_version())
+    await stack.enter_async_context(cluster)
+    log.info("%s: serving node %s", program_version(), options.mode.node)
+    return cluster
+
+
+async def _serve_http(options: config.Config, ready: Callable[[], bool], stack: AsyncExitStack) -> None:
+    if options.http_address is not None:
+        from handler_service.http_server import HttpServer  # noqa: PLC0415  # as above
+
+        await stack.enter_async_context(HttpServer(options.http_address, ready))
+
+
+async def _work(hub: Hub, source: Source) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hub.run())
+        for one in hub.publications:
+            group.create_task(one.run())
+        group.create_task(source.run())
+
+
+async def _drain(hub: Hub, source: Source) -> None:
+    source.drain(DRAIN_GRACE)
+    await asyncio.sleep(DRAIN_GRACE)
+    for one in hub.publications:
+        await one.settle(WRITE_GRACE)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _wall(monotonic: float) -> float:
+    """Wall time of a monotonic time."""
+    return time.time() - (time.monotonic() - monotonic)

@@ -1,0 +1,89 @@
+"""Finds a launcher pod's `service-status` directory below the kubelet's pods directory, without following anything.
+
+Everything below a pod's volume belongs to whoever is in the pod. So the path is opened component by component, each
+relative to the one before and without following a symlink; a component on another file system is refused, since an
+emptyDir is a plain directory of the kubelet's own. What was opened stays the same directory whatever happens to its
+path, and its identity (device and inode) tells when the path has come to mean another one.
+"""
+
+import os
+import re
+import stat
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from servicestatus.sockets import SocketDirectory
+
+VOLUME: Final = "service-status"
+SOCKET: Final = "handler.sock"
+
+_COMPONENTS: Final = ("volumes", "kubernetes.io~empty-dir", VOLUME)
+_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DirectoryRefusedError(Exception):
+    """Something is there that must not be used; the text names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file something is."""
+
+    device: int
+    inode: int
+
+
+class PodsDirectory:
+    """The kubelet's pods directory, held open."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it; raises OSError."""
+        self.path = path
+        self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._device = os.fstat(self._descriptor).st_dev
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+    def open(self, uid: str) -> tuple[SocketDirectory, Identity] | None:
+        """The pod's `service-status` directory; None where it has none. Raises DirectoryRefusedError."""
+        if not _UID.fullmatch(uid):
+            return None
+        path = self.path / uid
+        with ExitStack() as opened:
+            descriptor = self._descriptor
+            for component in (uid, *_COMPONENTS):
+                path = path if component == uid else path / component
+                following = self._step(descriptor, component, path)
+                if following is None:
+                    return None
+                opened.callback(os.close, following)
+                descriptor = following
+            kept = os.dup(descriptor)
+        return SocketDirectory(kept, path), _identity(os.fstat(kept))
+
+    def _step(self, descriptor: int, component: str, path: Path) -> int | None:
+        try:
+            following = os.open(component, _FLAGS, dir_fd=descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DirectoryRefusedError(f"{path} is not used: {error.strerror}") from error
+        if os.fstat(following).st_dev != self._device:
+            os.close(following)
+            raise DirectoryRefusedError(f"{path} is not used: it is on another file system")
+        return following
+
+
+def socket_identity(directory: SocketDirectory) -> Identity | None:
+    """Which socket stands at SOCKET in `directory`; None where there is none."""
+    status = directory.stat(SOCKET)
+    return None if status is None or not stat.S_ISSOCK(status.st_mode) else _identity(status)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(status.st_dev, status.st_ino)

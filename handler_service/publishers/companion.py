@@ -1,0 +1,144 @@
+"""Publishes into an object of our own beside the VMI: the way that works on a stock KubeVirt.
+
+Preconditions: a resourceVersion on every status write, since nobody but the handlers writes a companion, so a conflict
+means that another node's handler has taken it over, or that it is another object. The loser looks at the VMI itself,
+and only the handler of `status.nodeName` tries again.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from handler_service.kube import companion as companions
+from handler_service.kube import vmi as vmis
+from handler_service.kube.client import MERGE_PATCH, KubeClient
+from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
+from handler_service.publishers import outcomes
+from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
+
+#: What a VMI without a companion shows.
+_NOTHING: Final = Shown(0, None)
+
+
+class CompanionPublisher:
+    """Writes `VirtualMachineInstanceServiceStatus` objects."""
+
+    name = "companion"
+
+    def __init__(self, client: KubeClient, node: str, wall: Callable[[], float] = time.time) -> None:
+        """`node` is the one whose VMIs are published."""
+        self._client = client
+        self._node = node
+        self._wall = wall
+        self._held: dict[VmiId, companions.Held] = {}
+
+    def detail(self, standing: Standing) -> Hashable:
+        """Conditions and times."""
+        return companions.detail(standing, self._node)
+
+    async def read(self, vmi: VmiId) -> Outcome:
+        """What the companion shows: as the watch knows it, else from the server."""
+        held = self._held.get(vmi)
+        if held is None:
+            try:
+                held = await self._get(vmi)
+            except NotFoundError:
+                return Outcome(OutcomeKind.UNCHANGED, _NOTHING)
+            except KubeError as error:
+                return outcomes.of_error(error)
+        return Outcome(OutcomeKind.UNCHANGED, _NOTHING if held is None else held.shown)
+
+    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+        """Create it if need be, then write its status."""
+        try:
+            held = self._held.get(vmi) or await self._create(vmi)
+            held = await self._take_over(held)
+            held = await self._patch(vmi, held, shown)
+        except ConflictError as error:
+            self._held.pop(vmi, None)
+            return await self._lost(vmi, error)
+        except KubeError as error:
+            self._held.pop(vmi, None)
+            return outcomes.of_error(error)
+        if held.shown == shown:
+            return Outcome(OutcomeKind.WRITTEN, held.shown)
+        return Outcome(OutcomeKind.REVERTED, held.shown, "the server took the status and answered with another one")
+
+    def learn(self, held: companions.Held) -> bool:
+        """A watch's copy. False when it is older than the last answer, and so says nothing new."""
+        known = self._held.get(held.vmi)
+        if known is not None and held.version < known.version:
+            return False
+        self._held[held.vmi] = held
+        return True
+
+    def forget(self, vmi: VmiId) -> None:
+        """The companion, or its VMI, is gone."""
+        self._held.pop(vmi, None)
+
+    def known(self) -> list[VmiId]:
+        """The VMIs whose companion was seen."""
+        return list(self._held)
+
+    async def _get(self, vmi: VmiId) -> companions.Held | None:
+        """The companion of this very VMI; None where it is that of a former one."""
+        held = companions.parse(await self._client.get(_path(vmi)))
+        if held is None or held.vmi != vmi:
+            return None
+        self.learn(held)
+        return self._held[vmi]
+
+    async def _create(self, vmi: VmiId) -> companions.Held:
+        try:
+            return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
+        except ConflictError:
+            pass
+        found = companions.parse(await self._client.get(_path(vmi)))
+        if found is not None and found.vmi == vmi:
+            self.learn(found)
+            return found
+        # A former VMI's: the garbage collector is on its way, but this VMI need not wait for it.
+        uid = found.uid if found is not None else ""
+        if uid:
+            await self._client.delete(_path(vmi), {"preconditions": {"uid": uid}})
+        return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
+
+    async def _take_over(self, held: companions.Held) -> companions.Held:
+        """After a migration the label names the former node."""
+        label = companions.label_value(self._node)
+        if held.label == label:
+            return held
+        metadata = {"labels": {companions.NODE_LABEL: label}, "resourceVersion": held.resource_version}
+        return self._accept(held.vmi, await self._client.patch(_path(held.vmi), {"metadata": metadata}, MERGE_PATCH))
+
+    async def _patch(self, vmi: VmiId, held: companions.Held, shown: Shown) -> companions.Held:
+        body = {
+            "metadata": {"resourceVersion": held.resource_version},
+            "status": companions.status(vmi, shown, held.conditions, self._wall()),
+        }
+        return self._accept(vmi, await self._client.patch(f"{_path(vmi)}/status", body, MERGE_PATCH))
+
+    async def _lost(self, vmi: VmiId, error: ConflictError) -> Outcome:
+        """Somebody else wrote: whether this handler still owns the VMI, the VMI itself says."""
+        try:
+            current = vmis.parse(await self._client.get(vmis.path(vmi)))
+        except KubeError as problem:
+            return outcomes.of_error(problem)
+        if current is None or current.id != vmi or current.node != self._node:
+            return Outcome(OutcomeKind.GONE, message="the VMI runs elsewhere, or is another object by now")
+        return outcomes.of_error(error)
+
+    def _manifest(self, vmi: VmiId) -> dict[str, object]:
+        return companions.manifest(vmi, self._node)
+
+    def _accept(self, vmi: VmiId, answer: dict[str, object]) -> companions.Held:
+        held = companions.parse(answer)
+        if held is None or held.vmi != vmi:
+            raise ConflictError("the answer is not this VMI's companion")
+        self._held[vmi] = held
+        return held
+
+
+def _path(vmi: VmiId, *, name: bool = True) -> str:
+    base = f"/apis/{companions.API_VERSION}/namespaces/{vmi.namespace}/{companions.PLURAL}"
+    return f"{base}/{vmi.name}" if name else base

@@ -1,0 +1,17 @@
+"""What an API server's answer means for a publication."""
+
+from handler_service.kube import errors
+from handler_service.values import Outcome, OutcomeKind
+
+_KINDS: tuple[tuple[type[errors.KubeError], OutcomeKind], ...] = (
+    (errors.ForbiddenError, OutcomeKind.FORBIDDEN),
+    (errors.UnauthorizedError, OutcomeKind.FORBIDDEN),
+    (errors.ConflictError, OutcomeKind.CONFLICT),
+    (errors.NotFoundError, OutcomeKind.GONE),
+)
+
+
+def of_error(error: errors.KubeError) -> Outcome:
+    """The outcome of a failed request. What the place holds is not known then, and must be read again."""
+    kind = next((kind for class_, kind in _KINDS if isinstance(error, class_)), OutcomeKind.ERROR)
+    return Outcome(kind, message=str(error), retry_after=error.retry_after)

@@ -1,0 +1,107 @@
+"""Publishes into the VMI itself: `status.serviceStatus.vncSessions`, as VEP #119 words it.
+
+A VMI has no status subresource, and a write wakes KubeVirt's controllers. The patch is a JSON patch whose tests are the
+preconditions: the object is still the same one, and still runs on this node. A resourceVersion would fail whenever
+KubeVirt writes, which it does all the time, and would protect nothing more. Only our own field is ever sent.
+
+The server may take a patch and not do it (HTTP 200): a schema without the field drops it, and KubeVirt's webhook
+restores the status. So the answer is compared with what was asked.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from handler_service.kube import vmi as vmis
+from handler_service.kube.client import JSON_PATCH, KubeClient
+from handler_service.kube.errors import InvalidError, KubeError
+from handler_service.publishers import outcomes
+from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
+
+_FIELD: Final = "/status/serviceStatus"
+
+
+class VmiStatusPublisher:
+    """Writes the VMI's own status."""
+
+    name = "vmi-status"
+
+    def __init__(
+        self,
+        client: KubeClient,
+        node: str,
+        known: Callable[[VmiId], vmis.Vmi | None],
+        schema_knows: Callable[[], bool | None],
+    ) -> None:
+        """`known` is the watch's newest copy of a VMI; `schema_knows` whether the field would be kept."""
+        self._client = client
+        self._node = node
+        self._known = known
+        self._schema_knows = schema_knows
+        self._doubtful: set[VmiId] = set()
+        self._answered: dict[VmiId, int] = {}
+
+    def detail(self, standing: Standing) -> Hashable:  # noqa: ARG002  # the interface's; the field shows no more
+        """Nothing besides the number."""
+        return None
+
+    async def read(self, vmi: VmiId) -> Outcome:
+        """From the watch's copy; from the server where a write went wrong, since the copy may be older than that."""
+        known = self._known(vmi)
+        if known is None or vmi in self._doubtful:
+            try:
+                known = vmis.parse(await self._client.get(vmis.path(vmi)))
+            except KubeError as error:
+                return outcomes.of_error(error)
+        if known is None or known.id != vmi:
+            return Outcome(OutcomeKind.GONE, message="the VMI is another object by now")
+        self._doubtful.discard(vmi)
+        self._answered[vmi] = known.version
+        return Outcome(OutcomeKind.UNCHANGED, Shown(known.sessions))
+
+    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+        """One patch."""
+        if self._schema_knows() is False:
+            return Outcome(OutcomeKind.PRUNED, Shown(0), "the VMI's schema has no status.serviceStatus.vncSessions")
+        try:
+            answer = await self._client.patch(vmis.path(vmi), self._patch(vmi, shown), JSON_PATCH)
+        except InvalidError as error:
+            self._doubtful.add(vmi)
+            return Outcome(OutcomeKind.CONFLICT, message=f"the VMI is another object, or runs elsewhere: {error}")
+        except KubeError as error:
+            self._doubtful.add(vmi)
+            return outcomes.of_error(error)
+        return self._compared(vmi, shown, answer)
+
+    def stale(self, vmi: vmis.Vmi) -> bool:
+        """Whether a watch's copy is older than the last answer, and so says nothing new."""
+        return vmi.version < self._answered.get(vmi.id, 0)
+
+    def forget(self, vmi: VmiId) -> None:
+        """The VMI is not ours any more."""
+        self._doubtful.discard(vmi)
+        self._answered.pop(vmi, None)
+
+    def _patch(self, vmi: VmiId, shown: Shown) -> list[dict[str, Any]]:
+        known = self._known(vmi)
+        kept = {} if known is None else {k: v for k, v in known.service_status.items() if k != "vncSessions"}
+        value = kept | ({"vncSessions": shown.sessions} if shown.sessions else {})
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": vmi.uid},
+            {"op": "test", "path": "/status/nodeName", "value": self._node},
+            {"op": "add", "path": _FIELD, "value": value},
+        ]
+        # At zero the field is absent; it was just added, so that the removal finds it whatever was there.
+        return patch if value else [*patch, {"op": "remove", "path": _FIELD}]
+
+    def _compared(self, vmi: VmiId, shown: Shown, answer: Any) -> Outcome:
+        known = vmis.parse(answer)
+        if known is None or known.id != vmi:
+            self._doubtful.add(vmi)
+            return Outcome(OutcomeKind.ERROR, message="the answer is not this VMI")
+        self._answered[vmi] = known.version
+        held = Shown(known.sessions)
+        if held == shown:
+            return Outcome(OutcomeKind.WRITTEN, held)
+        if not held.sessions and not self._schema_knows():
+            return Outcome(OutcomeKind.PRUNED, held, "the server took the patch and dropped the field")
+        return Outcome(OutcomeKind.REVERTED, held, f"the server took the patch and answered with {held.sessions}")

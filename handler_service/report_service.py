@@ -1,0 +1,196 @@
+"""Serves SessionReportService on one socket: carries messages between gRPC and the protocol, and ends streams.
+
+Two tasks for each stream. One reads, so that the lease is kept while the other waits for a slow peer; one writes, so
+that acks merge while a peer does not read.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from handler_service.hub import Hub
+from handler_service.session_protocol import RefusedError, SessionProtocol, message_bucket
+from handler_service.values import Endpoint
+from servicestatus import contract
+from servicestatus.pacing import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
+
+#: An ack that says no more than "accepted" waits so long, since "published" most often follows in that time.
+ACK_DELAY: Final = 0.1
+#: Refusals that one socket may have logged at once, and then one each so many seconds: a peer that is refused may dial
+#: again at once, for ever.
+LOG_BURST: Final = 10
+LOG_INTERVAL: Final = 10.0
+#: What a stream is told that ends because of drain().
+STOPPING: Final = "the handler stops"
+
+
+class ReportService(pb_grpc.SessionReportServiceServicer):
+    """The service of one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, hub: Hub, terms: contract.Terms, version: str, hello_timeout: float) -> None:
+        """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds."""
+        self._endpoint = endpoint
+        self._hub = hub
+        self._terms = terms
+        self._version = version
+        self._hello_timeout = hello_timeout
+        self._streams: set[_Stream] = set()
+        self._messages = message_bucket()
+        self._log_lines = TokenBucket(LOG_BURST, LOG_INTERVAL)
+        self._draining = False
+
+    async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers
+        self, _requests: AsyncIterator[pb.ReportSessionsRequest], context: Context
+    ) -> None:
+        """One stream, from Hello to its end."""
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
+        if len(self._streams) >= contract.MAX_STREAMS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams on this socket")
+        stream = _Stream(self._protocol(), context, self._hub, self._endpoint, self._hello_timeout)
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        except RefusedError as refusal:
+            if self._log_lines.take(self._hub.clock()):
+                log.info("%s: stream on %s ended: %s", self._endpoint.vmi, self._endpoint.socket, refusal)
+            await context.abort(grpc.StatusCode[refusal.status], refusal.detail)
+        finally:
+            self._streams.discard(stream)
+
+    def drain(self, grace: float) -> None:
+        """Tell all streams that the handler stops; they end after `grace` seconds, and no new one is taken."""
+        self._draining = True
+        for stream in self._streams:
+            stream.drain(grace)
+
+    def end(self, status: str, detail: str) -> None:
+        """End all streams now."""
+        for stream in self._streams:
+            stream.end(RefusedError(status, detail))
+
+    def _protocol(self) -> SessionProtocol:
+        return SessionProtocol(
+            self._hub.ledger,
+            self._endpoint,
+            self._terms,
+            self._version,
+            lambda: self._hub.publicity(self._endpoint),
+            bucket=self._messages,
+        )
+
+
+class _Stream:
+    """One stream's two tasks and what passes between them."""
+
+    def __init__(
+        self, protocol: SessionProtocol, context: Context, hub: Hub, endpoint: Endpoint, hello_timeout: float
+    ) -> None:
+        self._protocol = protocol
+        self._context = context
+        self._hub = hub
+        self._endpoint = endpoint
+        self._hello_timeout = hello_timeout
+        # By kind, the newest of each: a peer that does not read costs no more than that.
+        self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
+        self._wake = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._late_ack: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Until the peer or the handler ends it; raises RefusedError for a status other than OK."""
+        self._hub.listen(self._endpoint.id, self._look)
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        try:
+            await asyncio.wait([*tasks, self._over], return_when=asyncio.FIRST_COMPLETED)
+            self._result(tasks)
+        finally:
+            self._hub.unlisten(self._endpoint.id, self._look)
+            self._hub.ledger.closed(self._endpoint.id, self._protocol.stream)
+            await self._tear_down(tasks)
+
+    def drain(self, grace: float) -> None:
+        """Queue a DrainNotice, and end the stream after `grace` seconds."""
+        notice = pb.DrainNotice()
+        notice.grace.FromNanoseconds(round(grace * 1e9))
+        self._post(pb.ReportSessionsResponse(drain_notice=notice))
+        self._wake.set()
+        asyncio.get_running_loop().call_later(grace, self.end, RefusedError("UNAVAILABLE", STOPPING))
+
+    def end(self, refusal: RefusedError) -> None:
+        """End the stream with a status."""
+        if not self._over.done():
+            self._over.set_exception(refusal)
+
+    def _look(self) -> None:
+        stream = self._protocol.stream
+        if stream and not self._hub.ledger.current(self._endpoint.id, stream):
+            self.end(RefusedError("ABORTED", "superseded by a newer stream on this socket"))
+        self._wake.set()
+
+    async def _read(self) -> None:
+        while (request := await self._receive()) is not None:
+            greeted = bool(self._protocol.stream)
+            for response in self._protocol.receive(request, self._hub.clock()):
+                self._post(response)
+            if not greeted:
+                self._hub.wake_streams([self._endpoint.id])  # older streams find themselves superseded
+            if self._outbox:
+                self._wake.set()
+            elif self._late_ack is None:
+                self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
+            if self._protocol.over:
+                return
+
+    async def _receive(self) -> pb.ReportSessionsRequest | None:
+        wait = None if self._protocol.stream else self._hello_timeout
+        try:
+            async with asyncio.timeout(wait):
+                request: Any = await self._context.read()
+        except TimeoutError:
+            raise RefusedError("DEADLINE_EXCEEDED", f"no hello within {self._hello_timeout:g} s") from None
+        return None if request is grpc.aio.EOF else request
+
+    def _ack_now(self) -> None:
+        self._late_ack = None
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ack = self._protocol.ack()
+            if ack is not None:
+                self._post(pb.ReportSessionsResponse(ack=ack))
+            outbox, self._outbox = self._outbox, {}
+            for response in outbox.values():
+                await self._context.write(response)
+
+    def _post(self, response: pb.ReportSessionsResponse) -> None:
+        self._outbox[response.WhichOneof("message")] = response
+
+    def _result(self, tasks: list[asyncio.Task[None]]) -> None:
+        for ended in (self._over, *tasks):
+            if ended.done():
+                ended.result()
+
+    async def _tear_down(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._late_ack is not None:
+            self._late_ack.cancel()
+        if not self._over.done():
+            self._over.cancel()
+        elif not self._over.cancelled():
+            self._over.exception()  # a refusal that came too late to be told
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,132 @@
+"""The nouns of the handler: which VMI, which endpoint, what is to be published.
+
+Pure data, shared by the core and the edges. Monotonic times are seconds of the handler's own clock; wall times are
+seconds since the epoch and are never compared with anything, only shown.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+
+class VmiId(NamedTuple):
+    """One VMI object. Recreated under the same name it has another UID, and is another VMI."""
+
+    namespace: str
+    name: str
+    #: Empty outside a cluster.
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A socket together with the identity that it proves."""
+
+    #: Unique in this handler: the pod's UID, or the socket's path outside a cluster.
+    id: str
+    vmi: VmiId
+    #: The socket as people know it, for messages.
+    socket: str
+    #: Empty outside a cluster.
+    pod_uid: str = ""
+
+
+class Mark(NamedTuple):
+    """How far one endpoint was heard. Sequences are compared within one stream only."""
+
+    endpoint_id: str
+    stream: int
+    sequence: int
+
+
+class Reason(Enum):
+    """Why a VMI's value is observed or not: CamelCase words fit for a Kubernetes condition."""
+
+    WATCHING = "Watching"
+    NO_DOMAIN = "NoDomain"
+    LIBVIRT_UNREACHABLE = "LibvirtUnreachable"
+    RECONCILING = "Reconciling"
+    AMBIGUOUS_DOMAIN = "AmbiguousDomain"
+    LOWER_BOUND = "LowerBound"
+    AGENT_STARTING = "AgentStarting"
+    AGENT_SILENT = "AgentSilent"
+    AGENT_STOPPED = "AgentStopped"
+    NO_AGENT = "NoAgent"
+    FINISHED = "Finished"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What follows for one VMI from everything that its endpoints said."""
+
+    #: The sum of the last numbers heard.
+    sessions: int
+    #: False: *unknown*. The number may raise a published value and never lowers one.
+    observed: bool
+    reason: Reason
+    #: For people; empty when the reason says it all.
+    message: str
+    #: Wall time since when `sessions` has been zero, or more than zero, as far as it can be proved.
+    since: float | None
+    #: False while an endpoint has not spoken and its first lease runs: nothing is lowered, nothing is flagged yet.
+    settled: bool
+    #: What is contained in this, for each endpoint.
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What this handler has to do with a VMI."""
+
+    #: It runs on this node: this handler, and no other, publishes its value.
+    owned: bool
+    #: Its VM has ended for good.
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a place of publication holds of one VMI, or shall hold: the number, and whatever else that place shows."""
+
+    sessions: int
+    #: Compared for equality only.
+    detail: Hashable = None
+
+
+class OutcomeKind(Enum):
+    """How a write ended, as seen in the answer."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    #: The server took it and dropped the field: its schema does not know it.
+    PRUNED = "pruned"
+    #: The server took it and answered with the value of before.
+    REVERTED = "reverted"
+    CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
+    #: The object is gone, or is another one by now.
+    GONE = "gone"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished write."""
+
+    kind: OutcomeKind
+    #: What the answer showed; None when there was none.
+    held: Shown | None = None
+    #: For people, when something is wrong.
+    message: str = ""
+    #: Seconds that the server asked to wait before the next try.
+    retry_after: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the place holds what was asked."""
+        return self.kind in (OutcomeKind.WRITTEN, OutcomeKind.UNCHANGED)
