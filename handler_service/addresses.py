@@ -19,7 +19,7 @@ def parse(text: str) -> Address:
     """Parse `127.0.0.1:8186`, `[::1]:8186` or `:8187`; raises ValueError that says what is wrong."""
     host, separator, port = text.rpartition(":")
     if not separator or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError(f"{text!r} is not HOST:PORT")
+        raise ValueError("it is not HOST:PORT")
     host = host.removeprefix("[").removesuffix("]")
     if host:
         ipaddress.ip_address(host)
@@ -30,5 +30,5 @@ def parse_loopback(text: str) -> Address:
     """As parse(), for an address that nobody outside of the host, or the pod, can reach."""
     address = parse(text)
     if not address.host or not ipaddress.ip_address(address.host).is_loopback:
-        raise ValueError(f"{text!r} is not a loopback address")
+        raise ValueError("it is not a loopback address")
     return address

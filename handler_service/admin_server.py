@@ -53,10 +53,9 @@ class AdminServer:
         service_status_service_pb2_grpc.add_ServiceStatusServiceServicer_to_server(self._status_service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-        try:
-            server.add_insecure_port(directory.address(self._socket.name))
-        except RuntimeError as error:
-            raise SocketError(f"{self._socket} cannot be bound") from error
+        _bind(server, directory.address(self._socket.name), str(self._socket))
+        if self._address is not None:
+            _bind(server, str(self._address), str(self._address))
         stack.push_async_callback(server.stop, grace=None)
         await server.start()
         await self.set_serving(True)

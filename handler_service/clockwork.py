@@ -242,6 +242,8 @@ class Clockwork:
         target = self._target(item)
         if target is None or target == item.held:
             item.change, item.zero_since, item.due = None, None, None
+            if target is not None and item.last is not None and not item.last.ok:
+                item.backoff, item.last = 0, Outcome(OutcomeKind.UNCHANGED, item.held)
             if item.wanted is not None and item.wanted.settled:
                 self._publish(item, item.wanted.marks)
             return
@@ -315,7 +317,7 @@ class Clockwork:
         item.disturbed = False
 
     def _read(self, item: _Item, outcome: Outcome, now: float) -> None:
-        item.backoff, item.not_before = 0, float("-inf")
+        item.not_before = float("-inf")  # but the backoff goes on: only a write shows that writing works again
         if item.last is not None and item.last.held is not None and outcome.held is not None:
             self._compare(item, item.last.held, outcome.held, now)
 

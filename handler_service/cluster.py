@@ -84,8 +84,7 @@ class Cluster:
             self._hub.publications.append(self._vmi_status)
 
     def _companions(self) -> ListWatch:
-        label = companions.label_value(self._config.node)
-        selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={label}"})
+        selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})
         sink = _CompanionSink(self._companion_publisher, self._companion)
         return ListWatch(self._client, selection, sink, self._config.watch_timeout)
 

@@ -124,17 +124,17 @@ def _parser() -> flags.FlagParser:
     add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
         help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
         " that object and, where the VMI's schema has the field, into the VMI too (default: %(default)s)")  # fmt: skip
-    add("--file-dir", type=_writable_directory, metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
-    add("--node-name", type=_node_name, metavar="NAME", help="serve the VMIs of this node of the cluster")
-    add("--pods-dir", type=_directory, metavar="DIR", help="where the kubelet's pods directory is mounted")
-    add("--kubeconfig", type=_file, metavar="FILE",
+    add("--file-dir", type=_saying(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
+    add("--node-name", type=_saying(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
+    add("--pods-dir", type=_saying(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
+    add("--kubeconfig", type=_saying(_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=_between(0.5, 60), default="10s", metavar="DURATION",
         help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
     add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
         " %(default)s)")  # fmt: skip
-    add("--admin-socket", type=_socket, default="/run/vmi-service-status/admin.sock", metavar="SOCKET",
+    add("--admin-socket", type=_saying(_socket), default="/run/vmi-service-status/admin.sock", metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
     add("--admin-address", type=_saying(addresses.parse_loopback), metavar="HOST:PORT",
         help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
@@ -169,40 +169,40 @@ def _saying(parse: Callable[[str], _T]) -> Callable[[str], _T]:
         try:
             return parse(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
     return type_
 
 
 def _node_name(text: str) -> str:
     if not static_endpoints.is_object_name(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a node")
+        raise ValueError("it is not the name of a node")
     return text
 
 
 def _file(text: str) -> Path:
-    path = Path(flags.filled(text)).absolute()
+    path = Path(text).absolute()
     if not path.is_file():
-        raise argparse.ArgumentTypeError(f"{path} is not a file")
+        raise ValueError(f"{path} is not a file")
     return path
 
 
 def _directory(text: str) -> Path:
-    path = Path(flags.filled(text)).absolute()
+    path = Path(text).absolute()
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is not a directory")
+        raise ValueError(f"{path} is not a directory")
     return path
 
 
 def _writable_directory(text: str) -> Path:
     path = _directory(text)
     if not os.access(path, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{path} may not be written")
+        raise ValueError(f"{path} may not be written")
     return path
 
 
 def _socket(text: str) -> Path:
-    path = Path(flags.filled(text)).absolute()
+    path = Path(text).absolute()
     if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{path.parent} is not a directory")
+        raise ValueError(f"{path.parent} is not a directory")
     return path

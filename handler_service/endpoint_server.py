@@ -4,6 +4,8 @@ The server listens through the descriptor of the socket's directory. Whoever may
 socket, and by that shut out its own VM; it cannot make this process bind or remove anything elsewhere.
 """
 
+from typing import Final
+
 import grpc
 import grpc.aio
 
@@ -13,6 +15,9 @@ from handler_service.values import Endpoint
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
+
+#: Streams that were ended have so long to be told why; a server without streams stops at once.
+STOP_GRACE: Final = 0.5
 
 
 class EndpointServer:
@@ -58,5 +63,5 @@ class EndpointServer:
         """End the streams and remove the socket. What was published stays."""
         if self._server is not None:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
-            await self._server.stop(grace=None)
+            await self._server.stop(STOP_GRACE)
         self._hub.remove(self.endpoint.id)

@@ -134,11 +134,14 @@ class Hub:
 
     async def run(self) -> None:
         """End leases when their time has come, until cancelled."""
+        looked = self.clock()
         while True:
             await asyncio.sleep(self._until_expiry())
             for endpoint in self.ledger.expire(self.clock()):
                 log.warning("%s: no agent was heard on %s for a lease: unknown", endpoint.vmi, endpoint.socket)
-            self._lose_patience()
+            now = self.clock()
+            self._lose_patience(looked, now)
+            looked = now
 
     def _until_expiry(self) -> float:
         now = self.clock()
@@ -147,10 +150,10 @@ class Hub:
         times += [] if expiry is None else [expiry]
         return min(self._longest_sleep, max(0.01, min(times, default=now + _MAX_SLEEP) - now))
 
-    def _lose_patience(self) -> None:
-        """A VMI without any endpoint has had a lease to get one."""
+    def _lose_patience(self, looked: float, now: float) -> None:
+        """A VMI without any endpoint has had a lease to get one, which has ended since somebody looked."""
         for vmi, (assignment, patience) in list(self._assigned.items()):
-            if assignment.owned and patience <= self.clock() and self.ledger.standing(vmi) is None:
+            if assignment.owned and looked < patience <= now and self.ledger.standing(vmi) is None:
                 self._changed(vmi)
 
     def _changed(self, vmi: VmiId) -> None:

@@ -30,6 +30,8 @@ ACK_DELAY: Final = 0.1
 #: again at once, for ever.
 LOG_BURST: Final = 10
 LOG_INTERVAL: Final = 10.0
+#: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
+LAST_WRITE: Final = 0.25
 #: What a stream is told that ends because of drain().
 STOPPING: Final = "the handler stops"
 
@@ -104,20 +106,21 @@ class _Stream:
         # By kind, the newest of each: a peer that does not read costs no more than that.
         self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
         self._wake = asyncio.Event()
+        self._closing = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._late_ack: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Until the peer or the handler ends it; raises RefusedError for a status other than OK."""
         self._hub.listen(self._endpoint.id, self._look)
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         try:
-            await asyncio.wait([*tasks, self._over], return_when=asyncio.FIRST_COMPLETED)
-            self._result(tasks)
+            await asyncio.wait([self._over, reader, writer], return_when=asyncio.FIRST_COMPLETED)
+            self._result(reader, writer)
         finally:
             self._hub.unlisten(self._endpoint.id, self._look)
             self._hub.ledger.closed(self._endpoint.id, self._protocol.stream)
-            await self._tear_down(tasks)
+            await self._tear_down(reader, writer)
 
     def drain(self, grace: float) -> None:
         """Queue a DrainNotice, and end the stream after `grace` seconds."""
@@ -166,7 +169,7 @@ class _Stream:
         self._wake.set()
 
     async def _write(self) -> None:
-        while True:
+        while not self._closing:
             await self._wake.wait()
             self._wake.clear()
             ack = self._protocol.ack()
@@ -179,18 +182,22 @@ class _Stream:
     def _post(self, response: pb.ReportSessionsResponse) -> None:
         self._outbox[response.WhichOneof("message")] = response
 
-    def _result(self, tasks: list[asyncio.Task[None]]) -> None:
-        for ended in (self._over, *tasks):
+    def _result(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
+        for ended in (self._over, reader, writer):
             if ended.done():
                 ended.result()
 
-    async def _tear_down(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _tear_down(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
         if self._late_ack is not None:
             self._late_ack.cancel()
         if not self._over.done():
             self._over.cancel()
         elif not self._over.cancelled():
             self._over.exception()  # a refusal that came too late to be told
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # gRPC cannot send a stream's status while a message is on its way: the peer would never learn of the end.
+        self._closing = True
+        self._wake.set()
+        await asyncio.wait([writer], timeout=LAST_WRITE)
+        reader.cancel()
+        writer.cancel()
+        await asyncio.gather(reader, writer, return_exceptions=True)

@@ -31,7 +31,7 @@ def parse(text: str) -> StaticEndpoint:
     name, separator, socket = text.partition("=")
     namespace, slash, name = name.partition("/")
     if not (separator and slash and socket):
-        raise ValueError(f"{text!r} is not NAMESPACE/NAME=SOCKET")
+        raise ValueError("it is not NAMESPACE/NAME=SOCKET")
     if not _NAMESPACE.fullmatch(namespace) or len(namespace) > contract.MAX_NAMESPACE_BYTES:
         raise ValueError(f"{namespace!r} is not the name of a namespace")
     if not is_object_name(name):

@@ -12,13 +12,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from launcher_agent import sockets
 from launcher_agent.connection import Sleep
-from launcher_agent.errors import AdminSocketError
 from launcher_agent.report_protocol import ReportProtocol
 from launcher_agent.state import State
 from launcher_agent.status import Identity, agent_status
 from servicestatus import contract
+from servicestatus.sockets import SocketDirectory, SocketError, SocketLock
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1.agent_status_service_pb2_grpc import (
     AgentStatusServiceServicer,
@@ -87,15 +86,16 @@ class AgentStatusService(AgentStatusServiceServicer):
 
 @contextlib.asynccontextmanager
 async def serve(path: Path, service: AgentStatusService) -> AsyncIterator[None]:
-    """Serve on the unix socket `path`. AdminSocketError if that cannot be."""
-    with sockets.lock(path), sockets.target(path) as target:
+    """Serve on the unix socket `path`. SocketError if that cannot be."""
+    with SocketLock(path), contextlib.closing(SocketDirectory.open(path.parent)) as directory:
+        directory.remove_stale(path.name)
         server = grpc.aio.server(options=contract.SERVER_OPTIONS)
         add_AgentStatusServiceServicer_to_server(service, server)
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
-        _bind(server, target, path)
+        _bind(server, directory, path)
         for name in (health.OVERALL_HEALTH, _SERVICE):
             await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
         await server.start()
@@ -105,9 +105,9 @@ async def serve(path: Path, service: AgentStatusService) -> AsyncIterator[None]:
             await server.stop(None)
 
 
-def _bind(server: grpc.aio.Server, target: str, path: Path) -> None:
+def _bind(server: grpc.aio.Server, directory: SocketDirectory, path: Path) -> None:
     try:
-        server.add_insecure_port(target)
+        server.add_insecure_port(directory.address(path.name))
         path.chmod(_MODE)
     except (OSError, RuntimeError) as error:
-        raise AdminSocketError(f"{path} cannot be bound: {error}") from error
+        raise SocketError(f"{path} cannot be bound: {error}") from error

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from launcher_agent import sockets
 from servicestatus import contract, logs
 from servicestatus.flags import FlagParser, filled
+
+#: A socket's address holds 107 bytes. Its directory is opened, so what else is in it is `/proc/self/fd/NNNNNN/`.
+_MAX_SOCKET_NAME: Final = 80
 
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -123,8 +125,8 @@ def _socket(text: str) -> Path:
     path = Path(filled(text)).absolute()
     if text.endswith("/") or "\0" in text:
         raise ArgumentTypeError(f"{text!r} is not the path of a socket")
-    if len(path.name.encode()) > sockets.MAX_NAME_BYTES:
-        raise ArgumentTypeError(f"{text!r} ends in a name of more than {sockets.MAX_NAME_BYTES} bytes")
+    if len(path.name.encode()) > _MAX_SOCKET_NAME:
+        raise ArgumentTypeError(f"{text!r} ends in a name of more than {_MAX_SOCKET_NAME} bytes")
     return path
 
 

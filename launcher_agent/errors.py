@@ -17,10 +17,6 @@ class DomainXMLError(AgentError):
     """A domain's description that cannot be read."""
 
 
-class AdminSocketError(AgentError):
-    """The admin socket cannot be served. Ends the program: the deployment is wrong."""
-
-
 class StreamError(AgentError):
     """A stream to the handler has ended. `status` is the name of a gRPC status."""
 

@@ -16,25 +16,34 @@ from launcher_agent.events import ConnectionClosed, Event
 
 #: Tens of milliseconds of the fastest storm that QEMU was seen to make; less than a megabyte.
 _CAPACITY: Final = 2048
-#: Far below the six seconds after which libvirt's keepalive, which needs the same thread, gives up.
+#: Seconds. Far below the six after which libvirt's keepalive, which needs the same thread, gives up.
 _PATIENCE: Final = 1.0
 #: A storm must not keep the loop's other tasks waiting for longer than some hundred microseconds.
 _YIELD_AFTER: Final = 64
+#: Waking the loop costs more than handling an event. A viewer who comes is two or three events, and each is handled at
+#: once; but so many wake-ups, each within twice `_GATHER` seconds of the last, are a storm, and then the reader lets a
+#: few events gather.
+_HOT: Final = 8
+_GATHER: Final = 0.002
 
 
 class Inbox:
     """A queue with many writers in any thread and one reader in the loop."""
 
-    def __init__(self, capacity: int = _CAPACITY, patience: float = _PATIENCE) -> None:
-        """Belongs to the running loop. `patience`: seconds that a writer waits for room."""
+    def __init__(self, capacity: int = _CAPACITY, patience: float = _PATIENCE, gather: float = _GATHER) -> None:
+        """Belongs to the running loop. Seconds: a writer waits `patience` for room, the reader `gather` in a storm."""
         self._loop = asyncio.get_running_loop()
         self._capacity = capacity
         self._patience = patience
+        self._gather = gather
         self._events: deque[Event] = deque()
         self._room = threading.Condition()
         self._lost = False
         self._arrived = asyncio.Event()
+        self._signalled = False  # the loop has been told, or is awake
         self._taken = 0
+        self._heat = 0
+        self._woken = float("-inf")
 
     def put_from_thread(self, event: Event) -> None:
         """Put in an event from another thread than the loop's; wait a little for room."""
@@ -44,8 +53,10 @@ class Inbox:
             elif not self._lost:
                 self._lost = True
                 self._events.append(ConnectionClosed("events came faster than they could be read"))
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
-            self._loop.call_soon_threadsafe(self._arrived.set)
+            signalled, self._signalled = self._signalled, True
+        if not signalled:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
+                self._loop.call_soon_threadsafe(self._arrived.set)
 
     def put(self, event: Event) -> None:
         """Put in an event from the loop itself, which cannot wait; its writers put in a few at a time."""
@@ -57,13 +68,27 @@ class Inbox:
         self._taken += 1
         if self._taken % _YIELD_AFTER == 0:
             await asyncio.sleep(0)
-        while not self._events:
-            self._arrived.clear()
-            if not self._events:
-                await self._arrived.wait()
+        while not self._take_signal():
+            await self._arrived.wait()
+            await self._let_gather()
         with self._room:
             self._room.notify()
             return self._events.popleft()
+
+    def _take_signal(self) -> bool:
+        """Whether there is an event; if not, ask to be told of the next one."""
+        with self._room:
+            if not self._events:
+                self._signalled = False
+                self._arrived.clear()
+            return bool(self._events)
+
+    async def _let_gather(self) -> None:
+        now = self._loop.time()
+        self._heat = self._heat + 1 if now - self._woken < 2 * self._gather else 0
+        self._woken = now
+        if self._heat >= _HOT:
+            await asyncio.sleep(self._gather)
 
     def _has_room(self) -> bool:
         return len(self._events) < self._capacity

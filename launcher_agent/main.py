@@ -14,7 +14,6 @@ from typing import Final, NoReturn
 
 from launcher_agent import admin, config, version
 from launcher_agent.config import Config
-from launcher_agent.errors import AdminSocketError
 from launcher_agent.libvirt_source import Libvirt
 from launcher_agent.report_protocol import ReportProtocol
 from launcher_agent.state import State
@@ -22,6 +21,7 @@ from launcher_agent.status import Identity
 from launcher_agent.stream import ReportStream
 from launcher_agent.watcher import Watcher
 from servicestatus import logs
+from servicestatus.sockets import SocketError
 from servicestatus.v1.sessions_pb2 import VmiReference
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         asyncio.run(Agent(settings).run())
-    except AdminSocketError as error:
+    except SocketError as error:
         log.error("--admin-socket: %s", error)
         return 1
     return 0

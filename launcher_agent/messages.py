@@ -66,11 +66,16 @@ def accuracy(value: Accuracy) -> pb.Accuracy:
     return _ACCURACIES[value]
 
 
+def transport(value: Transport) -> pb.Transport:
+    """How a session reaches QEMU."""
+    return _TRANSPORTS[value]
+
+
 def identified(session: Session) -> pb.IdentifiedSession:
     """A session whose peer is known."""
     return pb.IdentifiedSession(
         id=session.id,
-        transport=_TRANSPORTS[session.peer.transport],
+        transport=transport(session.peer.transport),
         peer_address=bounded(session.peer.host, contract.MAX_NAME_BYTES),
         peer_port=session.peer.port,
         started_at=timestamp(session.started_at),

@@ -40,7 +40,7 @@ class Stream:
 
     base: Report | None = None  # what the handler knows once all that was sent has arrived
     patience: float = float("-inf")  # until then, what has changed can wait
-    snapshot: int = 0  # the sequence of the last Snapshot
+    first: int = 0  # the sequence of the first Snapshot
     snapshot_due: float | None = None
     next_snapshot: float = float("-inf")  # not before then
     last_sent: float = float("-inf")
@@ -156,13 +156,15 @@ class ReportProtocol:
         return base is not None and (base.vnc != report.vnc or base.observation != report.observation)
 
     def _may_send_delta(self, stream: Stream, terms: contract.Terms) -> bool:
-        on_their_way = self.sequence - max(stream.last_ack.accepted, stream.snapshot)
+        on_their_way = self.sequence - max(stream.last_ack.accepted, stream.first)
         return self._changed() and on_their_way < terms.window
 
     def _snapshot(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
         self.sequence += 1
         interval = stream.terms.delta_interval if stream.terms else 0.0
-        stream.base, stream.snapshot, stream.counters = self._report, self.sequence, None
+        if stream.base is None:
+            stream.first = self.sequence
+        stream.base, stream.counters = self._report, None
         stream.snapshot_due, stream.next_snapshot = None, now + interval
         with_peers = contract.IDENTIFIED_SESSIONS in stream.features
         snapshot = pb.Snapshot(

@@ -16,13 +16,14 @@ from typing import Final
 import grpc
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from launcher_agent import retry, sockets
+from launcher_agent import retry
 from launcher_agent.connection import Sleep
 from launcher_agent.errors import StreamError
 from launcher_agent.messages import bounded
 from launcher_agent.report_protocol import ReportProtocol
 from launcher_agent.state import Life, State, StreamState
 from servicestatus import contract
+from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.session_report_service_pb2_grpc import SessionReportServiceStub
 
@@ -60,8 +61,11 @@ class ReportStream:
         clock: Clock,
         sleep: Sleep,
         uniform: retry.Uniform,
+        patience: float = contract.HELLO_TIMEOUT,
     ) -> None:
+        """`patience`: seconds until Welcome must have come."""
         self._socket = socket
+        self._patience = patience
         self._protocol = protocol
         self._state = state
         self._clock = clock
@@ -113,11 +117,12 @@ class ReportStream:
         self._welcomed = None
         self._enter(StreamState.CONNECTING)
         try:
-            with sockets.target(self._socket) as target:
+            with contextlib.closing(SocketDirectory.open(self._socket.parent)) as directory:
+                target = directory.address(self._socket.name)
                 async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
                     return await self._converse(SessionReportServiceStub(channel).ReportSessions())
-        except OSError as error:
-            return StreamError("UNAVAILABLE", f"{self._socket}: {error.strerror}")
+        except SocketError as error:
+            return StreamError("UNAVAILABLE", str(error))
 
     async def _converse(self, call: Call) -> StreamError:
         hello = self._protocol.hello()
@@ -132,14 +137,14 @@ class ReportStream:
 
     async def _read(self, call: Call) -> StreamError:
         try:
-            async with asyncio.timeout(contract.HELLO_TIMEOUT) as patience:
+            async with asyncio.timeout(self._patience) as patience:
                 while (response := await call.read()) is not grpc.aio.EOF:
                     self._receive(response if isinstance(response, pb.ReportSessionsResponse) else _NONSENSE)
                     if self._welcomed is not None:
                         patience.reschedule(None)
             return StreamError((await call.code()).name, await call.details())
         except TimeoutError:
-            return StreamError("DEADLINE_EXCEEDED", f"no Welcome within {contract.HELLO_TIMEOUT:g} s")
+            return StreamError("DEADLINE_EXCEEDED", f"no Welcome within {self._patience:g} s")
         except grpc.aio.AioRpcError as error:
             return StreamError(error.code().name, error.details() or "")
 

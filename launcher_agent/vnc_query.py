@@ -47,11 +47,10 @@ def _client(client: object) -> SocketAddress:
 
 
 def tcp_address(host: str, service: str) -> SocketAddress:
-    """A TCP peer as libvirt and QEMU state it; without a usable port it is anonymous."""
-    usable = service.isascii() and service.isdigit() and len(service) <= len("65535")
-    port = int(service) if usable else 0
-    fits = len(host.encode("utf-8", "replace")) <= contract.MAX_NAME_BYTES and port <= 65_535
-    return SocketAddress(Transport.TCP, host, port) if fits else SocketAddress(Transport.TCP)
+    """A TCP peer as libvirt and QEMU state it; without a usable one it is anonymous."""
+    port = int(service) if service.isascii() and service.isdigit() and len(service) <= len("65535") else 0
+    usable = 0 < len(host.encode("utf-8", "replace")) <= contract.MAX_NAME_BYTES and 0 < port <= 65_535
+    return SocketAddress(Transport.TCP, host, port) if usable else SocketAddress(Transport.TCP)
 
 
 def _member(value: object, name: str, kind: type[T]) -> T:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
@@ -36,12 +37,18 @@ class KubeClient:
         self._timeout = timeout
         self._user_agent = user_agent
         self._configuration = kubernetes_client.Configuration()
+        # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
+        # clusters have them. The chain and the name are verified all the same.
+        self._configuration.disable_strict_ssl_verification = True
         self._api: kubernetes_client.ApiClient
 
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigurationError. No request is made."""
         await self._load()
-        self._api = kubernetes_client.ApiClient(self._configuration)
+        try:
+            self._api = kubernetes_client.ApiClient(self._configuration)
+        except OSError as error:  # a certificate that is none
+            raise self._unusable(error) from error
         self._api.user_agent = self._user_agent
         return self
 
@@ -76,8 +83,12 @@ class KubeClient:
         self, path: str, query: Mapping[str, str], accept: str, idle: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """GET whose answer is lines without an end; raises KubeError, also when nothing comes for `idle` seconds."""
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=idle)
-        response = await self._request("GET", path, query=query, accept=accept, limits=limits)
+        limits = aiohttp.ClientTimeout(total=None, sock_read=idle)
+        # The answer begins at once, even where the first line takes its time: a connection that was kept and has died
+        # meanwhile need not be waited for as long as a line.
+        with _foreign_errors():
+            async with asyncio.timeout(self._timeout):
+                response = await self._request("GET", path, query=query, accept=accept, limits=limits)
         try:
             yield _lines(response)
         finally:
@@ -141,9 +152,13 @@ class KubeClient:
             else:
                 path = str(self._kubeconfig)
                 await kubernetes_config.load_kube_config(path, None, self._configuration)  # type: ignore[no-untyped-call]
-        except (kubernetes_config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-            where = self._kubeconfig or "the pod's service account"
-            raise ConfigurationError(f"argument --kubeconfig: {where}: {error}") from error
+        except (kubernetes_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> ConfigurationError:
+        where = self._kubeconfig or "the pod's service account"
+        text = " ".join(str(error).split())  # a mistake in YAML is told in several lines
+        return ConfigurationError(f"argument --kubeconfig: {where}: {text}")
 
 
 class _foreign_errors:  # noqa: N801  # reads as a clause: "with foreign errors ..."

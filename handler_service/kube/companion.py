@@ -4,7 +4,6 @@ It is what works on a stock KubeVirt, whose VMI drops fields that it does not kn
 name, owned by the VMI, so that it goes with it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -16,9 +15,8 @@ API_VERSION: Final = "servicestatus.kubevirt.io/v1alpha1"
 KIND: Final = "VirtualMachineInstanceServiceStatus"
 PLURAL: Final = "virtualmachineinstanceservicestatuses"
 PATH: Final = f"/apis/{API_VERSION}/{PLURAL}"
+#: Holds the node's name as it is: KubeVirt puts it into labels too, so it always fits.
 NODE_LABEL: Final = "servicestatus.kubevirt.io/nodeName"
-
-_MAX_LABEL: Final = 63
 #: What each reason means, and what to do, for somebody who reads the object and nothing else.
 _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.WATCHING: "The agent in the launcher pod sees every viewer come and go.",
@@ -60,11 +58,6 @@ class Held(NamedTuple):
     conditions: tuple[Mapping[str, Any], ...]
 
 
-def label_value(node: str) -> str:
-    """The node's name, or its hash where a label cannot hold it."""
-    return node if len(node) <= _MAX_LABEL else hashlib.sha256(node.encode()).hexdigest()[:_MAX_LABEL]
-
-
 def detail(standing: Standing, node: str) -> Detail:
     """What to show of a standing."""
     message = _MESSAGES[standing.reason]
@@ -83,7 +76,7 @@ def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
         "metadata": {
             "namespace": vmi.namespace,
             "name": vmi.name,
-            "labels": {NODE_LABEL: label_value(node)},
+            "labels": {NODE_LABEL: node},
             "ownerReferences": [owner],
         },
         "spec": {"vmiUID": vmi.uid},
@@ -155,7 +148,7 @@ def _since(condition: dict[str, str], before: tuple[Mapping[str, Any], ...], now
 
 
 def _rfc3339(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _seconds(text: Any) -> int | None:

@@ -2,7 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+#: Seconds that a server can make a client wait at most, whatever it asks for: a value must not be late for an hour
+#: because of one answer.
+MAX_RETRY_AFTER: Final = 60.0
 
 
 class KubeError(Exception):
@@ -66,8 +70,14 @@ def of_status(status: int, body: Any, retry_after: str | None = None) -> KubeErr
     """The error of an HTTP status, with the message of the Status object in `body` if there is one."""
     message = body.get("message") if isinstance(body, dict) else None
     kind = _BY_STATUS.get(status, ServerError)
-    seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
-    return kind(f"{status}: {message or 'no message'}"[:1024], seconds)
+    return kind(f"{status}: {message or 'no message'}"[:1024], _seconds(retry_after))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header as Kubernetes sends it: a number of seconds."""
+    if retry_after is None or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after), MAX_RETRY_AFTER)
 
 
 def body_of(text: bytes) -> Any:

@@ -2,12 +2,13 @@
 
 The loop is our own since the client's retries an expired resourceVersion with the same one. Rules:
 - A list tells everything, so what is not in it is gone; a watch tells changes after it.
-- 410 means that the server has forgotten where we are: list again.
+- 410 means that the server has forgotten where we are: list again, but never in a hot loop.
 - A watch ends by itself after a while, and is taken up where it ended. A connection that is silent for longer than
   bookmarks need is dead, whatever TCP says.
 - Trouble backs off with full jitter, since all handlers of a cluster meet a restarted API server at once.
 """
 
+import asyncio
 import json
 import logging
 import random
@@ -31,6 +32,8 @@ _PAGE: Final = 500
 #: Seconds of the backoff.
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_CAP: Final = 30.0
+#: A watch that ends before so many seconds without a word was not served, whatever its status said.
+_SHORTEST_WATCH: Final = 1.0
 
 
 class Sink(Protocol):
@@ -92,8 +95,8 @@ class ListWatch:
                 self._recovered()
             await self._watch()
         except ExpiredError:
-            log.info("%s: the watch is too old for the server: listing again", self._selection.path)
             self._version = ""
+            raise
 
     async def _list(self) -> None:
         objects: list[Object] = []
@@ -126,8 +129,12 @@ class ListWatch:
         self.watches += 1
         async with self._client.stream(self._selection.path, query, accept, idle=seconds + 5) as lines:
             self._recovered()
+            begun, heard = asyncio.get_running_loop().time(), False
             async for line in lines:
                 self._event(line)
+                heard = True
+        if not heard and asyncio.get_running_loop().time() < begun + _SHORTEST_WATCH:
+            raise ServerError(f"{self._selection.path}: the watch ended as soon as it had begun")
 
     def _event(self, line: bytes) -> None:
         try:
@@ -145,7 +152,8 @@ class ListWatch:
 
     async def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        level = logging.DEBUG if self._failing else logging.WARNING
+        news = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING  # a server may always forget
+        level = logging.DEBUG if self._failing else news
         log.log(level, "%s: cannot follow: %s; trying again until it works", self._selection.path, error)
         self._failing = True
 

@@ -97,18 +97,24 @@ class CompanionPublisher:
         if found is not None and found.vmi == vmi:
             self.learn(found)
             return found
-        # A former VMI's: the garbage collector is on its way, but this VMI need not wait for it.
-        uid = found.uid if found is not None else ""
-        if uid:
-            await self._client.delete(_path(vmi), {"preconditions": {"uid": uid}})
+        if found is not None:
+            await self._remove(found)
         return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
+
+    async def _remove(self, former: companions.Held) -> None:
+        """A former VMI's: the garbage collector is on its way, but its successor need not wait for it.
+
+        It may bear another node's label, and the admission policy lets a handler delete only what bears its own.
+        """
+        await self._take_over(former)
+        await self._client.delete(_path(former.vmi), {"preconditions": {"uid": former.uid}})
+        self.forget(former.vmi)
 
     async def _take_over(self, held: companions.Held) -> companions.Held:
         """After a migration the label names the former node."""
-        label = companions.label_value(self._node)
-        if held.label == label:
+        if held.label == self._node:
             return held
-        metadata = {"labels": {companions.NODE_LABEL: label}, "resourceVersion": held.resource_version}
+        metadata = {"labels": {companions.NODE_LABEL: self._node}, "resourceVersion": held.resource_version}
         return self._accept(held.vmi, await self._client.patch(_path(held.vmi), {"metadata": metadata}, MERGE_PATCH))
 
     async def _patch(self, vmi: VmiId, held: companions.Held, shown: Shown) -> companions.Held:

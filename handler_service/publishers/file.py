@@ -138,10 +138,13 @@ def _text(path: Path) -> str:
         if error.errno == errno.ELOOP:
             raise DocumentError(f"{path} is a symbolic link") from error
         raise
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise DocumentError(f"{path} is no regular file")
-        return file.read().decode("utf-8")
+        with open(handle, encoding="utf-8", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def _serialized(path: Path, document: Document) -> str:

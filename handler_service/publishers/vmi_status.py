@@ -45,9 +45,9 @@ class VmiStatusPublisher:
         return None
 
     async def read(self, vmi: VmiId) -> Outcome:
-        """From the watch's copy; from the server where a write went wrong, since the copy may be older than that."""
+        """From the watch's copy; from the server where that is older than the last answer, or a write failed."""
         known = self._known(vmi)
-        if known is None or vmi in self._doubtful:
+        if known is None or vmi in self._doubtful or self.stale(known):
             try:
                 known = vmis.parse(await self._client.get(vmis.path(vmi)))
             except KubeError as error:
