@@ -1,0 +1,1 @@
+"""The tests, and in `tests.support` the real parts that they share with the demo."""

@@ -1,0 +1,1 @@
+"""The rules of both programs, in memory, in virtual time, over sockets of the tests' own."""

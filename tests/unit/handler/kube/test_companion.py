@@ -1,0 +1,131 @@
+"""The companion: what is written is what is read back, and nothing that somebody else writes breaks anything."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler_service.kube import companion as companions
+from handler_service.kube.companion import Detail
+from handler_service.values import Reason, Shown, Standing, VmiId
+from tests.unit.handler.kube.test_vmi import JSON
+
+VMI = VmiId("ns", "vm", "u")
+NOW = 1_700_000_000.9
+THEN = "2023-11-14T22:13:20Z"  # the whole second of NOW
+WATCHING = Detail(True, "Watching", "The agent sees all.", 1_600_000_000, "n1")
+
+
+def standing(sessions: int, reason: Reason, *, observed: bool = True, message: str = "") -> Standing:
+    return Standing(sessions, observed, reason, message, 5.7, True, ())
+
+
+def read_back(status: dict[str, Any], **metadata: Any) -> companions.Held:
+    object_ = companions.manifest(VMI, "n1")
+    object_["metadata"] |= {"uid": "c", "resourceVersion": "9", **metadata}
+    object_["status"] = {key: value for key, value in status.items() if value is not None}
+    held = companions.parse(object_)
+    assert held is not None
+    return held
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_each_reason_has_a_sentence(reason: Reason) -> None:
+    """For somebody who reads the object and nothing else; the agent's own words follow in parentheses."""
+    told = companions.detail(standing(1, reason, message="connection refused"), "n1")
+    assert told.reason == reason.value
+    assert told.message.endswith(". (connection refused)")
+    assert (told.since, told.node) == (5, "n1")
+
+
+def test_nobody_is_idle() -> None:
+    """At zero the number is absent: a merge patch removes it with null."""
+    status = companions.status(VMI, Shown(0, WATCHING), (), NOW)
+    assert status == {
+        "vncSessions": None,
+        "since": "2020-09-13T12:26:40Z",
+        "nodeName": "n1",
+        "vmiUID": "u",
+        "conditions": [
+            {
+                "type": "Observed",
+                "status": "True",
+                "reason": "Watching",
+                "message": "The agent sees all.",
+                "lastTransitionTime": THEN,
+            },
+            {
+                "type": "Idle",
+                "status": "True",
+                "reason": "NobodyConnected",
+                "message": "Nobody is connected over VNC.",
+                "lastTransitionTime": THEN,
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("sessions", "observed", "idle", "reason", "message"),
+    [
+        (1, True, "False", "ViewersConnected", "1 viewer is connected over VNC."),
+        (2, True, "False", "ViewersConnected", "2 viewers are connected over VNC."),
+        (0, False, "Unknown", "NotObserved", "Whether anybody is connected is not known: The agent sees all."),
+        (2, False, "Unknown", "NotObserved", "Whether anybody is connected is not known: The agent sees all."),
+    ],
+)
+def test_who_is_there_is_not_idle(sessions: int, observed: bool, idle: str, reason: str, message: str) -> None:
+    """Unknown is never idle, and never busy."""
+    told = WATCHING._replace(observed=observed)
+    condition = companions.status(VMI, Shown(sessions, told), (), NOW)["conditions"][1]
+    assert (condition["status"], condition["reason"], condition["message"]) == (idle, reason, message)
+
+
+def test_the_time_of_a_transition_stays_while_the_status_does() -> None:
+    """Another reason, or another number, is no transition."""
+    first = companions.status(VMI, Shown(1, WATCHING), (), NOW)["conditions"]
+    second = companions.status(VMI, Shown(2, WATCHING._replace(reason="Other")), tuple(first), NOW + 60)["conditions"]
+    assert [condition["lastTransitionTime"] for condition in second] == [THEN, THEN]
+    third = companions.status(VMI, Shown(0, WATCHING), tuple(second), NOW + 120)["conditions"]
+    assert [condition["lastTransitionTime"] for condition in third] == [THEN, "2023-11-14T22:15:20Z"]
+
+
+DETAILS = st.builds(
+    Detail,
+    observed=st.booleans(),
+    reason=st.sampled_from([reason.value for reason in Reason]),
+    message=st.text(max_size=40),
+    # From the year 1 to 9999: what an agent's Timestamp can say.
+    since=st.none() | st.integers(-62_135_596_800, 253_402_300_799),
+    node=st.sampled_from(["n1", "n2.example"]),
+)
+
+
+@given(st.integers(0, 65_535), DETAILS)
+def test_what_is_written_is_what_is_read_back(sessions: int, told: Detail) -> None:
+    """Else the handler would take its own writing for a foreigner's, and write again for ever."""
+    held = read_back(companions.status(VMI, Shown(sessions, told), (), NOW))
+    assert held.shown == Shown(sessions, told)
+    assert (held.vmi, held.version, held.uid, held.label) == (VMI, 9, "c", "n1")
+
+
+def test_a_companion_without_a_status_shows_nothing() -> None:
+    """As it is between its creation and its first status."""
+    assert read_back({}).shown == Shown(0, None)
+
+
+@given(JSON)
+def test_any_object_is_read_without_an_error(object_: Any) -> None:
+    """What is no companion is None."""
+    assert companions.parse(object_) is None
+
+
+@given(JSON, JSON, JSON, JSON)
+def test_any_status_may_be_anything(status: Any, conditions: Any, since: Any, labels: Any) -> None:
+    """Nobody but the handlers should write it, and somebody may."""
+    object_ = companions.manifest(VMI, "n1")
+    object_["metadata"] |= {"uid": "c", "resourceVersion": "9"}
+    for found in (status, {"conditions": conditions, "since": since}, {"conditions": [{"type": "Observed"}]}):
+        companions.parse(object_ | {"status": found})
+    companions.parse({**object_, "metadata": {**object_["metadata"], "labels": labels}})

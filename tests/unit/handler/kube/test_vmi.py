@@ -1,0 +1,75 @@
+"""What is read from a VMI: few fields, and nothing that it may hold breaks anything."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler_service.kube import vmi as vmis
+from handler_service.values import VmiId
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def vmi(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": "ns", "name": "vm", "uid": "u", "resourceVersion": "7"}, "status": status}
+
+
+def test_the_fields_that_matter_are_read() -> None:
+    """As KubeVirt writes them."""
+    found = vmis.parse(
+        vmi(nodeName="n1", phase="Running", activePods={"p": "n1", "q": ""}, serviceStatus={"vncSessions": 2})
+    )
+    assert found == vmis.Vmi(
+        id=VmiId("ns", "vm", "u"),
+        version=7,
+        node="n1",
+        phase="Running",
+        pods={"p": "n1", "q": ""},
+        service_status={"vncSessions": 2},
+    )
+    assert found.sessions == 2
+    assert not found.final
+
+
+@pytest.mark.parametrize(("phase", "final"), [("Running", False), ("Succeeded", True), ("Failed", True), ("", False)])
+def test_a_final_phase_is_known(phase: str, final: bool) -> None:
+    """Those after which no QEMU runs for the object, ever."""
+    found = vmis.parse(vmi(phase=phase))
+    assert found is not None
+    assert found.final is final
+
+
+@pytest.mark.parametrize("value", [None, 0, -1, True, "1", 1.5, [], {}])
+def test_a_number_that_is_none_reads_as_zero(value: object) -> None:
+    """Absent, 0 and nonsense are all 0, so that they are put right when somebody is connected."""
+    assert vmis.count(value) == 0
+
+
+@given(JSON)
+def test_any_object_is_read_without_an_error(object_: Any) -> None:
+    """Whatever a list or a watch may hold."""
+    assert vmis.parse(object_) is None or object_["metadata"]["uid"]
+
+
+@given(JSON, JSON, JSON, JSON)
+def test_any_field_may_be_anything(node: Any, phase: Any, pods: Any, service_status: Any) -> None:
+    """A field that is odd reads as its absence."""
+    found = vmis.parse(vmi(nodeName=node, phase=phase, activePods=pods, serviceStatus=service_status))
+    assert found is not None
+    assert isinstance(found.node, str)
+    assert isinstance(found.phase, str)
+    assert found.sessions >= 0
+    assert len(found.pods) <= 16
+
+
+def test_more_pods_than_a_vmi_can_have_are_passed_over() -> None:
+    """Sixteen are looked at."""
+    found = vmis.parse(vmi(activePods={f"p{number}": "n" for number in range(99)}))
+    assert found is not None
+    assert list(found.pods) == [f"p{number}" for number in range(16)]

@@ -1,0 +1,163 @@
+"""A clockwork and the place that it writes to, in virtual time.
+
+The place does what the test scripts: it takes a write, refuses it, or takes it and answers with an error. A job reaches
+the place half its latency after it has begun.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from handler_service.clockwork import Clockwork, Job, Spacing
+from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
+from servicestatus.pacing import TokenBucket
+from tests.unit.handler.builders import VMI
+
+
+class Fate(Enum):
+    """What becomes of a job at the place."""
+
+    DONE = auto()
+    #: Refused: somebody else was quicker. Nothing is written.
+    CONFLICT = auto()
+    #: It never arrives.
+    LOST = auto()
+    #: It is written, and the answer is lost.
+    DONE_AND_LOST = auto()
+    #: The field is dropped.
+    PRUNED = auto()
+    #: Taken, and answered with the value of before.
+    REVERTED = auto()
+    #: The server asks for 30 s of peace.
+    OVERLOADED = auto()
+
+
+#: What is answered whatever was asked.
+_ANSWERS = {
+    Fate.CONFLICT: Outcome(OutcomeKind.CONFLICT, message="somebody was quicker"),
+    Fate.OVERLOADED: Outcome(OutcomeKind.ERROR, message="overloaded", retry_after=30.0),
+    Fate.LOST: Outcome(OutcomeKind.ERROR, message="no answer"),
+    Fate.DONE_AND_LOST: Outcome(OutcomeKind.ERROR, message="no answer"),
+}
+#: Writes that are answered with the value of before. A read is done as ever.
+_UNDONE = {Fate.PRUNED: OutcomeKind.PRUNED, Fate.REVERTED: OutcomeKind.REVERTED}
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that has begun."""
+
+    at: float
+    sessions: int
+    vmi: VmiId = VMI
+
+
+@dataclass
+class Simulation:
+    """A clockwork, its place, and the time."""
+
+    spacing: Spacing = field(default_factory=Spacing)
+    bucket: TokenBucket = field(default_factory=lambda: TokenBucket(256, 0.04))
+    #: Seconds from the start of a job to its answer.
+    latency: float = 0.0
+    #: How much of the longest wait a retry waits.
+    jitter: float = 1.0
+    room: int = 16
+    now: float = 0.0
+    #: What the place holds; at first, nothing.
+    place: dict[VmiId, int] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    reads: list[float] = field(default_factory=list)
+    #: The fates of the jobs to come; afterwards all are done.
+    fates: deque[Fate] = field(default_factory=deque)
+    #: Called with each job that begins, each change of the place, and after each answer: the tests' spies.
+    began: Callable[[Job], None] = lambda _: None
+    placed: Callable[[VmiId], None] = lambda _: None
+    answered: Callable[[VmiId], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.clockwork = Clockwork(self.spacing, self.bucket, lambda cap: cap * self.jitter)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    # --- what happens outside ---
+
+    def want(self, standing: Standing, vmi: VmiId = VMI) -> None:
+        """The newest standing."""
+        self.clockwork.want(vmi, standing, self.now)
+
+    def foreign(self, sessions: int, vmi: VmiId = VMI) -> None:
+        """Somebody else writes, and a watch tells at once."""
+        self.place[vmi] = sessions
+        self.placed(vmi)
+        self.clockwork.hold(vmi, Shown(sessions), self.now)
+
+    # --- time ---
+
+    def run(self, until: float) -> None:
+        """Let the time pass."""
+        while True:
+            self._start()
+            due = min(self._next(), until)
+            if due >= until:
+                break
+            self.now = max(self.now, due)
+            self._happen()
+        self.now = until
+        self._happen()
+        self._start()
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.run(self.now + seconds)
+
+    def _next(self) -> float:
+        times = [at for at, _, _ in self._events[:1]]
+        wake = self.clockwork.wake_at()
+        return min([*times, float("inf") if wake is None else wake])
+
+    def _happen(self) -> None:
+        while self._events and self._events[0][0] <= self.now:
+            heapq.heappop(self._events)[2]()
+
+    def _at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), what))
+
+    # --- jobs ---
+
+    def _start(self) -> None:
+        for job in self.clockwork.take_due(self.now, self.room):
+            self.began(job)
+            if job.shown is None:
+                self.reads.append(self.now)
+            else:
+                self.writes.append(Write(round(self.now, 6), job.shown.sessions, job.vmi))
+            fate = self.fates.popleft() if self.fates else Fate.DONE
+            self._at(self.now + self.latency / 2, lambda job=job, fate=fate: self._arrive(job, fate))  # type: ignore[misc]
+        if self.latency == 0:
+            self._happen()
+
+    def _arrive(self, job: Job, fate: Fate) -> None:
+        before = self.place.get(job.vmi, 0)
+        if job.shown is not None and fate in (Fate.DONE, Fate.DONE_AND_LOST):
+            self.place[job.vmi] = job.shown.sessions
+            self.placed(job.vmi)
+        outcome = self._outcome(job, fate, before)
+        self._at(self.now + self.latency / 2, lambda: self._answer(job.vmi, outcome))
+
+    def _answer(self, vmi: VmiId, outcome: Outcome) -> None:
+        self.clockwork.finished(vmi, outcome, self.now)
+        self.answered(vmi)
+
+    def _outcome(self, job: Job, fate: Fate, before: int) -> Outcome:
+        if fate in _ANSWERS:
+            return _ANSWERS[fate]
+        if job.shown is None:
+            return Outcome(OutcomeKind.UNCHANGED, Shown(before))
+        if fate in _UNDONE:
+            return Outcome(_UNDONE[fate], Shown(before), "not done")
+        kind = OutcomeKind.UNCHANGED if before == job.shown.sessions else OutcomeKind.WRITTEN
+        return Outcome(kind, job.shown)
