@@ -1,0 +1,173 @@
+"""The story, act by act. Each says what happens, does it, and shows what the VMI document made of it."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from demo.document import DocumentWatch, Value, described
+from demo.narrator import Narrator
+from demo.stage import AGENT, HANDLER, Stage
+from tests.support.kubevirt_proxy import VncProxy
+from tests.support.pool import ViewerPool
+from tests.support.waiting import wait_until
+
+# Seconds between two acts, for whoever reads along or pastes a line. Over one, so that no act waits for the second that
+# lies between two writes of a VMI.
+PAUSE = 1.2
+# KubeVirt's proxy connects for a new viewer, drops the old one, and the new one's handshake follows when it likes.
+LATE_HANDSHAKE = 2.0
+# A dead handler must be seen to be missed by nobody.
+ABSENCE = 2.0
+# What of a service is worth a line.
+SESSIONS = ["service", "sessions", "pending"]
+
+
+def tell(stage: Stage, narrator: Narrator) -> None:
+    """From nobody to nobody."""
+    with DocumentWatch(stage.document, stage.check_programs) as document, ViewerPool() as viewers:
+        address = stage.machine.address
+        with VncProxy(address) as console:
+            _Story(stage, narrator, document, viewers, console).tell()
+
+
+class _Story:
+    def __init__(
+        self, stage: Stage, narrator: Narrator, document: DocumentWatch, viewers: ViewerPool, console: VncProxy
+    ) -> None:
+        self._stage = stage
+        self._narrator = narrator
+        self._document = document
+        self._viewers = viewers
+        self._console = console
+
+    def tell(self) -> None:
+        """All acts."""
+        self._introduce()
+        self._come_and_go()
+        self._take_over()
+        self._scan()
+        self._kill_the_handler()
+        self._destroy()
+
+    # --- the acts ---
+
+    def _introduce(self) -> None:
+        self._narrator.say("ready: nobody is connected")
+        self._show(None)
+        self._narrator.details("To look for yourself, paste into another terminal (below, answers are trimmed):")
+        self._narrator.details("\n".join(f"  {line}" for line in self._stage.doors()))
+        self._narrator.gap()
+        time.sleep(PAUSE)
+
+    def _come_and_go(self) -> None:
+        with self._follows(1, "Alice opens the console, by a connection such as KubeVirt's VNC proxy makes"):
+            self._console.open()
+        with self._follows(2, "Bob joins on the node, past the API: what counts is what QEMU sees"):
+            bob = self._viewers.establish(self._stage.machine.address)
+        self._show_document()
+        agent = self._ask(AGENT, observation=["observed", "reason"], services=SESSIONS)
+        assert agent["services"][0]["sessions"] == 2
+        with self._follows(1, "Bob leaves; a fall waits a second, since a viewer that was cut is often back at once"):
+            bob.close()
+
+    def _take_over(self) -> None:
+        with self._stays(1, "Carol takes the console over: she has only connected, and Alice is thrown out"):
+            carol = self._console.dial()
+            time.sleep(LATE_HANDSHAKE)
+            carol.handshake()
+            self._narrator.say("two seconds later Carol's handshake is done")
+            time.sleep(PAUSE)
+
+    def _scan(self) -> None:
+        with self._stays(1, "a port scanner connects and never speaks: it watches nothing, so it does not count"):
+            self._viewers.connect(self._stage.machine.address)
+            time.sleep(PAUSE)
+        agent = self._ask(AGENT, services=SESSIONS)
+        assert agent["services"][0]["sessions"] == 1
+        assert agent["services"][0]["pending"] == 1
+
+    def _kill_the_handler(self) -> None:
+        with self._stays(1, "the handler is killed (SIGKILL): what is published stays"):
+            self._stage.handler.kill()
+            time.sleep(ABSENCE)
+            self._narrator.say("the handler is started again; it knows nothing, and waits for the agent's word")
+            self._stage.handler.start()
+            with self._narrator.waiting("the handler starts and the agent dials again"):
+                seconds = self._wait_for_report()
+            self._narrator.say(f"the agent has reported again, {seconds:.1f} s later")
+            time.sleep(PAUSE)
+        handler = self._ask(
+            HANDLER,
+            services=[*SESSIONS, "observed"],
+            endpoints=["state", "accepted", "published"],
+            publications=["publisher", "state", "outcome"],
+        )
+        assert handler["services"][0]["sessions"] == 1
+        assert handler["publications"][0]["state"] == "PUBLISH_STATE_PUBLISHED"
+
+    def _destroy(self) -> None:
+        with self._follows(None, "the VM is destroyed with Carol still connected: nobody watches a VM that is gone"):
+            self._stage.machine.destroy()
+        self._narrator.gap()
+
+    # --- how an act is shown ---
+
+    @contextlib.contextmanager
+    def _follows(self, value: Value, what: str) -> Iterator[None]:
+        """What happens within changes the value to this one, in one step."""
+        self._narrator.say(what)
+        self._document.mark()
+        yield
+        since = time.monotonic()
+        with self._narrator.waiting(f"waiting for {described(value)}"):
+            seconds = self._document.wait_for(value, since)
+        self._show(value, f"{seconds * 1000:.0f} ms later")
+        time.sleep(PAUSE)
+
+    @contextlib.contextmanager
+    def _stays(self, value: Value, what: str) -> Iterator[None]:
+        """What happens within does not change the value, not for the blink of an eye."""
+        self._narrator.say(what)
+        self._document.mark()
+        yield
+        self._stage.check_programs()
+        self._document.assert_stayed(value)
+        self._show(value, f"at each of {self._document.looks} looks meanwhile")
+
+    def _show(self, value: Value, when: str = "") -> None:
+        assert self._document.value == value, f"{described(value)} expected, {self._document.value} seen"
+        self._narrator.details(f"-> {described(value)}" + (f"   ({when})" if when else ""))
+
+    def _show_document(self) -> None:
+        document = json.loads(self._stage.document.read_text())
+        trimmed = json.dumps(_trimmed(document, ["kind", "status"]))
+        self._narrator.details(f"$ {self._stage.show_document}\n  {trimmed}")
+
+    def _ask(self, door: tuple[str, str], **shown: list[str]) -> Any:
+        """Shows a grpcurl line and of its answer, which it returns, these fields with these fields in them."""
+        answer = self._stage.ask(door)
+        status = answer.get("status") or answer["statuses"][0]
+        self._narrator.details(f"$ {self._stage.command(door)}")
+        for field, inner in shown.items():
+            self._narrator.details(f'  "{field}": {json.dumps(_trimmed(status[field], inner))}')
+        time.sleep(PAUSE)
+        return status
+
+    def _wait_for_report(self) -> float:
+        begin = time.monotonic()
+        wait_until(
+            lambda: self._stage.ask(HANDLER)["statuses"][0]["endpoints"][0]["state"],
+            lambda state: state == "ENDPOINT_STATE_REPORTING",
+            what="the agent reports",
+            interval=0.1,
+            retry_on=(AssertionError,),
+        )
+        return time.monotonic() - begin
+
+
+def _trimmed(value: Any, fields: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_trimmed(one, fields) for one in value]
+    return {field: value[field] for field in fields if field in value}

@@ -1,0 +1,150 @@
+"""Both programs on one VM, as processes: what a test starts, kills and asks.
+
+What is proved is read where a user reads it, in the VMI document; the debugging doors say why.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.grpcurl import Grpcurl, GrpcurlError
+from tests.support.processes import ManagedProcess, script
+from tests.support.sampler import Sampler
+from tests.support.vm import VirtualMachine
+from tests.support.waiting import wait_until
+
+NAMESPACE, NAME = "default", "vm"
+
+#: The field; None where it is absent.
+Sessions = int | None
+
+
+class Pair:
+    """The handler and the agent of one VM, in a directory of their own with a short path."""
+
+    def __init__(self, machine: VirtualMachine, *, agent: Sequence[str] = (), handler: Sequence[str] = ()) -> None:
+        """Starts nothing. `agent` and `handler` are flags besides those that every test needs."""
+        self.machine = machine
+        self.directory = Path(tempfile.mkdtemp(prefix="vss-pair-"))
+        self.documents = self.directory / "vmis"
+        self.documents.mkdir()
+        self.handler_socket = self.directory / "handler.sock"
+        self.handler = ManagedProcess(
+            [
+                script("handler-service"),
+                f"--file-dir={self.documents}",
+                f"--endpoint={NAMESPACE}/{NAME}={self.handler_socket}",
+                f"--admin-socket={self.directory / 'admin.sock'}",
+                *handler,
+            ],
+            log=self.directory / "handler.log",
+        )
+        self.agent = ManagedProcess(
+            [
+                script("launcher-agent"),
+                f"--libvirt-uri={machine.libvirtd.uri}",
+                f"--domain={machine.name}",
+                f"--handler-socket={self.handler_socket}",
+                f"--admin-socket={self.directory / 'agent.sock'}",
+                *agent,
+            ],
+            log=self.directory / "agent.log",
+        )
+
+    def __enter__(self) -> Self:
+        """Nothing runs yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.agent.kill()
+        self.handler.kill()
+        for program in (self.agent, self.handler) if error is not None else ():
+            if program.log.exists():
+                sys.stderr.write(f"--- {program}\n{program.log_tail()}\n")
+        shutil.rmtree(self.directory)
+
+    def start(self) -> Self:
+        """Start both; returns when the handler has heard that the agent sees the VM."""
+        self.handler.start()
+        self.agent.start()
+        self.wait_observed()
+        return self
+
+    def another_handler(self, *flags: str) -> ManagedProcess:
+        """A second one with the same flags, of which `flags` override some; it is the caller's to start and end."""
+        return ManagedProcess([*self.handler.argv, *flags], log=self.directory / "other-handler.log")
+
+    def another_agent(self, *flags: str) -> ManagedProcess:
+        """Likewise."""
+        return ManagedProcess([*self.agent.argv, *flags], log=self.directory / "other-agent.log")
+
+    # --- the document ---
+
+    @property
+    def document(self) -> Path:
+        return self.documents / NAMESPACE / f"{NAME}.json"
+
+    @property
+    def sessions(self) -> Sessions:
+        """`status.serviceStatus.vncSessions`; None where it, or the document, is absent."""
+        try:
+            document = json.loads(self.document.read_text())
+        except FileNotFoundError:
+            return None
+        value: Sessions = document["status"].get("serviceStatus", {}).get("vncSessions")
+        return value
+
+    def wait_sessions(self, expected: Sessions, timeout: float = 30) -> None:
+        wait_until(lambda: self.sessions, lambda seen: seen == expected, what=f"{expected} sessions", timeout=timeout)
+
+    def sample(self) -> Sampler[Sessions]:
+        """Looks at the document every 10 ms."""
+        return Sampler(lambda: self.sessions)
+
+    # --- the doors ---
+
+    def agent_status(self) -> Any:
+        door = Grpcurl(self.directory / "agent.sock")
+        return door.call("servicestatus.v1.AgentStatusService/GetAgentStatus")["status"]
+
+    def handler_status(self) -> Any:
+        door = Grpcurl(self.directory / "admin.sock")
+        vmi = {"namespace": NAMESPACE, "name": NAME}
+        return door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", vmi)["status"]
+
+    def summary(self) -> Any:
+        """What follows for VNC, by the handler."""
+        return self.handler_status()["services"][0]
+
+    def endpoint(self) -> Any:
+        return self.handler_status()["endpoints"][0]
+
+    def wait_status(self, accept: Callable[[Any], object], what: str) -> Any:
+        """Wait for the handler's status of the VMI to be as `accept` wants it."""
+        return wait_until(self.handler_status, accept, what=what, interval=0.05, retry_on=(GrpcurlError,))
+
+    def wait_observed(self) -> None:
+        def observed(status: Any) -> bool:
+            reporting = status["endpoints"][0]["state"] == "ENDPOINT_STATE_REPORTING"
+            return bool(reporting and status["services"][0].get("observed"))
+
+        self.wait_status(observed, "the VM is observed")
+
+    def wait_unknown(self) -> Any:
+        """The value is flagged as unknown; the summary that says so."""
+        return self.wait_status(lambda status: not status["services"][0].get("observed"), "it is unknown")
+
+    def wait_pending(self, expected: int) -> None:
+        """The agent knows so many unfinished clients."""
+
+        def pending() -> int:
+            return sum(service.get("pending", 0) for service in self.agent_status().get("services", []))
+
+        wait_until(pending, lambda seen: seen == expected, what=f"{expected} unfinished clients", interval=0.05)

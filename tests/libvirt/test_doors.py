@@ -1,0 +1,107 @@
+"""The debugging doors of both ends, by the real grpcurl: reflection, health, what is told, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.libvirt.pair import Pair
+from tests.support.grpcurl import Grpcurl, GrpcurlError
+from tests.support.pool import ViewerPool
+from tests.support.vm import VirtualMachine
+from tests.support.waiting import wait_until
+
+_NOT_FOUND, _INVALID_ARGUMENT, _UNIMPLEMENTED = 5, 3, 12
+
+
+@pytest.fixture
+def pair(vm: VirtualMachine) -> Iterator[Pair]:
+    with Pair(vm) as both:
+        yield both.start()
+
+
+def test_both_ends_list_and_describe_their_services(pair: Pair) -> None:
+    """A person needs no proto file."""
+    assert Grpcurl(pair.directory / "agent.sock").services() == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "servicestatus.v1.AgentStatusService",
+    ]
+    door = Grpcurl(pair.directory / "admin.sock")
+    assert door.services() == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "servicestatus.v1.ServiceStatusService",
+    ]
+    assert "rpc GetServiceStatus" in door.describe("servicestatus.v1.ServiceStatusService")
+
+
+@pytest.mark.parametrize(
+    ("socket", "service"),
+    [("agent.sock", "servicestatus.v1.AgentStatusService"), ("admin.sock", "servicestatus.v1.ServiceStatusService")],
+)
+def test_both_ends_answer_health_checks(pair: Pair, socket: str, service: str) -> None:
+    """For the program, and for its service by name."""
+    door = Grpcurl(pair.directory / socket)
+    assert door.call("grpc.health.v1.Health/Check") == {"status": "SERVING"}
+    assert door.call("grpc.health.v1.Health/Check", {"service": service}) == {"status": "SERVING"}
+
+
+def test_the_handler_tells_one_vmi_all_vmis_and_refuses_what_it_does_not_know(pair: Pair) -> None:
+    """With a status and words that say what was wrong."""
+    door = Grpcurl(pair.directory / "admin.sock")
+    listed = door.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses")["statuses"]
+    assert [status["vmi"] for status in listed] == [{"namespace": "default", "name": "vm"}]
+    elsewhere = {"namespace": "elsewhere"}
+    assert door.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses", elsewhere) == {}
+    with pytest.raises(GrpcurlError, match="default/other") as caught:
+        door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", {"namespace": "default", "name": "other"})
+    assert caught.value.code == _NOT_FOUND
+    with pytest.raises(GrpcurlError) as caught:
+        door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", {"name": "vm"})
+    assert caught.value.code == _INVALID_ARGUMENT
+
+
+def test_both_ends_can_be_watched(pair: Pair, viewers: ViewerPool, tmp_path: Path) -> None:
+    """The state as it is, and then as it changes."""
+    at_agent, at_handler = Grpcurl(pair.directory / "agent.sock"), Grpcurl(pair.directory / "admin.sock")
+    with (
+        at_agent.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=tmp_path / "a") as agent,
+        at_handler.watch("servicestatus.v1.ServiceStatusService/WatchServiceStatuses", log=tmp_path / "h") as handler,
+    ):
+        wait_until(lambda: agent.messages, what="the agent has told its state")
+        wait_until(lambda: handler.messages, what="the handler has told its state")
+        viewers.establish(pair.machine.address)
+        wait_until(
+            lambda: agent.messages[-1]["status"]["services"][0].get("sessions"),
+            lambda sessions: sessions == 1,
+            what="the agent tells of the viewer",
+        )
+        wait_until(
+            lambda: handler.messages[-1]["status"]["publications"][0].get("held"),
+            lambda held: held == [{"service": "SERVICE_VNC", "sessions": 1}],
+            what="the handler tells that it is published",
+        )
+
+
+def test_the_agent_tells_where_it_stands_with_libvirt_and_with_the_handler(pair: Pair, viewers: ViewerPool) -> None:
+    """And what the handler has acknowledged."""
+    viewers.establish(pair.machine.address)
+    pair.wait_sessions(1)
+    status = wait_until(
+        pair.agent_status,
+        lambda status: status["handler"]["last_ack"].get("published") == status["handler"]["sent"],
+        what="the value was acknowledged as published",
+    )
+    assert status["domain"] == pair.machine.name
+    assert status["observation"]["reason"] == "OBSERVATION_REASON_WATCHING"
+    assert status["handler"]["state"] == "STREAM_STATE_REPORTING"
+    assert status["handler"]["vmi"] == {"namespace": "default", "name": "vm"}
+    assert status["handler"]["last_ack"]["state"] == "PUBLISH_STATE_PUBLISHED"
+
+
+def test_the_report_socket_serves_reports_alone(pair: Pair) -> None:
+    """Whoever is in the pod can ask nothing there: neither by reflection nor by name."""
+    with pytest.raises(GrpcurlError) as caught:
+        Grpcurl(pair.handler_socket).services()
+    assert "reflection" in caught.value.message

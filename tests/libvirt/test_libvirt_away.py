@@ -1,0 +1,119 @@
+"""libvirt is killed, restarted, frozen, or late, while viewers stay, go and come. Never a wrong 0."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.libvirt.pair import Pair
+from tests.support.libvirtd import PrivateLibvirt
+from tests.support.pool import ViewerPool
+from tests.support.vm import VirtualMachine, VirtualMachines
+
+#: A value must be right so soon after the last event: the product's own promise.
+_PROMISE = 10.0
+
+
+@pytest.fixture
+def own(new_libvirtd: Callable[[], PrivateLibvirt]) -> PrivateLibvirt:
+    return new_libvirtd()
+
+
+@pytest.fixture
+def machine(own: PrivateLibvirt) -> VirtualMachine:
+    return VirtualMachines(own).new().start()
+
+
+@pytest.fixture
+def pair(machine: VirtualMachine) -> Iterator[Pair]:
+    with Pair(machine) as both:
+        yield both.start()
+
+
+def test_viewers_that_stay_go_and_come_while_libvirt_is_away_are_right_afterwards(
+    pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
+) -> None:
+    """Events of the gap are lost for ever; QEMU is asked."""
+    stays = viewers.establish(pair.machine.address)
+    goes = viewers.establish(pair.machine.address)
+    pair.wait_sessions(2)
+    with pair.sample() as sampler:
+        own.kill()
+        pair.wait_unknown()
+        goes.close()
+        own.start()
+        pair.wait_observed()
+        pair.wait_sessions(1, timeout=_PROMISE)
+        own.kill()
+        pair.wait_unknown()
+        viewers.establish(pair.machine.address)
+        viewers.establish(pair.machine.address)
+        own.start()
+        pair.wait_observed()
+        pair.wait_sessions(3, timeout=_PROMISE)
+    assert None not in sampler.values, str(sampler)
+    stays.close()
+    pair.wait_sessions(2)
+    viewers.close_all()
+    pair.wait_sessions(None)
+
+
+def test_a_qemu_that_died_while_libvirt_was_away_has_no_sessions(
+    pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
+) -> None:
+    """It gives no STOPPED: what is listed is compared with what was."""
+    viewers.establish(pair.machine.address)
+    pair.wait_sessions(1)
+    (qemu,) = own.qemu_pids()
+    own.kill()
+    pair.wait_unknown()
+    assert pair.sessions == 1
+    os.kill(qemu, signal.SIGKILL)
+    own.start()
+    pair.wait_sessions(None)
+    pair.wait_observed()
+
+
+def test_a_frozen_libvirt_makes_the_value_unknown_and_thawed_it_is_right(
+    pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
+) -> None:
+    """Only its keepalive tells: no connection breaks."""
+    goes = viewers.establish(pair.machine.address)
+    pair.wait_sessions(1)
+    with pair.sample() as sampler:
+        own.freeze()
+        pair.wait_unknown()
+        viewers.establish(pair.machine.address)
+        viewers.establish(pair.machine.address)
+        goes.close()
+        own.thaw()
+        pair.wait_observed()
+        pair.wait_sessions(2, timeout=_PROMISE)
+    assert None not in sampler.values, str(sampler)
+
+
+def test_a_frozen_libvirt_does_not_freeze_the_stream(pair: Pair, own: PrivateLibvirt) -> None:
+    """The agent goes on giving signs of life, and says what it cannot see."""
+    own.freeze()
+    status = pair.wait_unknown()
+    assert status["endpoints"][0]["state"] == "ENDPOINT_STATE_REPORTING"
+    assert status["endpoints"][0]["observation"]["reason"] == "OBSERVATION_REASON_LIBVIRT_UNREACHABLE"
+    assert pair.agent.stop(timeout=10) == 0
+    own.thaw()
+
+
+def test_the_agent_waits_for_a_libvirt_that_is_late(
+    machine: VirtualMachine, own: PrivateLibvirt, viewers: ViewerPool
+) -> None:
+    """A launcher pod's containers start before its libvirt."""
+    own.kill()
+    pair = Pair(machine)
+    with pair:
+        pair.handler.start()
+        pair.agent.start()
+        pair.wait_unknown()
+        own.start()
+        pair.wait_observed()
+        viewers.establish(machine.address)
+        pair.wait_sessions(1)

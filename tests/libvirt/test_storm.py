@@ -1,0 +1,38 @@
+"""Viewers come and go as fast as QEMU takes them: few writes, and the final value is exact."""
+
+import time
+from pathlib import Path
+
+from tests.libvirt.pair import Pair, Sessions
+from tests.support.sampler import Sampler
+from tests.support.storm import Storm
+from tests.support.vm import VirtualMachine
+
+_SECONDS = 10.0
+
+
+def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine, tmp_path: Path) -> None:
+    """Ten seconds without a pause: at most one write a second, a few messages a second, and 7 at the end."""
+    with Pair(vm) as pair:
+        pair.start()
+        before = int(pair.endpoint()["accepted"])
+        began = time.monotonic()
+        storm = Storm(vm.address, seconds=_SECONDS, left=7, seed=119, log=tmp_path / "storm.log")
+        with storm:
+            with pair.sample() as sampler:
+                result = storm.result()
+                pair.wait_sessions(7, timeout=10)
+            _assert_spaced(pair, sampler, time.monotonic() - began, before)
+            assert result.connects > 100
+            storm.release()
+            pair.wait_sessions(None)
+
+
+def _assert_spaced(pair: Pair, sampler: Sampler[Sessions], lasted: float, before: int) -> None:
+    status = pair.handler_status()
+    # One write a second, one more for a first rise, and one for the document itself.
+    assert len(sampler.changes) - 1 <= lasted + 2, str(sampler)
+    assert int(status["publications"][0]["writes"]) <= lasted + 3
+    # Eight deltas at once and then four a second, by the terms of Welcome.
+    assert int(status["endpoints"][0]["accepted"]) - before <= 8 + 4 * (lasted + 1)
+    assert int(status["endpoints"][0].get("resyncs", 0)) == 0

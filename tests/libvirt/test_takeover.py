@@ -1,0 +1,61 @@
+"""When a second viewer takes a session over, the value stays 1: it goes neither to absent nor to 2."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.libvirt.pair import Pair
+from tests.support.kubevirt_proxy import VncProxy
+from tests.support.vm import VirtualMachine
+
+#: Longer than every wait of the publisher (a fall waits 1 s, a rise 0.3 s), so that a wrong value would be written.
+_PAUSE = 2.0
+
+
+@pytest.fixture
+def pair(vm: VirtualMachine) -> Iterator[Pair]:
+    with Pair(vm) as both:
+        yield both.start()
+
+
+@pytest.fixture
+def proxy(pair: Pair) -> Iterator[VncProxy]:
+    with VncProxy(pair.machine.address) as kubevirt:
+        yield kubevirt
+
+
+def test_kubevirts_takeover_does_not_blink_while_the_new_viewer_has_only_connected(pair: Pair, proxy: VncProxy) -> None:
+    """CONNECT(new), DISCONNECT(old), and INITIALIZE(new) two seconds later."""
+    proxy.open()
+    pair.wait_sessions(1)
+    with pair.sample() as sampler:
+        for _ in range(3):
+            newcomer = proxy.dial()
+            time.sleep(_PAUSE)  # the time itself is what is tested
+            newcomer.handshake()
+    assert sampler.values == [1], str(sampler)
+    assert pair.summary()["accuracy"] == "ACCURACY_EXACT"
+
+
+def test_an_exclusive_takeover_does_not_blink(pair: Pair, proxy: VncProxy) -> None:
+    """CONNECT(new), INITIALIZE(new), and DISCONNECT(old) up to 80 ms later."""
+    proxy.take_over()
+    pair.wait_sessions(1)
+    with pair.sample() as sampler:
+        for _ in range(10):
+            proxy.take_over()
+        time.sleep(_PAUSE)  # what was wrong would be written by now
+    assert sampler.values == [1], str(sampler)
+
+
+def test_an_exclusive_viewer_throws_all_shared_ones_out(pair: Pair, proxy: VncProxy) -> None:
+    """From three to one, and not by way of four or absent."""
+    others = [proxy.open(), *(VncProxy(pair.machine.address).open() for _ in range(2))]
+    pair.wait_sessions(3)
+    with pair.sample() as sampler:
+        proxy.take_over()
+        pair.wait_sessions(1)
+    assert sampler.values in ([3, 1], [3, 2, 1]), str(sampler)
+    for other in others:
+        other.close()
