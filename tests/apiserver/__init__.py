@@ -1,0 +1,1 @@
+"""What a real API server decides: schemas, policies, tokens, garbage collection, and its absence."""

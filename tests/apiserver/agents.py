@@ -1,0 +1,25 @@
+"""The real agent in a launcher pod: an unprivileged user, the pod's socket, the VM's libvirt."""
+
+from pathlib import Path
+
+from tests.apiserver.nodes import POD
+from tests.apiserver.vmis import Vmi
+from tests.support.processes import ManagedProcess, script
+from tests.support.vm import VirtualMachine
+
+
+class Agent(ManagedProcess):
+    """It claims to be of the VMI that its socket proves."""
+
+    def __init__(self, vm: VirtualMachine, vmi: Vmi, log: Path, *, socket: Path | None = None) -> None:
+        """`socket` is another pod's than the VMI's first."""
+        flags: dict[str, str | Path] = {
+            "--libvirt-uri": vm.libvirtd.uri,
+            "--domain": vm.name,
+            "--handler-socket": socket or vmi.socket,
+            "--admin-socket": "",
+            "--namespace": vmi.namespace,
+            "--name": vmi.name,
+        }
+        argv: list[str | Path] = [script("launcher-agent"), *(f"{flag}={value}" for flag, value in flags.items())]
+        super().__init__(argv, log=log, user=POD)

@@ -1,0 +1,193 @@
+"""The API server as a test's own hands and eyes: quick enough to look every ten milliseconds, and a watch that misses
+nothing in between."""
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from tests.cluster.objects import Object
+from tests.support.waiting import TIMEOUT, wait_until
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+# Seconds: every answer here comes within milliseconds, unless the API server has just been killed.
+ANSWER_TIMEOUT = 30.0
+
+
+class ApiError(Exception):
+    """The API server refused; `code` is the HTTP status."""
+
+    def __init__(self, code: int, body: Object) -> None:
+        super().__init__(f"{code}: {body.get('message')}")
+        self.code = code
+
+
+class Client:
+    """The user of a kubeconfig. May be used from any thread: each has a connection of its own, which is kept."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = json.loads(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        self._server = urlsplit(cluster["server"]).netloc
+        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        self._token = config["users"][0]["user"]["token"]
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPSConnection] = []
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
+        return self._request("GET", f"{path}?{urlencode(query)}" if query else path)
+
+    def find(self, path: str) -> Object | None:
+        """What is there; None where nothing is."""
+        try:
+            return self.get(path)
+        except ApiError as error:
+            if error.code != http.HTTPStatus.NOT_FOUND:
+                raise
+            return None
+
+    def post(self, path: str, body: Object) -> Object:
+        return self._request("POST", path, body)
+
+    def put(self, path: str, body: Object) -> Object:
+        return self._request("PUT", path, body)
+
+    def patch(self, path: str, body: object, content_type: str = MERGE_PATCH) -> Object:
+        return self._request("PATCH", path, body, content_type)
+
+    def delete(self, path: str) -> Object:
+        return self._request("DELETE", path)
+
+    def connection(self) -> http.client.HTTPSConnection:
+        """A new one."""
+        return http.client.HTTPSConnection(self._server, timeout=ANSWER_TIMEOUT, context=self._tls)
+
+    def headers(self, content_type: str = JSON) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+
+    def _request(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Object:
+        try:
+            return self._ask(method, path, body, content_type)
+        except (ConnectionError, ssl.SSLError):  # the API server was killed since this connection was used last
+            return self._ask(method, path, body, content_type)
+
+    def _ask(self, method: str, path: str, body: object, content_type: str) -> Object:
+        connection = self._kept()
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), self.headers(content_type))
+            response = connection.getresponse()
+            answer: Object = json.loads(response.read())
+        except BaseException:
+            connection.close()  # it opens again by itself
+            raise
+        if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
+            raise ApiError(response.status, answer)
+        return answer
+
+    def _kept(self) -> http.client.HTTPSConnection:
+        found: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = self._local.connection = self.connection()
+            self._connections.append(found)
+        return found
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a watch, at `time.monotonic()` seconds `at`."""
+
+    at: float
+    kind: str
+    object: Object
+
+
+class Recorder:
+    """Records from enter to exit what happens to the objects at a path: each version, whoever wrote it."""
+
+    def __init__(self, client: Client, path: str, query: Mapping[str, str] | None = None) -> None:
+        self._client = client
+        self._path = path
+        self._query = dict(query or {})
+        self._connection = client.connection()
+        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+        self.events: list[Event] = []
+
+    def __enter__(self) -> Self:
+        listed = self._client.get(self._path, self._query)
+        now = time.monotonic()
+        self.events += [Event(now, "LISTED", item) for item in listed["items"]]
+        query = {**self._query, "watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
+        self._connection.request("GET", f"{self._path}?{urlencode(query)}", headers=self._client.headers())
+        self._response = self._connection.getresponse()
+        assert self._connection.sock is not None
+        self._socket: socket.socket = self._connection.sock
+        self._socket.settimeout(None)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._catch_up()
+        finally:
+            self._end()
+
+    def _catch_up(self) -> None:
+        """What was stored before exit is recorded too."""
+        listed = self._client.get(self._path, self._query)
+        wanted = {item["metadata"]["uid"]: int(item["metadata"]["resourceVersion"]) for item in listed["items"]}
+        wait_until(lambda: self._missing(wanted), lambda missing: not missing, what="the watch has seen it all")
+
+    def _missing(self, wanted: Mapping[str, int]) -> set[str]:
+        """The objects, by UID, that the watch has not seen so far, or has not seen going."""
+        found: dict[str, int] = {}
+        for event in list(self.events):
+            metadata = event.object["metadata"]
+            found[metadata["uid"]] = int(metadata["resourceVersion"])
+            if event.kind == "DELETED":
+                del found[metadata["uid"]]
+        late = {uid for uid, version in wanted.items() if found.get(uid, 0) < version}
+        return late | (found.keys() - wanted.keys())
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._response.close()
+        self._connection.close()
+
+    def values(self, read: Callable[[Object], Any]) -> list[Any]:
+        """What `read` makes of each version, without repetitions; None for an object that is gone."""
+        found: list[Any] = []
+        for event in list(self.events):
+            value = None if event.kind == "DELETED" else read(event.object)
+            if not found or found[-1] != value:
+                found.append(value)
+        return found
+
+    def wait_for(self, read: Callable[[Object], Any], wanted: object, timeout: float = TIMEOUT) -> None:
+        """Until the newest version reads as wanted."""
+        wait_until(lambda: self.values(read)[-1:], lambda seen: seen == [wanted], what=f"{wanted!r}", timeout=timeout)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
+            while line := self._response.readline():
+                event = json.loads(line)
+                self.events.append(Event(time.monotonic(), event["type"], event["object"]))

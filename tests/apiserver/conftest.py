@@ -1,0 +1,143 @@
+"""One control plane for the whole session, a namespace for each test, and nodes whose handlers are the real program."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.apiserver.client import Client
+from tests.apiserver.identities import BASE, install
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peers
+from tests.apiserver.vmis import Vmi
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, keeps_service_status, use_schema
+from tests.support.libvirtd import PrivateLibvirt
+from tests.support.pool import ViewerPool
+from tests.support.vm import VirtualMachine, VirtualMachines
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Serves VMIs, and has what an admin applies; a test whose outcome hangs on the VMIs' schema asks for it below."""
+    with ControlPlane(tmp_path_factory.mktemp("control-plane"), resources=[STOCK, BASE]) as plane:
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """A namespace of the test's own, with its default service account."""
+    name = control_plane.create_namespace()
+    yield name
+    control_plane.delete_namespace(name)
+
+
+@pytest.fixture
+def stock_schema(control_plane: ControlPlane) -> None:
+    """VMIs as stock KubeVirt has them: `status.serviceStatus` is pruned."""
+    if keeps_service_status(control_plane):
+        use_schema(control_plane, STOCK)
+
+
+@pytest.fixture
+def service_status_schema(control_plane: ControlPlane) -> None:
+    """VMIs with `status.serviceStatus.vncSessions`."""
+    if not keeps_service_status(control_plane):
+        use_schema(control_plane, WITH_SERVICE_STATUS)
+
+
+# --- handlers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(control_plane: ControlPlane) -> Iterator[Client]:
+    """The admin's."""
+    with contextlib.closing(Client(control_plane.kubeconfig)) as admin:
+        yield admin
+
+
+@pytest.fixture(scope="session")
+def installed(control_plane: ControlPlane) -> None:
+    """The admission policies of manifests/base are in force."""
+    install(control_plane)
+
+
+@pytest.fixture
+def new_node(control_plane: ControlPlane, installed: None) -> Iterator[Callable[[], Node]]:
+    """Makes nodes; a test starts their handlers, and sees to their end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(Node(control_plane, f"node-{uuid.uuid4().hex[:8]}"))
+
+
+@pytest.fixture
+def node(new_node: Callable[[], Node]) -> Node:
+    return new_node()
+
+
+@pytest.fixture
+def handler(node: Node) -> Iterator[Handler]:
+    """The handler of `node`, with its default terms, running."""
+    with node.handler() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_node(control_plane: ControlPlane, installed: None) -> Iterator[Node]:
+    """For tests that disturb neither the node nor its handler: a module names it `node`."""
+    with Node(control_plane, "shared-node") as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def shared_node_of_module(control_plane: ControlPlane, installed: None) -> Iterator[Node]:
+    """As `shared_node`, for a module whose handler has terms of its own."""
+    with Node(control_plane, f"node-{uuid.uuid4().hex[:8]}") as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def shared_handler(shared_node: Node) -> Iterator[Handler]:
+    """Its handler, with its default terms; it takes a second of CPU to start one."""
+    with shared_node.handler() as running:
+        yield running
+
+
+@pytest.fixture
+def peers() -> Iterator[Peers]:
+    with Peers() as made:
+        yield made
+
+
+@pytest.fixture
+def vmi(client: Client, namespace: str, node: Node) -> Vmi:
+    """A VMI that runs on `node`; its pod's directory is there."""
+    return node.run(Vmi(client, namespace))
+
+
+# --- real VMs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def libvirtd() -> Iterator[PrivateLibvirt]:
+    """Shared: tests only start and stop their own VMs on it."""
+    with PrivateLibvirt() as shared:
+        yield shared
+
+
+@pytest.fixture
+def vms(libvirtd: PrivateLibvirt) -> Iterator[VirtualMachines]:
+    with VirtualMachines(libvirtd) as machines:
+        yield machines
+
+
+@pytest.fixture
+def vm(vms: VirtualMachines) -> VirtualMachine:
+    """A VM as KubeVirt makes it, started and paused."""
+    return vms.new().start()
+
+
+@pytest.fixture
+def viewers() -> Iterator[ViewerPool]:
+    with ViewerPool() as pool:
+        yield pool

@@ -1,0 +1,84 @@
+"""How the API server answers when what a request was made for is no longer so.
+
+The handler maps these answers to outcomes. They are the API server's own: a release that words them otherwise shows
+here first.
+"""
+
+import pytest
+
+from tests.apiserver.guard.requests import CONFLICT, HERE, NOT_FOUND, UNPROCESSABLE, publication, status_of
+from tests.apiserver.identities import Answer, Handler, companion_of
+from tests.cluster.objects import Object
+
+
+def said(answer: Answer) -> tuple[int, str, str]:
+    return answer.code, answer.reason, answer.message
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {"op": "test", "path": "/metadata/uid", "value": "another"},
+        {"op": "test", "path": "/status/nodeName", "value": "another"},
+        {"op": "test", "path": "/status/absent", "value": "another"},
+    ],
+    ids=lambda test: test["path"],
+)
+def test_a_patch_whose_proof_fails_is_unprocessable(here: Handler, there: Handler, vmi: Object, test: Object) -> None:
+    """Before any policy is asked: so on another's VMI the answer is the same."""
+    patch = [test, *publication(vmi, HERE, 1)]
+    for handler in (here, there):
+        answer = handler.json_patch(vmi, patch)
+        assert said(answer) == (
+            UNPROCESSABLE,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
+        assert answer.body["details"] == {}
+
+
+def test_a_status_over_a_state_that_was_not_seen_is_a_conflict(here: Handler, companion: Object) -> None:
+    """Somebody wrote meanwhile; what they wrote stays."""
+    here.write_status(companion, status_of(companion, HERE, vncSessions=1)).taken()
+    answer = here.write_status(companion, status_of(companion, HERE, vncSessions=2))
+    assert said(answer) == (
+        CONFLICT,
+        "Conflict",
+        'Operation cannot be fulfilled on virtualmachineinstanceservicestatuses.servicestatus.kubevirt.io "vm": '
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
+
+
+def test_deleting_the_successor_of_what_was_meant_is_a_conflict(here: Handler, companion: Object) -> None:
+    """It is another object by now."""
+    answer = here.delete(companion, uid="former")
+    assert said(answer) == (
+        CONFLICT,
+        "Conflict",
+        'Operation cannot be fulfilled on VirtualMachineInstanceServiceStatus.servicestatus.kubevirt.io "vm": the UID '
+        f"in the precondition (former) does not match the UID in record ({companion['metadata']['uid']}). The object "
+        "might have been deleted and then recreated",
+    )
+
+
+def test_creating_what_is_there_is_a_conflict_of_another_reason(here: Handler, companion: Object, vmi: Object) -> None:
+    """The reason tells it from a write that came late."""
+    answer = here.create(companion_of(vmi, HERE))
+    assert said(answer) == (
+        CONFLICT,
+        "AlreadyExists",
+        'virtualmachineinstanceservicestatuses.servicestatus.kubevirt.io "vm" already exists',
+    )
+
+
+def test_nothing_is_written_to_what_is_gone(here: Handler, companion: Object) -> None:
+    """Nor is it created by that."""
+    here.delete(companion).taken()
+    gone = (
+        NOT_FOUND,
+        "NotFound",
+        'virtualmachineinstanceservicestatuses.servicestatus.kubevirt.io "vm" not found',
+    )
+    assert said(here.write_status(companion, status_of(companion, HERE))) == gone
+    assert said(here.take_over(companion, HERE)) == gone
+    assert said(here.delete(companion)) == gone

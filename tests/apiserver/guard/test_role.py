@@ -1,0 +1,56 @@
+"""What RBAC gives the handler: the lists and watches that it needs, and nothing that would widen its rights."""
+
+import pytest
+
+from tests.apiserver.guard.requests import FORBIDDEN, OK
+from tests.apiserver.identities import ACCOUNT, NAMESPACE, Handler
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "/apis/kubevirt.io/v1/virtualmachineinstances?labelSelector=kubevirt.io/nodeName=guard-here",
+        "/apis/kubevirt.io/v1/virtualmachineinstances?labelSelector=kubevirt.io/migrationTargetNodeName=guard-here",
+        "/apis/servicestatus.kubevirt.io/v1alpha1/virtualmachineinstanceservicestatuses"
+        "?labelSelector=servicestatus.kubevirt.io/nodeName=guard-here",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        "?fieldSelector=metadata.name=virtualmachineinstances.kubevirt.io",
+    ],
+)
+def test_a_handler_lists_and_watches(here: Handler, query: str) -> None:
+    """A list, and a watch from there on; one second of it has nothing to tell."""
+    listed = here.request("GET", query).taken()
+    version = listed["metadata"]["resourceVersion"]
+    assert here.request("GET", f"{query}&watch=1&timeoutSeconds=1&resourceVersion={version}").code == OK
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/pods",
+        "/api/v1/nodes",
+        "/api/v1/namespaces/default/secrets",
+        "/api/v1/namespaces/vmi-service-status/serviceaccounts/vmi-service-status-handler",
+        "/apis/kubevirt.io/v1/virtualmachines",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
+        "virtualmachineinstanceservicestatuses.servicestatus.kubevirt.io",
+    ],
+)
+def test_a_handler_may_not_read(here: Handler, path: str) -> None:
+    """It has no need to."""
+    assert here.request("GET", path).code == FORBIDDEN
+
+
+def test_a_handler_makes_no_tokens(here: Handler) -> None:
+    """Else it would make itself one for another node's pod."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    assert here.request("POST", path, request).code == FORBIDDEN
+
+
+def test_a_handler_removes_no_guard(here: Handler) -> None:
+    """Neither a policy nor its binding."""
+    for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
+        path = f"/apis/admissionregistration.k8s.io/v1/{kind}/vmi-service-status-vmi"
+        assert here.request("DELETE", path).code == FORBIDDEN

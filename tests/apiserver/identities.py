@@ -1,0 +1,170 @@
+"""Who talks to the API server about service statuses: the handler of a node, a token without a node, an administrator.
+
+Requests are sent as they are written here, without a client that retries or rephrases: a test sees the status, reason
+and message that the handler's own client would.
+"""
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.objects import Object, node, owned_by, pod
+from tests.cluster.tools import REPOSITORY
+from tests.support.waiting import wait_until
+
+BASE = REPOSITORY / "manifests" / "base"
+NAMESPACE = "vmi-service-status"
+ACCOUNT = "vmi-service-status-handler"
+NODE_LABEL = "servicestatus.kubevirt.io/nodeName"
+
+COMPANIONS = ("servicestatus.kubevirt.io/v1alpha1", "virtualmachineinstanceservicestatuses")
+PLURALS = dict([("kubevirt.io/v1", "virtualmachineinstances"), COMPANIONS])
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+# The slowest of them takes a tenth of a second; a server that hangs shall not hang the test.
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server answered: an object, or a Status that says why not."""
+
+    code: int
+    body: Object
+
+    @property
+    def reason(self) -> str:
+        return str(self.body.get("reason", ""))
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+    @property
+    def denial(self) -> tuple[int, str]:
+        """The status, and what an admission policy said; RBAC's denials have no such words."""
+        return self.code, self.message.partition("denied request: ")[2]
+
+    def taken(self) -> Object:
+        """The object, where the request was admitted."""
+        assert self.code in (HTTPStatus.OK, HTTPStatus.CREATED), self.body
+        return self.body
+
+
+class User:
+    """Somebody with a token."""
+
+    def __init__(self, plane: ControlPlane, token: str) -> None:
+        self._server = urlsplit(plane.url).netloc
+        self._tls = ssl.create_default_context(cafile=plane.ca)
+        self._token = token
+
+    def request(self, method: str, path: str, body: object = None, *, content_type: str = JSON) -> Answer:
+        connection = http.client.HTTPSConnection(self._server, timeout=TIMEOUT, context=self._tls)
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return Answer(response.status, json.loads(response.read() or b"{}"))
+        finally:
+            connection.close()
+
+    def get(self, thing: Object) -> Object:
+        return self.request("GET", path_of(thing)).taken()
+
+    def create(self, thing: Object) -> Answer:
+        return self.request("POST", collection_of(thing), thing)
+
+    def json_patch(self, thing: Object, patch: list[dict[str, Any]]) -> Answer:
+        return self.request("PATCH", path_of(thing), patch, content_type=JSON_PATCH)
+
+    def merge_patch(self, thing: Object, patch: Mapping[str, Any]) -> Answer:
+        return self.request("PATCH", path_of(thing), patch, content_type=MERGE_PATCH)
+
+    def take_over(self, companion: Object, node_name: str) -> Answer:
+        """What a handler sends first after a migration to its node."""
+        return self.merge_patch(companion, {"metadata": {"labels": {NODE_LABEL: node_name}}})
+
+    def write_status(self, companion: Object, status: Mapping[str, Any], **metadata: Any) -> Answer:
+        """What a handler sends when it has news: never over a state that it has not seen."""
+        seen = {"resourceVersion": companion["metadata"]["resourceVersion"]}
+        patch = {"metadata": {**seen, **metadata}, "status": dict(status)}
+        return self.request("PATCH", f"{path_of(companion)}/status", patch, content_type=MERGE_PATCH)
+
+    def delete(self, thing: Object, *, uid: str | None = None) -> Answer:
+        """Deletes this very object, not its successor under the same name."""
+        return self.request("DELETE", path_of(thing), {"preconditions": {"uid": uid or thing["metadata"]["uid"]}})
+
+
+class Handler(User):
+    """The handler of one node: its token is bound to a pod there, as those are that the kubelet gets for its pods."""
+
+    def __init__(self, plane: ControlPlane, node_name: str) -> None:
+        """The node and the pod must not exist; nobody runs them."""
+        name = f"handler-{node_name}"
+        plane.create(node(node_name))
+        plane.create(pod(name, NAMESPACE, node_name=node_name, account=ACCOUNT))
+        super().__init__(plane, plane.token(NAMESPACE, ACCOUNT, pod=name))
+        self.node = node_name
+
+
+def admin(plane: ControlPlane) -> User:
+    """Somebody whom neither RBAC nor a policy stops."""
+    config = json.loads(plane.kubeconfig.read_text())
+    return User(plane, config["users"][0]["user"]["token"])
+
+
+def collection_of(thing: Object) -> str:
+    plural = PLURALS[thing["apiVersion"]]
+    return f"/apis/{thing['apiVersion']}/namespaces/{thing['metadata']['namespace']}/{plural}"
+
+
+def path_of(thing: Object) -> str:
+    return f"{collection_of(thing)}/{thing['metadata']['name']}"
+
+
+def companion_of(vmi: Object, node_name: str) -> Object:
+    """The companion as the handler of that node creates it."""
+    return owned_by(
+        vmi,
+        {
+            "apiVersion": COMPANIONS[0],
+            "kind": "VirtualMachineInstanceServiceStatus",
+            "metadata": {
+                "name": vmi["metadata"]["name"],
+                "namespace": vmi["metadata"]["namespace"],
+                "labels": {NODE_LABEL: node_name},
+            },
+            "spec": {"vmiUID": vmi["metadata"]["uid"]},
+        },
+    )
+
+
+def install(plane: ControlPlane) -> None:
+    """Applies the base, and waits until its guards are in force, which takes up to two seconds; idempotent."""
+    plane.apply(BASE)
+    # Nobody's node: denied by the guards, and by nothing else.
+    stray = User(plane, plane.token(NAMESPACE, ACCOUNT))
+    vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "spec": {}}
+    probe = admin(plane).create({**vmi, "metadata": {"generateName": "probe-", "namespace": NAMESPACE}}).taken()
+    denied_by(stray, "PATCH", path_of(probe), {}, MERGE_PATCH)
+    companion = companion_of(probe, "")
+    denied_by(stray, "POST", collection_of(companion), companion)
+    admin(plane).delete(probe)
+
+
+def denied_by(user: User, method: str, path: str, body: object, content_type: str = JSON) -> str:
+    """Returns what a policy says of a request, as soon as there is one that denies it; nothing is written meanwhile."""
+
+    def attempt() -> str:
+        return user.request(method, f"{path}?dryRun=All", body, content_type=content_type).denial[1]
+
+    return wait_until(attempt, what=f"a policy denies {method} {path}", interval=0.1)

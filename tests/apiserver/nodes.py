@@ -1,0 +1,178 @@
+"""A node as its handler meets it: a pods directory that looks like the kubelet's, a token that names the node, and the
+real handler process with nothing but the rights that the manifests give it."""
+
+import contextlib
+import http.client
+import json
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.apiserver.identities import ACCOUNT, NAMESPACE
+from tests.apiserver.vmis import Vmi
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.objects import node, pod
+from tests.cluster.ports import free_port
+from tests.support.commands import User
+from tests.support.grpcurl import Grpcurl
+from tests.support.processes import ManagedProcess, script
+from tests.support.waiting import TIMEOUT, wait_until
+
+# KubeVirt's launcher runs as 107:107, and the kubelet gives its emptyDirs to that group. libvirt wants a user and group
+# that have a name, as 107 does in KubeVirt's image only: here `nobody` stands for it.
+POD = User(pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid) if os.geteuid() == 0 else User.current()
+SERVICE = "servicestatus.v1.ServiceStatusService"
+
+
+class PodsFolder:
+    """What the kubelet keeps for the pods of a node."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        path.chmod(0o755)
+
+    def volume(self, uid: str) -> Path:
+        return self.path / uid / "volumes" / "kubernetes.io~empty-dir" / "service-status"
+
+    def socket(self, uid: str) -> Path:
+        return self.volume(uid) / "handler.sock"
+
+    def add(self, uid: str) -> Path:
+        """A launcher pod with the sidecar's emptyDir, as the kubelet makes it: `drwxrwsrwx 0 107`."""
+        volume = self.volume(uid)
+        volume.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(volume, 0, POD.gid)
+        volume.chmod(0o2777)
+        return self.socket(uid)
+
+    def remove(self, uid: str) -> None:
+        """The kubelet has cleared the pod away."""
+        shutil.rmtree(self.path / uid)
+
+
+class Node:
+    """One node's name, folder and identity; its handlers are started one after the other."""
+
+    def __init__(self, plane: ControlPlane, name: str) -> None:
+        self.name = name
+        self._plane = plane
+        # Not pytest's folder, which is closed to others: an agent is another user.
+        self._folder = Path(tempfile.mkdtemp(prefix="vss-node-", dir="/tmp"))
+        self._folder.chmod(0o755)
+        self.pods = PodsFolder(self._folder / "pods")
+        self.token_file = self._folder / "token"
+
+    def __enter__(self) -> Self:
+        self._plane.create(node(self.name))
+        self._plane.create(pod(f"handler-{self.name}", NAMESPACE, node_name=self.name, account=ACCOUNT))
+        self.renew_token()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder)
+        self._plane.kubectl("delete", "node", self.name, "--wait=false")
+        self._plane.kubectl("delete", "pod", f"handler-{self.name}", "-n", NAMESPACE, "--wait=false")
+
+    def renew_token(self) -> None:
+        """As the kubelet does it: the file is replaced in one step."""
+        self._write_token(self._plane.token(NAMESPACE, ACCOUNT, pod=f"handler-{self.name}"))
+
+    def spoil_token(self) -> None:
+        """What stands in the file is worth nothing any more."""
+        self._write_token("spoilt")
+
+    def kubeconfig(self, server: str | None = None) -> Path:
+        """With the token's file, not the token. `server` is another way to the same API server."""
+        path = self._folder / "kubeconfig"
+        cluster = {"server": server or self._plane.url, "certificate-authority": str(self._plane.ca)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "handler", "user": {"tokenFile": str(self.token_file)}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "handler"}}],
+            "current-context": "test",
+        }
+        path.write_text(json.dumps(config))
+        return path
+
+    def handler(self, *flags: str | Path, server: str | None = None, publisher: str = "auto") -> "Handler":
+        """Not started yet."""
+        required = {
+            "--publisher": publisher,
+            "--node-name": self.name,
+            "--pods-dir": self.pods.path,
+            "--kubeconfig": self.kubeconfig(server),
+            "--admin-socket": self._folder / "admin.sock",
+        }
+        argv = [f"{flag}={value}" for flag, value in required.items()]
+        return Handler([*argv, *flags], self._folder)
+
+    def run(self, vmi: Vmi) -> Vmi:
+        """Creates a VMI that runs here, with its launcher pod's directory."""
+        vmi.create(self.name)
+        vmi.socket = self.pods.add(vmi.pod)
+        return vmi
+
+    def _write_token(self, token: str) -> None:
+        new = self.token_file.with_suffix(".new")
+        new.write_text(token)
+        new.replace(self.token_file)
+
+
+class Handler(ManagedProcess):
+    """The real program, as the DaemonSet of a node runs it."""
+
+    def __init__(self, flags: list[str | Path], folder: Path) -> None:
+        self.http_port = free_port()
+        port = f"--http-address=127.0.0.1:{self.http_port}"
+        super().__init__([script("handler-service"), *flags, port], log=folder / "handler.log")
+        self.admin = Grpcurl(folder / "admin.sock")
+
+    def status(self, namespace: str, name: str) -> Any:
+        """What it says of a VMI, as grpcurl prints it."""
+        return self.admin.call(f"{SERVICE}/GetServiceStatus", {"namespace": namespace, "name": name})["status"]
+
+    def publication(self, namespace: str, name: str, publisher: str) -> Any:
+        """What it says of one place of publication."""
+        found = self.status(namespace, name)["publications"]
+        return next(publication for publication in found if publication["publisher"] == publisher)
+
+    def lines(self, text: str) -> list[str]:
+        """The lines of its log, of all its runs, that contain a text."""
+        return [line for line in self.log_text(whole=True).splitlines() if text in line]
+
+    def start_synced(self) -> Self:
+        """Returns when it has listed the VMIs of its node."""
+        self.start()
+        wait_until(lambda: self.probe("/readyz"), lambda seen: seen == 200, what="it is ready", timeout=TIMEOUT)
+        return self
+
+    def probe(self, path: str) -> int:
+        """The HTTP status that the kubelet would see; 0 where nobody listens."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still meanwhile, as on a node that is short of CPU."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()

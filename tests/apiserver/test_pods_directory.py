@@ -1,0 +1,221 @@
+"""Whoever is in a launcher pod owns its volume, and may put there what he likes: it harms his own VM's number alone."""
+
+import ctypes
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.client import Client
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peers
+from tests.apiserver.vmis import Vmi, new_uid
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
+
+# Below the pod's own directory, from the outermost.
+COMPONENTS = ("", "volumes", "volumes/kubernetes.io~empty-dir", "volumes/kubernetes.io~empty-dir/service-status")
+
+
+@pytest.fixture
+def node(shared_node: Node) -> Node:
+    return shared_node
+
+
+@pytest.fixture
+def handler(shared_handler: Handler) -> Handler:
+    return shared_handler
+
+
+Neighbour = Callable[[], None]
+
+
+@pytest.fixture(autouse=True)
+def neighbour(client: Client, namespace: str, node: Node, peers: Peers) -> Iterator[Neighbour]:
+    """Another VM of the node. Called, and at the end of each test, it proves that its viewers are still counted."""
+    vmi = node.run(Vmi(client, namespace, "neighbour"))
+    peer = peers.connect(vmi.socket)
+
+    def check() -> None:
+        for sessions in (1, 0):
+            peer.report(sessions)
+            peer.wait_published()
+        assert peer.ended is None
+
+    yield check
+    check()
+
+
+@pytest.fixture
+def hostile(client: Client, namespace: str) -> Vmi:
+    return Vmi(client, namespace, "hostile")
+
+
+def refusals(handler: Handler, vmi: Vmi) -> list[str]:
+    """What the log says of the VMI's pod."""
+    return [line.partition(f"pod {vmi.pod}: ")[2] for line in handler.lines("WARNING") if f"pod {vmi.pod}: " in line]
+
+
+def wait_refused(handler: Handler, vmi: Vmi, text: str) -> None:
+    """Told once, and once only, however often it is tried."""
+    wait_until(lambda: refusals(handler, vmi), what="it is refused")
+    assert [text in line for line in refusals(handler, vmi)] == [True], refusals(handler, vmi)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_symlink_in_the_path_is_not_followed(
+    handler: Handler, node: Node, hostile: Vmi, tmp_path: Path, component: str
+) -> None:
+    """At whatever depth; nothing is bound where it leads to."""
+    hostile.create(node.name)
+    elsewhere = tmp_path / "elsewhere"
+    node.pods.add(hostile.pod)
+    part = node.pods.path / hostile.pod / component
+    part.rename(elsewhere)
+    part.symlink_to(elsewhere)
+    wait_refused(handler, hostile, "Not a directory")
+    assert list(elsewhere.rglob("handler.sock")) == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_file_where_a_directory_should_be_is_refused(
+    handler: Handler, node: Node, hostile: Vmi, component: str
+) -> None:
+    """Nothing is removed."""
+    hostile.create(node.name)
+    part = node.pods.path / hostile.pod / component
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text("mine")
+    wait_refused(handler, hostile, "Not a directory")
+    assert part.read_text() == "mine"
+
+
+def _file(path: Path) -> None:
+    path.write_text("mine")
+
+
+def _symlink(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [_file, _symlink, _directory, _pipe])
+def test_what_stands_in_the_sockets_place_is_left_there(
+    handler: Handler, node: Node, hostile: Vmi, make: Callable[[Path], None]
+) -> None:
+    """It is no socket of an earlier handler, so it is none of ours."""
+    hostile.pod = new_uid()
+    path = node.pods.add(hostile.pod)
+    make(path)
+    before = path.lstat()
+    hostile.create(node.name, pods={hostile.pod: node.name})
+    wait_refused(handler, hostile, "handler.sock")
+    assert path.lstat().st_ino == before.st_ino
+
+
+def test_a_dead_handlers_socket_is_replaced(node: Node, hostile: Vmi, peers: Peers) -> None:
+    """A killed handler leaves one that nobody listens on."""
+    hostile.pod = new_uid()
+    path = node.pods.add(hostile.pod)
+    dead = socket.socket(socket.AF_UNIX)
+    here = os.open(path.parent, os.O_PATH)
+    dead.bind(f"/proc/self/fd/{here}/{path.name}")
+    os.close(here)
+    dead.close()
+    hostile.create(node.name, pods={hostile.pod: node.name})
+    peers.connect(path, sessions=1).wait_published()
+
+
+def test_a_directory_that_is_swapped_is_let_go(handler: Handler, node: Node, hostile: Vmi, peers: Peers) -> None:
+    """The old one's socket is closed, and the new directory is served: it is the pod's own."""
+    node.run(hostile)
+    peer = peers.connect(hostile.socket, sessions=1)
+    peer.wait_published()
+    volume = hostile.socket.parent
+    volume.rename(volume.with_name("former"))
+    shutil.copytree(volume.with_name("former"), volume, ignore=lambda *_: ["handler.sock"])
+    assert peer.wait_ended()[0] == "UNAVAILABLE"
+    peers.connect(hostile.socket, sessions=2).wait_published()
+    assert hostile.service_status() == {"vncSessions": 2}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_directory_that_becomes_a_symlink_under_us_is_let_go(
+    handler: Handler, node: Node, hostile: Vmi, peers: Peers, component: str
+) -> None:
+    """Told once, not served there, and its agent's stream has ended."""
+    node.run(hostile)
+    peer = peers.connect(hostile.socket)
+    peer.wait_published()
+    part = node.pods.path / hostile.pod / component
+    moved = node.pods.path / f"moved-{hostile.pod}"
+    part.rename(moved)
+    part.symlink_to(moved)
+    assert peer.wait_ended()[0] == "UNAVAILABLE"
+    wait_refused(handler, hostile, "Not a directory")
+
+
+def test_a_socket_that_is_taken_away_is_told(
+    handler: Handler, node: Node, hostile: Vmi, neighbour: Neighbour, peers: Peers
+) -> None:
+    """Its owner has shut himself out; after a while the handler tries again."""
+    node.run(hostile)
+    peer = peers.connect(hostile.socket)
+    peer.wait_published()
+    hostile.socket.unlink()
+    wait_refused(handler, hostile, "was taken away")
+    assert peer.wait_ended()[0] == "UNAVAILABLE"
+    neighbour()
+    peers.connect(hostile.socket, sessions=1).wait_published()
+
+
+def test_a_directory_that_vanishes_is_no_trouble(
+    handler: Handler, node: Node, hostile: Vmi, neighbour: Neighbour, peers: Peers
+) -> None:
+    """A pod that ends: nothing to warn of."""
+    node.run(hostile)
+    peer = peers.connect(hostile.socket)
+    peer.wait_published()
+    node.pods.remove(hostile.pod)
+    assert peer.wait_ended()[0] == "UNAVAILABLE"
+    neighbour()
+    assert refusals(handler, hostile) == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS[1:])
+def test_a_foreign_file_system_in_the_path_is_refused(
+    handler: Handler, node: Node, hostile: Vmi, component: str
+) -> None:
+    """An emptyDir of the default medium is a plain directory; whatever is mounted over it is not the kubelet's."""
+    if os.geteuid() != 0:
+        return  # only root mounts; all else here is proved without
+    hostile.create(node.name)
+    part = node.pods.path / hostile.pod / component
+    part.mkdir(parents=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(b"none", os.fsencode(part), b"tmpfs", 0, None) == 0, os.strerror(ctypes.get_errno())
+    try:
+        (node.pods.volume(hostile.pod)).mkdir(parents=True, exist_ok=True)
+        wait_refused(handler, hostile, "it is on another file system")
+    finally:
+        assert libc.umount2(os.fsencode(part), 2) == 0
+
+
+@pytest.mark.parametrize("uid", ["../../etc", "..", "x" * 300, "", "11111111-2222-3333-4444-55555555555g"])
+def test_a_name_that_is_no_uid_is_not_looked_for(
+    client: Client, namespace: str, node: Node, neighbour: Neighbour, uid: str
+) -> None:
+    """Keys of `activePods` come from the API: they are not believed to be file names."""
+    Vmi(client, namespace, "odd").create(node.name, pods={uid: node.name})
+    neighbour()

@@ -1,0 +1,97 @@
+"""On a stock KubeVirt, whose VMI drops the field: the companion is the truth, and why the VMI shows nothing is told."""
+
+from collections.abc import Callable
+
+import pytest
+
+from servicestatus.v1 import session_report_service_pb2 as pb
+from tests.apiserver.client import Client
+from tests.apiserver.gateway import Gateway, is_vmi_patch
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peers
+from tests.apiserver.vmis import Vmi, seen
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, use_schema
+
+pytestmark = pytest.mark.usefixtures("stock_schema")
+
+
+@pytest.fixture
+def node(shared_node: Node) -> Node:
+    return shared_node
+
+
+@pytest.fixture
+def handler(shared_handler: Handler) -> Handler:
+    return shared_handler
+
+
+def test_the_companion_has_the_number_and_the_agent_hears_that_it_is_published(
+    vmi: Vmi, handler: Handler, peers: Peers
+) -> None:
+    """A pruned place does not hold up the other one."""
+    peer = peers.connect(vmi.socket, sessions=1)
+    peer.wait_published()
+    assert vmi.told() == seen(1)
+    assert vmi.service_status() is None
+    peer.report(0)
+    peer.wait_published()
+    assert vmi.told() == seen(0)
+
+
+def test_pruning_is_told_once_and_by_grpcurl(vmi: Vmi, handler: Handler, peers: Peers) -> None:
+    """One line in the log for a VMI, however often its number changes."""
+    peer = peers.connect(vmi.socket)
+    for sessions in (1, 2, 3):
+        peer.report(sessions)
+        peer.wait_published()
+    why = "the VMI's schema has no status.serviceStatus.vncSessions"
+    said = f"vmi-status: {vmi.namespace}/vm: pruned: "
+    assert [line.partition(said)[2] for line in handler.lines(said)] == [why]
+    published = handler.publication(vmi.namespace, vmi.name, "vmi-status")
+    assert (published["state"], published["outcome"], published["message"]) == ("PUBLISH_STATE_PRUNED", "pruned", why)
+
+
+def test_a_vmi_that_would_drop_the_field_is_not_written(
+    control_plane: ControlPlane, client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
+) -> None:
+    """Each write of a VMI wakes KubeVirt's controllers: none is sent in vain."""
+    own = new_node()
+    vmi = own.run(Vmi(client, namespace))
+    with Gateway(control_plane.url, control_plane.ca) as gateway, own.handler(server=gateway.url):
+        peer = peers.connect(vmi.socket, sessions=1)
+        vmi.wait_told(seen(1))
+        peer.report(0)
+        vmi.wait_told(seen(0))
+        assert [request for request in gateway.requests if is_vmi_patch(request)] == []
+
+
+def test_a_publisher_that_is_asked_for_by_name_says_that_it_is_pruned(
+    client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
+) -> None:
+    """With `--publisher vmi-status` there is no other place, so the agent hears it too. No companion is made."""
+    own = new_node()
+    vmi = own.run(Vmi(client, namespace))
+    with own.handler(publisher="vmi-status"):
+        peer = peers.connect(vmi.socket, sessions=1)
+        assert "schema" in peer.wait_state(pb.PUBLISH_STATE_PRUNED)
+        assert vmi.companion() is None
+
+
+def test_the_schema_may_change_while_the_handler_runs(
+    control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers
+) -> None:
+    """KubeVirt is upgraded under it, and back: the VMI shows what it can, the companion everything."""
+    peer = peers.connect(vmi.socket, sessions=1)
+    peer.wait_published()
+    use_schema(control_plane, WITH_SERVICE_STATUS)
+    vmi.wait_for(1)
+    peer.report(2)
+    vmi.wait_for(2)
+    vmi.wait_told(seen(2))
+    use_schema(control_plane, STOCK)
+    peer.report(1)
+    vmi.wait_told(seen(1))
+    use_schema(control_plane, WITH_SERVICE_STATUS)
+    vmi.wait_for(1)
+    assert vmi.told() == seen(1)

@@ -1,0 +1,146 @@
+"""The whole way: a viewer, QEMU, libvirt, the agent of its pod, the handler of its node, the API server, kubectl."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.agents import Agent
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.vmis import Vmi, seen, unknown
+from tests.cluster.control_plane import ControlPlane
+from tests.support.kubevirt_proxy import VncProxy
+from tests.support.pool import ViewerPool
+from tests.support.processes import ManagedProcess
+from tests.support.sampler import Sampler
+from tests.support.vm import VirtualMachine
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("service_status_schema")
+
+# Seconds that `kubectl wait` is given where it shall not return; enough for it to see everything that there is.
+IN_VAIN = 3
+
+
+@pytest.fixture
+def node(shared_node: Node) -> Node:
+    return shared_node
+
+
+@pytest.fixture
+def agent(shared_handler: Handler, vm: VirtualMachine, vmi: Vmi, tmp_path: Path) -> Iterator[Agent]:
+    """The agent of `vm`, in the pod of `vmi`, running."""
+    with Agent(vm, vmi, tmp_path / "agent.log") as running:
+        yield running
+
+
+Waiting = Callable[[float], contextlib.AbstractContextManager[ManagedProcess]]
+
+
+@pytest.fixture
+def wait_for_idle(control_plane: ControlPlane, vmi: Vmi, tmp_path: Path) -> Waiting:
+    """`kubectl wait --for=condition=Idle vmiss/NAME`, the gate for a tool that must not disturb anybody."""
+
+    def start(seconds: float) -> ManagedProcess:
+        kubectl = control_plane.kubectl
+        what = ("--for=condition=Idle", f"vmiss/{vmi.name}", "-n", vmi.namespace, f"--timeout={seconds}s")
+        return ManagedProcess(kubectl.command("wait", *what), log=tmp_path / "wait.log", env=kubectl.environment)
+
+    return start
+
+
+def test_viewers_come_and_go(agent: Agent, vm: VirtualMachine, vmi: Vmi, viewers: ViewerPool) -> None:
+    """Two share the screen, then one is left, then nobody: the field follows and is absent at the end."""
+    vmi.wait_told(seen(0))
+    first = viewers.establish(vm.address)
+    vmi.wait_for(1)
+    second = viewers.establish(vm.address)
+    vmi.wait_for(2)
+    vmi.wait_told(seen(2))
+    first.close()
+    vmi.wait_for(1)
+    second.close()
+    vmi.wait_for(0)
+    vmi.wait_told(seen(0))
+
+
+@pytest.mark.parametrize("order", ["dropped at once", "dropped by QEMU"])
+def test_a_takeover_never_shows(agent: Agent, vm: VirtualMachine, vmi: Vmi, order: str) -> None:
+    """Sampled every 10 ms at the API server: the value stays 1 through five takeovers, never absent, never 2."""
+    with VncProxy(vm.address) as proxy:
+        proxy.open()
+        vmi.wait_for(1)
+        with Sampler(vmi.service_status) as samples, vmi.record() as versions:
+            for _ in range(5):
+                viewer = proxy.open() if order == "dropped at once" else proxy.take_over()
+                wait_until(vm.vnc_clients, lambda clients: clients == 1, what="QEMU has one client")
+                assert viewer.connected
+            # Whatever would show a moment late has a fall's patience, and more, to do so.
+            wait_until(lambda: samples.samples, lambda count: count > 250, what="it was watched for long enough")
+        assert samples.values == [{"vncSessions": 1}], str(samples)
+        assert versions.values(lambda object_: object_["status"].get("serviceStatus")) == [{"vncSessions": 1}]
+
+
+def test_kubectl_wait_returns_when_the_last_viewer_leaves(
+    agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi, wait_for_idle: Waiting
+) -> None:
+    """Not when the first of two leaves."""
+    one, other = viewers.establish(vm.address), viewers.establish(vm.address)
+    vmi.wait_told(seen(2))
+    with wait_for_idle(60) as waiting:
+        one.close()
+        vmi.wait_told(seen(1))
+        assert waiting.running
+        other.close()
+        assert waiting.wait() == 0
+        assert "condition met" in waiting.log_text()
+    assert vmi.told() == seen(0)
+
+
+def test_kubectl_wait_times_out_while_a_viewer_stays(
+    agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi, wait_for_idle: Waiting
+) -> None:
+    """A viewer that comes instead of another one makes nobody idle either."""
+    stays = viewers.establish(vm.address)
+    vmi.wait_told(seen(1))
+    with wait_for_idle(IN_VAIN) as waiting:
+        viewers.establish(vm.address)
+        stays.close()
+        assert waiting.wait() == 1
+        assert "timed out" in waiting.log_text()
+
+
+def test_kubectl_wait_never_returns_on_unknown(
+    agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi, wait_for_idle: Waiting
+) -> None:
+    """The viewer leaves while the agent cannot see it: the number stays, and whether anybody is there is not known."""
+    viewer = viewers.establish(vm.address)
+    vmi.wait_told(seen(1))
+    agent.stop()
+    vmi.wait_told(unknown(1, "AgentStopped"))
+    viewer.close()
+    with wait_for_idle(IN_VAIN) as waiting:
+        assert waiting.wait() == 1
+    assert vmi.told() == unknown(1, "AgentStopped")
+    assert vmi.service_status() == {"vncSessions": 1}
+    agent.start()
+    vmi.wait_told(seen(0))
+    vmi.wait_for(0)
+
+
+def test_a_vm_that_stops_has_no_viewers(agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi) -> None:
+    """QEMU is gone, and every session with it."""
+    viewers.establish(vm.address)
+    vmi.wait_for(1)
+    vm.destroy()
+    vmi.wait_for(0)
+    vmi.wait_told(seen(0))
+
+
+def test_the_socket_is_the_pods_and_nobody_elses(agent: Agent, vmi: Vmi) -> None:
+    """In a directory of the kubelet's (`drwxrwsrwx 0 107`) it is for the owner, and the group that the pod has."""
+    vmi.wait_told(seen(0))
+    status = vmi.socket.stat()
+    assert status.st_mode & 0o777 == 0o770
+    assert status.st_gid == vmi.socket.parent.stat().st_gid

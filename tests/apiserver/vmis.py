@@ -1,0 +1,135 @@
+"""A VMI of a test: what KubeVirt would write of it, and what can be read of it and of its companion."""
+
+import http
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from tests.apiserver.client import ApiError, Client, Recorder
+from tests.cluster.objects import Object, virtual_machine_instance
+from tests.support.waiting import TIMEOUT, wait_until
+
+NODE_LABEL = "kubevirt.io/nodeName"
+TARGET_LABEL = "kubevirt.io/migrationTargetNodeName"
+
+
+def new_uid() -> str:
+    return str(uuid.uuid4())
+
+
+class Vmi:
+    """One name in one namespace. KubeVirt's part is played by its methods, with an admin's rights."""
+
+    def __init__(self, client: Client, namespace: str, name: str = "vm") -> None:
+        self._client = client
+        self.namespace = namespace
+        self.name = name
+        self.uid = ""
+        self.pod = ""
+        #: Of its pod's directory, where a test has made one.
+        self.socket = Path()
+        self.path = f"/apis/kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}"
+        companions = f"/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/{namespace}"
+        self.companion_path = f"{companions}/virtualmachineinstanceservicestatuses/{name}"
+
+    # --- KubeVirt's part ---
+
+    def create(self, node: str, *, pods: Mapping[str, str] | None = None, phase: str = "Running") -> Self:
+        """A VM on a node. Without `pods` it has one launcher pod there, `pod`, whose UID is new."""
+        if pods is None:
+            self.pod = new_uid()
+            pods = {self.pod: node}
+        manifest = virtual_machine_instance(
+            self.name, self.namespace, status={"phase": phase, "nodeName": node, "activePods": dict(pods)}
+        )
+        manifest["metadata"]["labels"] = {NODE_LABEL: node}
+        self.uid = self._client.post(self.path.rpartition("/")[0], manifest)["metadata"]["uid"]
+        return self
+
+    def patch(self, *, labels: Mapping[str, str | None] | None = None, **status: Any) -> None:
+        """A merge patch, in one write, as all of KubeVirt's are."""
+        patch: Object = {"status": status} if status else {}
+        if labels:
+            patch["metadata"] = {"labels": dict(labels)}
+        self._client.patch(self.path, patch)
+
+    def put_typed(self, **status: Any) -> None:
+        """virt-handler's way to write: a full PUT of what it read into types that know no serviceStatus."""
+        while True:
+            whole = self.object()
+            whole["status"].pop("serviceStatus", None)
+            whole["status"] |= status
+            try:
+                self._client.put(self.path, whole)
+            except ApiError as error:
+                if error.code != http.HTTPStatus.CONFLICT:
+                    raise
+            else:
+                return
+
+    def delete(self) -> None:
+        self._client.delete(self.path)
+
+    # --- what is published ---
+
+    def object(self) -> Object:
+        return self._client.get(self.path)
+
+    def service_status(self) -> Any:
+        """`status.serviceStatus`, None where it is absent."""
+        return service_status(self.object())
+
+    def companion(self) -> Object | None:
+        return self._client.find(self.companion_path)
+
+    def told(self) -> "Told | None":
+        """What the companion says; None where there is none."""
+        found = self.companion()
+        return None if found is None else told(found)
+
+    def wait_for(self, sessions: int, timeout: float = TIMEOUT) -> None:
+        """Until the VMI's own status shows this number, as VEP #119 words it."""
+        wanted = {"vncSessions": sessions} if sessions else None
+        what = f"{self.name}: status.serviceStatus is {wanted}"
+        wait_until(self.service_status, lambda seen: seen == wanted, what=what, timeout=timeout)
+
+    def wait_told(self, wanted: "Told", timeout: float = TIMEOUT) -> None:
+        """Until the companion says so."""
+        wait_until(self.told, lambda seen: seen == wanted, what=f"{self.name}: {wanted}", timeout=timeout)
+
+    def record(self) -> Recorder:
+        """Of the VMI."""
+        return Recorder(self._client, self.path.rpartition("/")[0], {"fieldSelector": f"metadata.name={self.name}"})
+
+    def record_companion(self) -> Recorder:
+        path = self.companion_path.rpartition("/")[0]
+        return Recorder(self._client, path, {"fieldSelector": f"metadata.name={self.name}"})
+
+
+Told = tuple[int | None, str, str, str]
+"""vncSessions, Idle, Observed, and the reason of the latter."""
+
+
+def service_status(vmi: Object) -> Any:
+    """As `kubectl get -o jsonpath={.status.serviceStatus}` sees it."""
+    return vmi["status"].get("serviceStatus")
+
+
+def told(companion: Object) -> Told:
+    """What a companion says, in short."""
+    status = companion.get("status", {})
+    conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
+    observed = conditions.get("Observed", {})
+    idle = conditions.get("Idle", {}).get("status", "")
+    return status.get("vncSessions"), idle, observed.get("status", ""), observed.get("reason", "")
+
+
+def seen(sessions: int) -> Told:
+    """A companion while an agent watches."""
+    return (sessions or None, "False" if sessions else "True", "True", "Watching")
+
+
+def unknown(sessions: int, reason: str) -> Told:
+    """A companion while nobody can know; the number is the last one known."""
+    return (sessions or None, "Unknown", "False", reason)

@@ -1,0 +1,198 @@
+"""A real cluster on one machine: nodes in namespaces of their own, joined by a bridge, and a control plane beside them.
+
+What a cluster has outside its namespaces is a folder, a cgroup and a link to its nodes' network, the last two called by
+a name that comes from the folder. Nothing is recorded that could go stale: whoever knows the folder finds it all, so
+that `down` also removes what a starter left that was killed at any moment.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.cluster import links
+from tests.cluster.administrator import Administrator
+from tests.cluster.cgroups import Tree
+from tests.cluster.kubeconfig import kubeconfig_path
+from tests.cluster.mutex import held, held_if_free
+from tests.cluster.namespaces import Namespaces
+from tests.cluster.node import Node
+from tests.cluster.objects import Object
+from tests.cluster.plan import FIRST_SERVICE, HUB, MAX_NODES, PREFIX, Plan, cluster_id, is_plan_folder, read_plan
+from tests.cluster.server import READY_TIMEOUT
+from tests.cluster.store import copy_store, prepared_store
+from tests.cluster.tools import require, require_system
+from tests.support.processes import ManagedProcess
+from tests.support.waiting import wait_until
+
+TOOLS = (
+    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+    *("containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kube-proxy"),
+)
+SYSTEM_TOOLS = ("apt-get", "dpkg", "ip", "iptables", "mount", "nsenter", "openssl", "setpriv", "setsid", "unshare")
+# A start takes 10 s, and more when images have to be unpacked first; who comes second waits for that.
+LOCK_TIMEOUT = 300.0
+# A pod whose image is there runs within 2 s.
+POD_TIMEOUT = 60.0
+
+
+class Cluster(Administrator):
+    """The cluster in a folder, whoever started it."""
+
+    # The address by which pods know the API server.
+    api_service = FIRST_SERVICE
+
+    def __init__(self, folder: Path, *, nodes: int = 1, images: Sequence[Path] = ()) -> None:
+        """`images` are docker archives whose images each node has from its start; see `images.write_archive`."""
+        if not 1 <= nodes <= MAX_NODES:
+            raise ValueError(f"a cluster has 1 to {MAX_NODES} nodes, not {nodes}")
+        self.folder = folder.resolve()
+        for made in ("/var", "/run"):
+            if self.folder.is_relative_to(made):
+                raise ValueError(f"{self.folder}: a node has a {made} of its own and would not find its folder there")
+        super().__init__(kubeconfig_path(self.folder / HUB, "admin"), self.folder / "kubectl")
+        self.id = cluster_id(self.folder)
+        self._size = nodes
+        self._images = images
+        self._spaces: tuple[Namespaces, ...] = ()
+        self.nodes: tuple[Node, ...] = ()
+
+    @classmethod
+    def attach(cls, folder: Path) -> "Cluster":
+        """A cluster that another process started and that is up."""
+        cluster = cls(folder)
+        if not cluster.is_up:
+            raise ValueError(f"no cluster is up in {folder}")
+        cluster._take(read_plan(cluster.folder))
+        return cluster
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its last start came to its end, and all that it started still runs."""
+        if not self._ready_file.exists() or not self._trees():
+            return False
+        return all(spaces.running for spaces in self._namespaces(read_plan(self.folder)))
+
+    @property
+    def _hub(self) -> Namespaces:
+        return self._spaces[0]
+
+    @property
+    def _ready_file(self) -> Path:
+        return self.folder / "ready"
+
+    def __enter__(self) -> Self:
+        return self.up()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, *, detached: bool = False) -> Self:
+        """Starts it anew and returns when every node is Ready. Unless detached, it ends with this process."""
+        require_system(*SYSTEM_TOOLS)
+        require(*TOOLS)
+        store = prepared_store(self._images)
+        with self._lock():
+            self._sweep()
+            try:
+                self._start(store, detached=detached)
+            except BaseException as error:
+                error.add_note(self._logs())
+                self._remove()
+                raise
+        return self
+
+    def down(self) -> None:
+        """Ends it and removes all that it has, and also what is left of one whose starter was killed."""
+        with self._lock():
+            self._remove()
+
+    def _lock(self) -> AbstractContextManager[None]:
+        return held(f"cluster/{self.id}", timeout=LOCK_TIMEOUT)
+
+    def _trees(self) -> list[Tree]:
+        return Tree.find(self.id)
+
+    def _sweep(self) -> None:
+        """Removes what is left of this cluster, and the empty cgroups of all that nobody starts or runs any more."""
+        self._remove()
+        if self.folder.exists():
+            raise ValueError(f"{self.folder} holds something else than a cluster; choose another folder")
+        for tree in Tree.find(PREFIX):
+            with held_if_free(f"cluster/{tree.name}") as free:
+                if free and not tree.processes():
+                    tree.remove()
+
+    def _start(self, store: Path, *, detached: bool) -> None:
+        Tree.create(self.id)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Whoever else chooses a network looks at the links that are there.
+        with held("cluster-network", timeout=LOCK_TIMEOUT):
+            plan = Plan(self.folder, links.free_network(int(self.id[-2:], 16)), self._size)
+            plan.write()
+            self._take(plan)
+            self._hub.start(detached=detached)
+            links.connect_machine(plan, self._hub)
+        for node in self.nodes:
+            copy_store(store, node.folder / "containerd")
+            node.start(detached=detached, wait=False)
+        self._wait_ready()
+        self._ready_file.touch()
+
+    def _take(self, plan: Plan) -> None:
+        self._spaces = self._namespaces(plan)
+        self.nodes = tuple(Node(spaces, self._hub, self.kubectl) for spaces in self._spaces[1:])
+
+    def _namespaces(self, plan: Plan) -> tuple[Namespaces, ...]:
+        """The hub's and each node's."""
+        (tree,) = self._trees()
+        names = (HUB, *(f"n{number}" for number in plan.numbers))
+        return tuple(Namespaces(name, self.folder, tree) for name in names)
+
+    def _wait_ready(self) -> None:
+        wait_until(self._hub_serves, what="the control plane serves", timeout=READY_TIMEOUT, interval=0.1)
+        for node in self.nodes:
+            node.wait_ready()
+
+    def _hub_serves(self) -> bool:
+        assert self._hub.running, "the hub has ended"
+        return self.has_account("default")
+
+    def _remove(self) -> None:
+        """Processes first: nothing else can be taken away under them."""
+        for tree in self._trees():
+            tree.remove()
+        for spaces in self._spaces:
+            spaces.reap()
+        links.disconnect_machine(self.id)
+        self.nodes, self._spaces = (), ()
+        if is_plan_folder(self.folder):
+            shutil.rmtree(self.folder)
+
+    def _logs(self) -> str:
+        return "\n".join(spaces.log_tail() for spaces in self._spaces)
+
+    @contextmanager
+    def port_forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
+        """The port on 127.0.0.1 that leads to a pod's, or to one pod's of a service (`service/NAME`)."""
+        command = self.kubectl.command("port-forward", f"--namespace={namespace}", target, f":{port}")
+        log = self.folder / f"port-forward-{namespace}-{target.replace('/', '-')}.log"
+        with ManagedProcess(command, log=log, env=self.kubectl.environment) as forwarding:
+            line = forwarding.wait_for_log("Forwarding from 127.0.0.1:")
+            yield int(line.split("127.0.0.1:")[1].split()[0])
+
+    def run_pod(self, manifest: Object) -> Object:
+        """Creates a pod and returns it once it is Ready."""
+        created = self.create(manifest)
+        name, namespace = created["metadata"]["name"], created["metadata"]["namespace"]
+        ready = ("--for=condition=Ready", f"--timeout={POD_TIMEOUT:g}s")
+        self.kubectl("wait", *ready, f"pod/{name}", f"--namespace={namespace}", timeout=POD_TIMEOUT + 10)
+        return created
+
+    def exec(self, namespace: str, pod: str, *command: str) -> str:
+        """Runs a command in a pod's first container and returns its standard output."""
+        return self.kubectl("exec", f"--namespace={namespace}", pod, "--", *command)

@@ -1,0 +1,18 @@
+"""Short system commands (ip, mount...), with a deadline and an error that holds what they said."""
+
+import subprocess
+from pathlib import Path
+
+TIMEOUT = 30.0
+
+
+class CommandError(Exception):
+    """A command failed; the message is its standard error output."""
+
+
+def run(*command: str | Path, check: bool = True, timeout: float = TIMEOUT) -> str:
+    """Its standard output. With `check` false a failure is not an error."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    if check and done.returncode:
+        raise CommandError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,47 @@
+"""kubectl as a function: its own cache, its own environment, a deadline, and an error that holds what it said."""
+
+import subprocess
+from pathlib import Path
+
+from tests.cluster.tools import tool
+
+# Most calls take 0.1 s. Those that wait for something (`kubectl wait --timeout`) are given their time by the caller.
+TIMEOUT = 60.0
+
+
+class KubectlError(Exception):
+    """kubectl refused; the message is its standard error output."""
+
+
+class Kubectl:
+    """kubectl for one user of one cluster."""
+
+    def __init__(self, kubeconfig: Path, cache: Path) -> None:
+        """`cache` keeps what kubectl discovered of the server; never share it between clusters."""
+        self.kubeconfig = kubeconfig
+        self.environment = {"PATH": "/usr/bin:/bin", "HOME": str(cache), "KUBECACHEDIR": str(cache)}
+
+    def command(self, *arguments: str | Path) -> list[str | Path]:
+        """The command line, for a kubectl that goes on running; it wants `environment`."""
+        return [tool("kubectl"), "--kubeconfig", self.kubeconfig, *arguments]
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        input: str | None = None,  # noqa: A002 - called as subprocess.run calls it
+        check: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> str:
+        """Run kubectl and return its standard output. With `check` false a failure is not an error."""
+        done = subprocess.run(
+            self.command(*arguments),
+            input=input,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode:
+            raise KubectlError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        return done.stdout

@@ -1,0 +1,84 @@
+"""containerd's store with the images in it, made once for each set of images and kept in the cache.
+
+Unpacking is what takes long. A node gets its own store, whose files are hard links to the kept ones: containerd and the
+overlay file system only ever replace or remove them. Its databases are written in place, so these are copied.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import debian
+from tests.cluster.builtin import write_builtin
+from tests.cluster.cache import CACHE, used
+from tests.cluster.commands import run
+from tests.cluster.mutex import held
+from tests.cluster.server import Server, accepts
+from tests.cluster.tools import tool
+
+# KubeVirt's images, two gigabytes, take 11 s.
+IMPORT_TIMEOUT = 300.0
+
+
+def prepared_store(archives: Sequence[Path]) -> Path:
+    """A store that holds the built-in images and those of the archives."""
+    store = CACHE / "containerd" / _key(archives)
+    with held("containerd-store", timeout=IMPORT_TIMEOUT):
+        if not store.exists():
+            _make(store, archives)
+        used(store)
+    return store
+
+
+def copy_store(store: Path, to: Path) -> None:
+    """A node's own store; one that is there already is kept."""
+    if to.exists():
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    new = to.with_name(f"{to.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    # There are no hard links from one file system to another.
+    how = "--link" if store.stat().st_dev == to.parent.stat().st_dev else "--reflink=auto"
+    run("cp", "--archive", how, store, new, timeout=IMPORT_TIMEOUT)
+    for database in store.rglob("*.db"):
+        copy = new / database.relative_to(store)
+        copy.unlink()
+        shutil.copy2(database, copy)
+    new.rename(to)
+
+
+def _key(archives: Sequence[Path]) -> str:
+    parts = [run(tool("containerd"), "--version"), *debian.PACKAGES, *(_digest(archive) for archive in archives)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make(store: Path, archives: Sequence[Path]) -> None:
+    """The rename is last: a store that is there is whole. What a killed one left is removed by the next."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    for left in store.parent.glob("new-*"):
+        shutil.rmtree(left)
+    new = Path(tempfile.mkdtemp(prefix="new-", dir=store.parent))
+    builtin = write_builtin(new / "builtin.tar", debian.unpacked() / "bin/busybox")
+    _import([builtin, *archives], new)
+    (new / "root").rename(store)
+    shutil.rmtree(new)
+
+
+def _import(archives: Sequence[Path], folder: Path) -> None:
+    """By a containerd in a mount namespace of its own, which is stopped in order before its store is taken."""
+    config = folder / "containerd.toml"
+    config.write_text(f'version = 3\nroot = "{folder}/root"\nstate = "{folder}/state"\nimports = []\n')
+    socket = folder / "containerd.sock"
+    command: list[str | Path] = ["unshare", "--mount", tool("containerd"), "--config", config, "--address", socket]
+    with Server(command, log=folder / "containerd.log", ready=lambda: accepts(socket)) as containerd:
+        for archive in archives:
+            ctr = (tool("ctr"), "--address", socket, "--namespace=k8s.io")
+            run(*ctr, "images", "import", archive, timeout=IMPORT_TIMEOUT)
+        containerd.stop()
