@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node images lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, quickest first (5 min; 10 when the Go tools must be built)
-	@hack/test.sh lint unit libvirt apiserver
+	@hack/test.sh lint unit libvirt apiserver node
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -27,6 +27,12 @@ test-libvirt: setup ## Both programs against a real libvirt and QEMU of their ow
 
 test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 min; 5 when they must be built)
 	@hack/part.sh apiserver $(ARGS)
+
+test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
+	@hack/part.sh node $(ARGS)
+
+images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
+	@hack/images $(ARGS)
 
 gencode: setup ## Generate the Python code of proto/ anew (1 s)
 	@hack/gencode.sh

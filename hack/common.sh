@@ -10,6 +10,7 @@ cd "$ROOT"
 # The Go programs that parts of the test suite start.
 LIBVIRT_TOOLS=(grpcurl)
 APISERVER_TOOLS=(etcd kube-apiserver kube-controller-manager kubectl)
+NODE_TOOLS=("${APISERVER_TOOLS[@]}" kubelet kube-scheduler kube-proxy containerd containerd-shim-runc-v2 ctr)
 
 # Messages go to standard error: what a script answers with on standard output can be captured.
 say() { printf '%s\n' "$*" >&2; }

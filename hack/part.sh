@@ -11,6 +11,7 @@ case $part in
   unit) title='the rules of both programs, in memory and in virtual time' ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
+  node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
   *) die "unknown part $part" ;;
 esac
 
@@ -19,6 +20,10 @@ printf '\n=== %s: %s\n' "$part" "$title"
 case $part in
   libvirt) hack/gotools --wait "${LIBVIRT_TOOLS[@]}" > /dev/null ;;
   apiserver) hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null ;;
+  node)
+    hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
+    hack/images > /dev/null
+    ;;
 esac
 case $part in
   lint) hack/lint.sh ;;

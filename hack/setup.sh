@@ -39,8 +39,12 @@ lacking() {
   found qemu-system-x86_64 || echo qemu-system-x86
   found setpriv || echo util-linux
   found ip || echo iproute2
+  found iptables || echo iptables
   found openssl || echo openssl
   found shellcheck || echo shellcheck
+  # The images are built without a daemon, from Debian's packages.
+  found buildah || echo buildah
+  found mmdebstrap || echo mmdebstrap
   # libvirt-python comes as source and is compiled against the libvirt that is here.
   found gcc || echo gcc libc6-dev
   found pkg-config || echo pkgconf

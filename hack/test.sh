@@ -3,7 +3,7 @@
 # While the first ones run, the Go programs that the others need are built in the background.
 . "$(dirname "$0")/common.sh"
 
-build=$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${APISERVER_TOOLS[@]}")
+build=$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")
 summary=
 finish() {
   local status=$?

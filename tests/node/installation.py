@@ -1,0 +1,85 @@
+"""The project in a cluster, as an admin puts it there and takes it away: `kubectl apply -k` and `kubectl delete -k`."""
+
+import json
+import uuid
+from typing import Any
+
+from tests.cluster.objects import Object
+from tests.cluster.tools import REPOSITORY
+from tests.cluster.vmi import STOCK
+from tests.node.launcher.shape import AGENT, IDLE, launcher
+from tests.node.pods import NodePod, Site
+from tests.support.grpcurl import Grpcurl
+from tests.support.waiting import wait_until
+
+OVERLAY = REPOSITORY / "manifests/overlays/test-node"
+NAMESPACE = "vmi-service-status"
+DAEMON_SET = "daemonset/vmi-service-status-handler"
+HANDLER = "handler"
+LIST = "servicestatus.v1.ServiceStatusService/ListServiceStatuses"
+# Two programs of Python start within 2 s, and within 10 on two busy cores; a namespace needs some seconds to end.
+TIMEOUT = 90.0
+
+
+class Installation:
+    """The overlay for a test node, upon a stock KubeVirt's VMIs."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._kubectl = site.cluster.kubectl
+
+    def apply(self) -> None:
+        """Returns when the handler is ready and new launcher pods are given their agent."""
+        self._kubectl("apply", "--server-side", "-k", STOCK)
+        # A CRD is served a moment after it was taken, a namespace that is still ending takes nothing.
+        self._kubectl("apply", "--server-side", "-k", OVERLAY)
+        self.wait_ready()
+        wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
+
+    def delete(self) -> None:
+        """Returns when all is gone."""
+        self._kubectl("delete", "-k", OVERLAY, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10)
+
+    def wait_ready(self) -> None:
+        status = ("rollout", "status", DAEMON_SET, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")
+        self._kubectl(*status, timeout=TIMEOUT + 10)
+        wait_until(self._serves, what="the handler serves", timeout=TIMEOUT, interval=0.2)
+
+    def restart(self) -> None:
+        """A new handler in the place of the old one, as an upgrade does it; returns when it is ready."""
+        self._kubectl("rollout", "restart", DAEMON_SET, f"--namespace={NAMESPACE}")
+        self.wait_ready()
+
+    def remove_handler(self) -> None:
+        """The handler alone; returns when it has ended."""
+        self._kubectl("delete", DAEMON_SET, f"--namespace={NAMESPACE}", "--cascade=foreground", timeout=TIMEOUT)
+
+    @property
+    def handler(self) -> NodePod:
+        """The node's handler that is meant to stay."""
+        (pod,) = (pod for pod in self._handlers() if "deletionTimestamp" not in pod["metadata"])
+        return NodePod(self._site, pod)
+
+    def statuses(self) -> list[Any]:
+        """What the handler says of all its VMIs."""
+        return list(self._admin().call(LIST).get("statuses", []))
+
+    def _admin(self) -> Grpcurl:
+        return Grpcurl(self.handler.volume("run") / "admin.sock")
+
+    def _handlers(self) -> list[Object]:
+        handlers = f"--selector=app.kubernetes.io/name={NAMESPACE},app.kubernetes.io/component={HANDLER}"
+        listed = json.loads(self._kubectl("get", "pods", f"--namespace={NAMESPACE}", handlers, "--output=json"))
+        return list(listed["items"])
+
+    def _serves(self) -> bool:
+        """A status may be from before a power cut; a socket is not."""
+        pods = self._handlers()
+        conditions = [c for pod in pods for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+        return len(pods) == 1 and all(condition["status"] == "True" for condition in conditions)
+
+    def _injects(self) -> bool:
+        vmi = {"metadata": {"name": "probe", "namespace": "default", "uid": str(uuid.uuid4())}}
+        probe = json.dumps(launcher(vmi, command=IDLE))
+        made = json.loads(self._kubectl("create", "--dry-run=server", "--output=json", "--filename=-", input=probe))
+        return AGENT in [container["name"] for container in made["spec"].get("initContainers", [])]

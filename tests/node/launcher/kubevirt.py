@@ -1,0 +1,112 @@
+"""KubeVirt's controllers in small: VMIs with their launcher pods, and the few fields of a VMI that name both."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.apiserver.vmis import Vmi
+from tests.node.launcher.shape import AGENT, COMPUTE, launcher
+from tests.node.pods import NodePod, Site
+from tests.support.addresses import UnixAddress
+from tests.support.waiting import wait_until
+
+# libvirt and QEMU together start within 3 s, and within 10 on two busy cores.
+START_TIMEOUT = 90.0
+
+
+class LauncherPod(NodePod):
+    """A launcher pod of a VMI."""
+
+    def __init__(self, site: Site, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool) -> None:
+        """Creates it; see `shape.launcher`."""
+        shape = launcher(vmi.object(), command=command, guaranteed=guaranteed, owns_status=owns_status)
+        super().__init__(site, site.client.post(f"/api/v1/namespaces/{vmi.namespace}/pods", shape))
+        self._vmi = vmi
+
+    @property
+    def display(self) -> UnixAddress:
+        """The VNC socket, where KubeVirt's proxy dials it."""
+        return UnixAddress(self.volume("private") / self._vmi.uid / "virt-vnc")
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.volume("service-status") / "agent.sock"
+
+    def wait_display(self) -> None:
+        """Until QEMU listens."""
+        wait_until(self._has_display, what=f"the VM of {self.name} runs", timeout=START_TIMEOUT, interval=0.1)
+
+    def _has_display(self) -> bool:
+        phase = self.phase
+        assert phase in {"Pending", "Running"}, f"{self.name} is {phase}:\n{self.log(COMPUTE)}"
+        return self.display.path.exists()
+
+    def wait_agent(self, text: str) -> None:
+        """Until the agent's log, of its run now, holds this."""
+        wait_until(lambda: self.log(AGENT), lambda log: text in log, what=f"the agent says {text!r}", interval=0.2)
+
+    def cut_off(self) -> None:
+        """Takes its network away, as a binding does that gives the pod's address to the guest."""
+        network = f"--net=/proc/{self.process(COMPUTE)}/ns/net"
+        self.node.exec("nsenter", network, "ip", "link", "set", "eth0", "down")
+
+    def restarts(self) -> tuple[int, int]:
+        """Of the VM's container, and of the agent's."""
+        return self.container(COMPUTE)["restartCount"], self.container(AGENT)["restartCount"]
+
+
+class Machine:
+    """A VMI with one launcher pod, or two."""
+
+    def __init__(self, vmi: Vmi, launchers: Sequence[LauncherPod]) -> None:
+        self.vmi = vmi
+        self.launchers = list(launchers)
+
+    @property
+    def launcher(self) -> LauncherPod:
+        (only,) = self.launchers
+        return only
+
+    @property
+    def display(self) -> UnixAddress:
+        return self.launcher.display
+
+
+class KubeVirt:
+    """For one namespace, on the cluster's first node."""
+
+    def __init__(self, site: Site, namespace: str) -> None:
+        self._site = site
+        self._namespace = namespace
+        self._node = site.cluster.nodes[0].name
+
+    def start(
+        self,
+        name: str = "vm",
+        *,
+        launchers: int = 1,
+        command: Sequence[str] = (),
+        guaranteed: bool = False,
+        owns_status: bool = False,
+    ) -> Machine:
+        """A VMI whose VM runs; with a command, a VMI whose launcher pod was created and runs this in place of a VM."""
+        vmi = Vmi(self._site.client, self._namespace, name).create(self._node, pods={}, phase="Scheduling")
+        pods = [
+            LauncherPod(self._site, vmi, command=command, guaranteed=guaranteed, owns_status=owns_status)
+            for _ in range(launchers)
+        ]
+        vmi.patch(phase="Scheduled", activePods={pod.uid: self._node for pod in pods})
+        if not command:
+            for pod in pods:
+                pod.wait_display()
+            vmi.patch(phase="Running")
+        return Machine(vmi, pods)
+
+    def stop(self, *machines: Machine) -> None:
+        """Deletes the pods, and when they are gone the VMIs."""
+        pods = [pod for machine in machines for pod in machine.launchers]
+        for pod in pods:
+            pod.delete()
+        for pod in pods:
+            pod.wait_gone()
+        for machine in machines:
+            machine.vmi.delete()

@@ -1,0 +1,80 @@
+"""Pods in the shape of KubeVirt's launchers: the labels, volumes and users that virt-controller gives them."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+from tests.cluster.images import BUSYBOX
+from tests.cluster.objects import Object
+from tests.node.launcher.image import LAUNCHER
+
+COMPUTE = "compute"
+AGENT = "launcher-agent"
+VOLUMES = {
+    "private": "/var/run/kubevirt-private",
+    "public": "/var/run/kubevirt",
+    "sockets": "/var/run/kubevirt/sockets",
+    "ephemeral-disks": "/var/run/kubevirt-ephemeral-disks",
+    "libvirt-runtime": "/var/run/libvirt",
+}
+STATUS = {"service-status": "/var/run/service-status"}
+# Ends at SIGTERM, which a process 1 without a handler does not see.
+IDLE = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")
+# Of QEMU, libvirt and the scripts of the image.
+REQUESTS = {"cpu": "100m", "memory": "200Mi"}
+
+
+def launcher(
+    vmi: Object, *, command: Sequence[str] = (), guaranteed: bool = False, owns_status: bool = False
+) -> Object:
+    """The launcher pod of a VMI that the API server has stored: with a VM in it, or with a command of busybox.
+
+    One that `owns_status` has the agent's directory itself, in its command's hands, and is given no agent.
+    """
+    name, namespace, uid = (vmi["metadata"][field] for field in ("name", "namespace", "uid"))
+    volumes = VOLUMES | (STATUS if owns_status else {})
+    image = BUSYBOX if command else LAUNCHER
+    compute = _compute(image, command or ("launcher", namespace, name, uid), volumes, guaranteed)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"virt-launcher-{name}-{secrets.token_hex(3)}",
+            "namespace": namespace,
+            "labels": {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid, "vm.kubevirt.io/name": name},
+            "annotations": {"kubevirt.io/domain": name},
+            "ownerReferences": [_owner(name, uid)],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 30,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "hostname": name,
+            "securityContext": {
+                "runAsUser": 107,
+                "runAsGroup": 107,
+                "fsGroup": 107,
+                "runAsNonRoot": True,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [compute],
+            "volumes": [{"name": volume, "emptyDir": {}} for volume in volumes],
+        },
+    }
+
+
+def _owner(name: str, uid: str) -> Object:
+    reference = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": name, "uid": uid}
+    return {**reference, "controller": True, "blockOwnerDeletion": True}
+
+
+def _compute(image: str, command: Sequence[str], volumes: Mapping[str, str], guaranteed: bool) -> Object:
+    return {
+        "name": COMPUTE,
+        "image": image,
+        "imagePullPolicy": "Never",
+        "command": list(command),
+        "resources": {"requests": REQUESTS, **({"limits": REQUESTS} if guaranteed else {})},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": volume, "mountPath": path} for volume, path in volumes.items()],
+    }

@@ -1,0 +1,116 @@
+"""A pod as its node sees it: its directories, its processes, and what they hold of its cgroups' memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from tests.apiserver.client import Client
+from tests.cluster.cluster import Cluster
+from tests.cluster.objects import Object
+from tests.support.waiting import wait_until
+
+# A pod whose image is there runs within 2 s, 20 of them at once on two busy cores within half a minute.
+TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster, the admin's client of it, and a directory of links: a socket's path holds 107 bytes, and the kubelet's
+    directories take more."""
+
+    cluster: Cluster
+    client: Client
+    links: Path
+
+
+class NodePod:
+    """One pod on the cluster's first node, which may have ended meanwhile."""
+
+    def __init__(self, site: Site, created: Object) -> None:
+        """`created` as the API server has stored it."""
+        self._site = site
+        self.node = site.cluster.nodes[0]
+        self.name: str = created["metadata"]["name"]
+        self.namespace: str = created["metadata"]["namespace"]
+        self.uid: str = created["metadata"]["uid"]
+        self._path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+        self.directory = self.node.folder / "kubelet/pods" / self.uid
+        self._link: Path = site.links / self.uid[:13]
+        if not self._link.is_symlink():
+            self._link.symlink_to(self.directory / "volumes/kubernetes.io~empty-dir")
+
+    def volume(self, name: str) -> Path:
+        """An emptyDir, as the machine sees it, by a path that is short enough for a socket in it."""
+        return self._link / name
+
+    # --- what the API server says ---
+
+    def find(self) -> Object | None:
+        """None when it is gone."""
+        found = self._site.client.find(self._path)
+        return found if found is not None and found["metadata"]["uid"] == self.uid else None
+
+    def object(self) -> Object:
+        found = self.find()
+        assert found is not None, f"{self.namespace}/{self.name} is gone"
+        return found
+
+    def container(self, name: str) -> Object:
+        """A container's status; empty as long as there is none."""
+        return next((status for status in self._containers() if status["name"] == name), {})
+
+    def _containers(self) -> list[Object]:
+        status = self.object()["status"]
+        return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+
+    @property
+    def phase(self) -> str:
+        return cast("str", self.object()["status"]["phase"])
+
+    def wait_started(self) -> None:
+        """Until all containers run."""
+        running = f"{self.name} runs"
+        wait_until(self._states, lambda seen: seen == {"running"}, what=running, timeout=TIMEOUT, interval=0.05)
+
+    def _states(self) -> set[str]:
+        return {state for container in self._containers() for state in container["state"]}
+
+    def log(self, container: str) -> str:
+        """Of its run now; empty where there is none."""
+        which = (self.name, f"--namespace={self.namespace}", f"--container={container}")
+        return self._site.cluster.kubectl("logs", *which, check=False)
+
+    def delete(self) -> None:
+        """Asks for its end, and does not wait for it."""
+        self._site.client.delete(self._path)
+
+    def wait_gone(self, timeout: float = TIMEOUT) -> None:
+        what = f"{self.name} is gone"
+        wait_until(self.find, lambda found: found is None, what=what, timeout=timeout, interval=0.05)
+
+    # --- what its node says ---
+
+    def process(self, container: str) -> int:
+        """Its process 1, as the node calls it."""
+        identity = self.container(container)["containerID"].rpartition("/")[2]
+        tasks = (line.split() for line in self.node.ctr("tasks", "list").splitlines()[1:])
+        return next(int(task[1]) for task in tasks if task[0] == identity)
+
+    def kill(self, container: str) -> None:
+        """SIGKILL for its process 1: what the kernel does to one that takes too much memory."""
+        self.node.exec("kill", "-KILL", str(self.process(container)))
+
+    def memory(self, container: str) -> dict[str, int]:
+        """What is charged to the container, in bytes: `anon`, `file` and `kernel`."""
+        lines = self.node.exec("cat", f"/proc/{self.process(container)}/cgroup").splitlines()
+        paths = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
+        if "memory" not in paths:
+            stat = self._numbers(f"/sys/fs/cgroup{paths['']}/memory.stat")
+            return {name: stat[name] for name in ("anon", "file", "kernel")}
+        folder = f"/sys/fs/cgroup/memory{paths['memory']}"
+        stat = self._numbers(f"{folder}/memory.stat")
+        kernel = int(self.node.exec("cat", f"{folder}/memory.kmem.usage_in_bytes"))
+        return {"anon": stat["total_rss"], "file": stat["total_cache"], "kernel": kernel}
+
+    def _numbers(self, path: str) -> dict[str, int]:
+        return {name: int(value) for name, value in map(str.split, self.node.exec("cat", path).splitlines())}

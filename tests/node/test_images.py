@@ -1,0 +1,201 @@
+"""What is in the two images, and that each runs as it is deployed: root read-only, no capability, a seccomp profile."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.objects import Object, pod
+from tests.node.archives import AGENT, HANDLER, Archive, archive_of
+from tests.support.waiting import wait_until
+
+# 1980-01-01, unless a release says another.
+EPOCH = 315532800
+MEGABYTE = 1000 * 1000
+SITE = "usr/local/lib/python3.13/dist-packages"
+
+
+@pytest.fixture(scope="module")
+def agent() -> Archive:
+    return Archive(archive_of(AGENT))
+
+
+@pytest.fixture(scope="module")
+def handler() -> Archive:
+    return Archive(archive_of(HANDLER))
+
+
+@pytest.fixture(scope="module", params=[AGENT, HANDLER])
+def image(request: pytest.FixtureRequest) -> Archive:
+    """Either image."""
+    return Archive(archive_of(request.param))
+
+
+# --- what is in them --------------------------------------------------------------------------------------------------
+
+
+def test_an_image_is_small(image: Archive) -> None:
+    """At most 150 MB unpacked: each node pulls both."""
+    assert image.size <= 150 * MEGABYTE
+
+
+def test_an_image_has_no_tool_that_an_intruder_could_use(image: Archive) -> None:
+    """No shell, no package manager, no compiler, nothing but Python and the program among its commands."""
+    commands = {path.removeprefix("usr/bin/") for path in image.entries if path.startswith("usr/bin/")}
+    assert commands <= {"python3.13", AGENT, HANDLER}
+    tools = re.compile(r"(^|/)(pip|ensurepip|apt|dpkg-deb|gcc-\d+|cc1|ldconfig)(-[0-9.]+\.dist-info)?$")
+    found = [path for path in image.entries if tools.search(path)]
+    assert [path for path in found if not path.startswith("usr/share/doc/") and path != "etc/apt"] == []
+    assert not any(path.startswith("var/lib/apt/") for path in image.entries)
+
+
+def test_no_file_of_an_image_gives_privileges_or_may_be_written_by_all(image: Archive) -> None:
+    """No setuid, no setgid; only the directories that POSIX wants so are for all, and sticky."""
+    files = {path: entry.mode for path, entry in image.entries.items() if not entry.issym()}
+    assert [path for path, mode in files.items() if mode & 0o6000 and not path.startswith("var/")] == []
+    assert {path for path, mode in files.items() if mode & 0o002} <= {"tmp", "var/tmp", "run/lock", "var/lock"}
+
+
+def test_an_image_says_what_a_scanner_asks_for(image: Archive) -> None:
+    """The distribution, each package with its version, and the licences."""
+    assert "usr/lib/os-release" in image.entries
+    packages = {path.rpartition("/")[2] for path in image.entries if path.startswith("var/lib/dpkg/status.d/")}
+    assert {"libc6", "libssl3t64", "python3.13-minimal"} <= packages
+    assert "usr/share/doc/libc6/copyright" in image.entries
+    assert any(path.startswith(f"{SITE}/grpcio-") and path.endswith("/METADATA") for path in image.entries)
+
+
+def test_every_module_is_compiled(image: Archive) -> None:
+    """A read-only root never gets its .pyc, and without them each process takes 7.5 MiB more."""
+    files = {path for path, entry in image.entries.items() if entry.isreg() and path.startswith("usr/")}
+    modules = {path for path in files if path.endswith(".py")}
+    compiled = {re.sub(r"__pycache__/(.*)\.cpython-313\.pyc$", r"\1.py", p) for p in files if p.endswith(".pyc")}
+    assert modules - compiled == set()
+    assert len(modules) > 500
+
+
+def test_an_image_is_the_same_wherever_it_is_built(image: Archive) -> None:
+    """No date in it is that of its building."""
+    assert {entry.mtime for entry in image.entries.values()} == {EPOCH}
+    assert image.created == "1980-01-01T00:00:00Z"
+
+
+def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(agent: Archive, handler: Archive) -> None:
+    """A numeric user, so that `runAsNonRoot` can be checked; a command that needs no shell."""
+    for image, name in ((agent, AGENT), (handler, HANDLER)):
+        assert image.config["User"] == "107:107"
+        assert image.config["Entrypoint"] == [f"/usr/bin/{name}"]
+        labels = image.config["Labels"]
+        assert labels["org.opencontainers.image.title"] == name
+        assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+        assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+
+
+def test_both_images_share_what_they_have_in_common(agent: Archive, handler: Archive) -> None:
+    """A node stores and loads Python once: the lowest layer is the same, and the largest of the agent's."""
+    assert agent.layers[0] == handler.layers[0]
+
+
+def test_each_image_holds_its_own_program_alone(agent: Archive, handler: Archive) -> None:
+    """And nothing of what only the other one needs."""
+
+    def packages(image: Archive) -> set[str]:
+        names = (path.removeprefix(f"{SITE}/").split("/")[0] for path in image.entries if path.startswith(f"{SITE}/"))
+        return {name for name in names if "-" not in name}
+
+    assert {"launcher_agent", "servicestatus", "libvirt.py"} <= packages(agent)
+    assert packages(agent).isdisjoint({"handler_service", "kubernetes", "prometheus_client", "pip", "setuptools"})
+    assert {"handler_service", "servicestatus", "kubernetes"} <= packages(handler)
+    assert packages(handler).isdisjoint({"launcher_agent", "libvirt.py", "pip", "setuptools"})
+
+
+# --- that they run ----------------------------------------------------------------------------------------------------
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def loaded(cluster: Cluster) -> None:
+    """The node has both images."""
+    for name in (AGENT, HANDLER):
+        cluster.nodes[0].import_images(archive_of(name))
+
+
+def deployed(image: str, namespace: str, *arguments: str) -> Object:
+    """A pod of an image, in all that confines it like the manifests'."""
+    made = pod(image, namespace, image=f"vmi-service-status/{image}:dev")
+    made["spec"] |= {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "fsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "run", "emptyDir": {"sizeLimit": "1Mi"}}],
+    }
+    (container,) = made["spec"]["containers"]
+    del container["command"]
+    container |= {
+        "args": list(arguments),
+        "resources": {"limits": {"cpu": "100m", "memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "run", "mountPath": "/var/run/service-status"}],
+    }
+    return made
+
+
+@pytest.fixture
+def run(cluster: Cluster, namespace: str, loaded: None) -> Iterator[Run]:
+    """Runs an image with arguments and returns its log as soon as it holds some text."""
+
+    def started(image: str, *arguments: str, until: str) -> str:
+        cluster.create(deployed(image, namespace, *arguments))
+        return wait_until(
+            lambda: cluster.kubectl("logs", image, f"--namespace={namespace}", check=False),
+            lambda log: until in log,
+            what=f"{image} says {until!r}",
+            timeout=60,
+            interval=0.2,
+        )
+
+    yield started
+    cluster.kubectl("delete", "pod", "--all", f"--namespace={namespace}")
+
+
+@pytest.mark.parametrize("image", [AGENT, HANDLER])
+def test_an_image_says_its_version(run: Run, image: str) -> None:
+    """It starts as it is deployed; the DaemonSet's init container does just this."""
+    assert re.fullmatch(rf"{image} \d+\.\d+\.\d+\n", run(image, "--version", until=image))
+
+
+# In a shell of the node: how many milliseconds the process takes to end after SIGTERM.
+STOP = """
+for process in /proc/[0-9]*; do
+  if [ "$(tr '\\0' ' ' < $process/cmdline 2> /dev/null | grep -c '/usr/bin/launcher-agent ')" = 1 ] \
+    && [ "$(readlink $process/exe)" = /usr/bin/python3.13 ]; then
+    start=$(date +%s%N)
+    kill -TERM ${process#/proc/}
+    while [ -e $process/exe ]; do sleep 0.01; done
+    echo $((($(date +%s%N) - start) / 1000000))
+  fi
+done
+"""
+
+
+def test_the_agent_waits_for_libvirt_and_ends_within_a_second(cluster: Cluster, run: Run) -> None:
+    """With the CPU that its container has, and neither a libvirt nor a handler there: a VM's end never waits for it."""
+    run(AGENT, until="waiting for libvirt")
+    (milliseconds,) = cluster.nodes[0].exec("sh", "-c", STOP).split()
+    assert int(milliseconds) < 1000
+
+
+def test_the_handler_serves_and_its_memory_is_jemallocs(cluster: Cluster, namespace: str, run: Run) -> None:
+    """Without a cluster here; what it does in one is another test's."""
+    folder = "/var/run/service-status"
+    paths = (f"--endpoint=default/vm={folder}/handler.sock", f"--file-dir={folder}", f"--admin-socket={folder}/a.sock")
+    run(HANDLER, *paths, until="serving 1 endpoints")
+    read = "import sys; sys.stdout.write(open('/proc/1/maps').read())"
+    assert "libjemalloc.so.2" in cluster.exec(namespace, HANDLER, "python3.13", "-I", "-c", read)

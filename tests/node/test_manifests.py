@@ -1,0 +1,195 @@
+"""The manifests by themselves: that a real API server takes them without a warning, and what they promise."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.commands import run
+from tests.cluster.objects import Object
+from tests.cluster.tools import REPOSITORY, tool
+
+MANIFESTS = REPOSITORY / "manifests"
+NAMESPACE = "vmi-service-status"
+
+
+def build(kustomization: Path) -> list[Object]:
+    """The objects, as `kubectl kustomize` makes them."""
+    return list(yaml.safe_load_all(run(tool("kubectl"), "kustomize", kustomization)))
+
+
+def overlay(folder: Path, content: Object, *, base: str = "base") -> Path:
+    """A kustomization of an admin's own; `components` are ours, by name."""
+    where = {"resources": [os.path.relpath(MANIFESTS / base, folder)]}
+    if components := content.pop("components", None):
+        where["components"] = [os.path.relpath(MANIFESTS / "components" / name, folder) for name in components]
+    (folder / "kustomization.yaml").write_text(json.dumps(where | content))
+    return folder
+
+
+def one(objects: list[Object], kind: str) -> Object:
+    (found,) = (thing for thing in objects if thing["kind"] == kind)
+    return found
+
+
+def images_in(thing: Any) -> Iterator[str]:
+    """Every image that an object names, wherever it does so."""
+    if isinstance(thing, dict):
+        if isinstance(thing.get("image"), str):
+            yield thing["image"]
+        for value in thing.values():
+            yield from images_in(value)
+    if isinstance(thing, list):
+        for value in thing:
+            yield from images_in(value)
+
+
+def handler_of(objects: list[Object]) -> Object:
+    spec: Object = one(objects, "DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+ALL = ["injection", "injection-opt-in", "vmi-status", "guard-companion-owner"]
+
+
+@pytest.fixture
+def objects() -> list[Object]:
+    """The overlay for a stock KubeVirt."""
+    return build(MANIFESTS / "overlays" / "kubevirt")
+
+
+# --- accepted ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project_namespace(cluster: Cluster) -> Iterator[None]:
+    """A dry run finds no namespace that is only in the run."""
+    before = cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
+    if not before:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+    yield
+    if not before:
+        cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+@pytest.mark.parametrize("name", ["kubevirt", "test-node"])
+def test_an_overlay_is_accepted(cluster: Cluster, project_namespace: None, name: str) -> None:
+    """Every object of it is valid, and none brings a warning: not of a Pod Security Standard, not of an old version."""
+    dry = ("apply", "--server-side", "--dry-run=server", "--warnings-as-errors")
+    applied = cluster.kubectl(*dry, "-k", MANIFESTS / "overlays" / name)
+    assert "daemonset.apps/vmi-service-status-handler serverside-applied (server dry run)\n" in applied
+
+
+@pytest.mark.parametrize("component", ALL)
+def test_a_component_is_accepted(cluster: Cluster, project_namespace: None, component: str, tmp_path: Path) -> None:
+    """Upon the base alone."""
+    folder = overlay(tmp_path, {"components": [component]})
+    cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)
+
+
+# --- told apart -------------------------------------------------------------------------------------------------------
+
+
+def test_everything_bears_the_projects_name(objects: list[Object]) -> None:
+    """So that one label selects all of it, and an uninstall can be seen to be complete."""
+    assert {thing["metadata"]["labels"]["app.kubernetes.io/name"] for thing in objects} == {"vmi-service-status"}
+
+
+def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> None:
+    """Nothing is put where others live."""
+    namespaces = {thing["kind"]: thing["metadata"].get("namespace") for thing in objects}
+    assert {kind for kind, namespace in namespaces.items() if namespace == NAMESPACE} == {
+        "DaemonSet",
+        "PodTemplate",
+        "ServiceAccount",
+    }
+    assert set(namespaces.values()) == {NAMESPACE, None}
+
+
+def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
+    """`images:` reaches the DaemonSet and what is injected alike; no other image is named anywhere."""
+    images = [
+        {"name": f"vmi-service-status/{name}", "newName": f"registry.example/vms/{name}", "newTag": "1.2.3"}
+        for name in ("handler-service", "launcher-agent")
+    ]
+    built = build(overlay(tmp_path, {"components": ["injection"], "images": images}))
+    assert sorted(images_in(built)) == [
+        "registry.example/vms/handler-service:1.2.3",
+        "registry.example/vms/launcher-agent:1.2.3",
+        "registry.example/vms/launcher-agent:1.2.3",
+    ]
+    assert "vmi-service-status/launcher-agent:" not in json.dumps(built)
+
+
+# --- what they promise ------------------------------------------------------------------------------------------------
+
+
+def test_injection_never_stands_in_a_vms_way(objects: list[Object]) -> None:
+    """Whatever fails in it, the pod is created; only this policy may be so lenient."""
+    assert one(objects, "MutatingAdmissionPolicy")["spec"]["failurePolicy"] == "Ignore"
+    binding = one(objects, "MutatingAdmissionPolicyBinding")["spec"]
+    assert binding["paramRef"]["parameterNotFoundAction"] == "Allow"
+
+
+def test_the_policy_finds_the_container_that_it_adds(objects: list[Object]) -> None:
+    """The binding names the template by its name and namespace, which no transformer of kustomize sees."""
+    template, binding = one(objects, "PodTemplate"), one(objects, "MutatingAdmissionPolicyBinding")
+    assert binding["spec"]["paramRef"]["name"] == template["metadata"]["name"]
+    assert binding["spec"]["paramRef"]["namespace"] == template["metadata"]["namespace"]
+
+
+def test_the_handler_is_confined(objects: list[Object]) -> None:
+    """Root without a capability, on a root that it cannot write, and one directory of the node."""
+    spec = handler_of(objects)
+    assert spec["securityContext"] == {"runAsUser": 0, "runAsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    paths = [volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume]
+    assert paths == ["/var/lib/kubelet/pods"]
+    assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC"})
+    assert spec["enableServiceLinks"] is False
+
+
+def test_the_handlers_mounts_of_pods_end_with_the_pods(objects: list[Object]) -> None:
+    """Without propagation each volume that is mounted when the handler starts would be held until the handler ends."""
+    (pods,) = (m for m in handler_of(objects)["containers"][0]["volumeMounts"] if m["name"] == "pods")
+    assert pods == {"name": "pods", "mountPath": "/pods", "mountPropagation": "HostToContainer"}
+
+
+def test_every_node_gets_the_agents_image_before_a_vm_needs_it(objects: list[Object]) -> None:
+    """The DaemonSet's init container has the image that is injected."""
+    (brings,) = handler_of(objects)["initContainers"]
+    injected = one(objects, "PodTemplate")["template"]["spec"]["containers"][0]
+    assert brings["image"] == injected["image"]
+    assert brings["args"] == ["--version"]
+
+
+def test_a_roll_out_leaves_nine_nodes_of_ten_alone(objects: list[Object]) -> None:
+    """And never runs two handlers on one node, which would take each other's sockets away."""
+    strategy = one(objects, "DaemonSet")["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}
+
+
+def test_no_vm_is_moved_away_for_the_handlers_sake(objects: list[Object]) -> None:
+    """It stands above VMs where memory is short, and preempts nobody."""
+    priority = one(objects, "PriorityClass")
+    assert priority["preemptionPolicy"] == "Never"
+    assert priority["value"] == 1000000
+    assert handler_of(objects)["priorityClassName"] == priority["metadata"]["name"]
+
+
+def test_with_vmi_status_the_handler_publishes_into_the_vmi_alone(tmp_path: Path) -> None:
+    """The rest of its command line stays."""
+    plain = handler_of(build(MANIFESTS / "base"))["containers"][0]["args"]
+    changed = handler_of(build(overlay(tmp_path, {"components": ["vmi-status"]})))["containers"][0]["args"]
+    assert (plain[0], changed[0]) == ("--publisher=auto", "--publisher=vmi-status")
+    assert plain[1:] == changed[1:]

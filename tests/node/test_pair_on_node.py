@@ -1,0 +1,81 @@
+"""The whole way on a real node, from a viewer at QEMU's socket to what `kubectl get vmiss` prints."""
+
+import re
+
+from tests.apiserver.vmis import seen, told
+from tests.cluster.cluster import Cluster
+from tests.node.launcher.kubevirt import KubeVirt, Machine
+from tests.support.kubevirt_proxy import VncProxy
+from tests.support.pool import ViewerPool
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+
+def printed(cluster: Cluster, machine: Machine) -> dict[str, str]:
+    """A person's view: the columns of `kubectl get vmiss`."""
+    vmi = machine.vmi
+    header, line = cluster.kubectl("get", "vmiss", vmi.name, f"--namespace={vmi.namespace}").splitlines()
+    columns = re.finditer(r"\S+\s*", header)
+    return {column[0].strip(): line[column.start() : column.end()].strip() for column in columns}
+
+
+def assert_printed(cluster: Cluster, machine: Machine, sessions: str, idle: str) -> None:
+    row = printed(cluster, machine)
+    assert (row["SESSIONS"], row["OBSERVED"], row["IDLE"]) == (sessions, "True", idle)
+
+
+def test_viewers_are_counted(cluster: Cluster, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+    """Nobody, one, one after another, three, nobody: `kubectl get vmiss` follows. The pod has no network at all."""
+    machine = kubevirt.start()
+    machine.launcher.cut_off()
+    machine.vmi.wait_told(seen(0))
+    assert_printed(cluster, machine, sessions="", idle="True")
+    with VncProxy(machine.display) as proxy:
+        proxy.open()
+        machine.vmi.wait_told(seen(1))
+        assert_printed(cluster, machine, sessions="1", idle="False")
+        assert_takeovers_do_not_show(machine, proxy)
+        viewers.establish(machine.display)
+        viewers.establish(machine.display)
+        machine.vmi.wait_told(seen(3))
+        assert_printed(cluster, machine, sessions="3", idle="False")
+        viewers.close_all()
+    machine.vmi.wait_told(seen(0))
+    assert_printed(cluster, machine, sessions="", idle="True")
+
+
+def assert_takeovers_do_not_show(machine: Machine, proxy: VncProxy) -> None:
+    """In both of KubeVirt's orders; each has a fall's patience, and more, to show."""
+    with machine.vmi.record_companion() as versions:
+        for take_over in (proxy.open, proxy.take_over):
+            assert take_over().connected
+            with Sampler(machine.vmi.told) as samples:
+                wait_until(lambda: samples.samples, lambda count: count > 150, what="it was watched for long enough")
+            assert samples.values == [seen(1)], str(samples)
+    assert versions.values(told) == [seen(1)]
+
+
+def test_two_launchers_of_one_vmi_add_up(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+    """As long as both are on the node; with a launcher go its viewers."""
+    machine = kubevirt.start(launchers=2)
+    machine.vmi.wait_told(seen(0))
+    one, other = machine.launchers
+    viewers.establish(one.display)
+    machine.vmi.wait_told(seen(1))
+    viewers.establish(other.display)
+    viewers.establish(other.display)
+    machine.vmi.wait_told(seen(3))
+    other.delete()
+    other.wait_gone()
+    machine.vmi.patch(activePods={other.uid: None})
+    machine.vmi.wait_told(seen(1))
+
+
+def test_vms_of_one_node_are_told_apart(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+    """Each has its own viewers and no others."""
+    machines = [kubevirt.start(name) for name in ("first", "second")]
+    for count, machine in enumerate(machines, start=1):
+        for _ in range(count):
+            viewers.establish(machine.display)
+    machines[0].vmi.wait_told(seen(1))
+    machines[1].vmi.wait_told(seen(2))
