@@ -11,87 +11,17 @@ Pure: no clock, no I/O; `now` is monotonic seconds. The rules, and what each pro
 
 import heapq
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
+from handler_service.schedule import Item, Job, View
+from handler_service.spacing import Change, Spacing, change_of
 from handler_service.values import Mark, Outcome, OutcomeKind, Shown, Standing, VmiId
 from servicestatus.pacing import TokenBucket
-
-
-@dataclass(frozen=True, slots=True)
-class Spacing:
-    """Seconds of the rules above."""
-
-    #: One moment: below what a person sees, above what libvirt needs to deliver a handshake's two events.
-    first_rise: float = 0.02
-    #: A takeover shows two viewers for up to 80 ms, as measured behind KubeVirt's proxy; four times that.
-    rise: float = 0.3
-    #: A viewer of a migrated VM dials again 0.2 to 0.5 s after the cut; twice that.
-    fall: float = 1.0
-    #: Between two writes of one VMI: each one wakes KubeVirt's controllers.
-    interval: float = 1.0
-    #: First wait, and longest wait, after a failed write. Full jitter between.
-    retry_base: float = 1.0
-    retry_cap: float = 60.0
-    #: A place that drops the field is tried again this seldom: its schema may have been extended.
-    pruned_retry: float = 600.0
-    #: Writes that answer a foreign writer's erasure: so many at once, then one each so many seconds.
-    rewrite_burst: int = 5
-    rewrite_interval: float = 60.0
-
-
-class Change(IntEnum):
-    """How a wanted value differs from the held one; the order is that of urgency when the node's bucket is empty."""
-
-    FIRST_RISE = 0
-    RISE = 1
-    FALL = 2
-    DETAIL = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something to do now: write `shown`, or read what the place holds where `shown` is None."""
-
-    vmi: VmiId
-    shown: Shown | None
-
 
 #: Seconds until a job that found no room is looked at again.
 _AGAIN: Final = 0.01
 #: Entries of the heap that may be out of date before it is built anew.
 _SLACK: Final = 1024
-
-
-@dataclass(slots=True)
-class _Item:
-    #: None: forgotten, and kept for the job that is under way.
-    wanted: Standing | None = None
-    detail: Hashable = None
-    held: Shown | None = None
-    #: In which way the wanted value differs from the held one, and since when without a break.
-    change: Change | None = None
-    since: float = 0.0
-    zero_since: float | None = None
-    #: The job that is under way, and the marks that the value which it writes follows from.
-    job: Job | None = None
-    writing: tuple[Mark, ...] = ()
-    #: Meanwhile the place was seen to hold something else, before or after the job: read it again.
-    doubted: bool = False
-    due: float | None = None
-    next_write: float = float("-inf")
-    not_before: float = float("-inf")
-    #: Failures without a success between.
-    backoff: int = 0
-    #: Somebody else changed what was written; and how often that may be answered.
-    disturbed: bool = False
-    rewrites: TokenBucket | None = None
-    last: Outcome | None = None
-    published: dict[str, Mark] = field(default_factory=dict)
-    writes: int = 0
-    failures: int = 0
-    last_write: float | None = None
 
 
 class Clockwork:
@@ -109,14 +39,14 @@ class Clockwork:
         self._bucket = bucket
         self._jitter = jitter
         self._detail = detail
-        self._items: dict[VmiId, _Item] = {}
+        self._items: dict[VmiId, Item] = {}
         self._heap: list[tuple[float, VmiId]] = []
 
     # --- what shall be, and what is ---
 
     def want(self, vmi: VmiId, standing: Standing, now: float) -> None:
         """The newest standing of a VMI."""
-        item = self._items.setdefault(vmi, _Item())
+        item = self._items.setdefault(vmi, Item())
         item.wanted = standing
         item.detail = self._detail(standing)
         self._settle(vmi, item, now)
@@ -196,13 +126,13 @@ class Clockwork:
         item = self._item(vmi)
         return None if item is None else item.published.get(endpoint_id)
 
-    def view(self, vmi: VmiId) -> "ClockworkView | None":
+    def view(self, vmi: VmiId) -> View | None:
         """How a VMI stands, for people."""
         item = self._item(vmi)
         if item is None:
             return None
         settled = item.wanted is not None and item.wanted.settled
-        return ClockworkView(
+        return View(
             held=item.held,
             satisfied=settled and item.due is None and item.job is None,
             last=item.last,
@@ -217,11 +147,11 @@ class Clockwork:
 
     # --- when: inside ---
 
-    def _item(self, vmi: VmiId) -> _Item | None:
+    def _item(self, vmi: VmiId) -> Item | None:
         item = self._items.get(vmi)
         return None if item is None or item.wanted is None else item
 
-    def _target(self, item: _Item) -> Shown | None:
+    def _target(self, item: Item) -> Shown | None:
         """What shall be written, given what is held; None: leave it."""
         wanted, held = item.wanted, item.held
         if wanted is None or held is None:
@@ -231,7 +161,7 @@ class Clockwork:
         sessions = wanted.sessions if wanted.observed else max(wanted.sessions, held.sessions)
         return Shown(sessions, item.detail)
 
-    def _settle(self, vmi: VmiId, item: _Item, now: float) -> None:
+    def _settle(self, vmi: VmiId, item: Item, now: float) -> None:
         """Work out when the item is due; where the place holds what is wanted, it is published."""
         if item.job is not None:
             return
@@ -249,8 +179,8 @@ class Clockwork:
             return
         self._push(vmi, item, self._due(item, target, item.held, now))
 
-    def _due(self, item: _Item, target: Shown, held: Shown, now: float) -> float:
-        change = _change(target, held)
+    def _due(self, item: Item, target: Shown, held: Shown, now: float) -> float:
+        change = change_of(target, held)
         if item.change is not change:
             item.change, item.since = change, now
         if target.sessions:
@@ -259,7 +189,7 @@ class Clockwork:
             item.zero_since = now
         return max(self._spaced(item, change), item.not_before)
 
-    def _spaced(self, item: _Item, change: Change) -> float:
+    def _spaced(self, item: Item, change: Change) -> float:
         spacing = self._spacing
         if change is Change.FIRST_RISE:
             # The exception: it may come up to one interval early, and what follows it waits the longer.
@@ -286,7 +216,7 @@ class Clockwork:
         ordered = sorted(found.items(), key=lambda pair: pair[1])
         return [(due, vmi) for vmi, (_, due) in ordered]
 
-    def _push(self, vmi: VmiId, item: _Item, due: float) -> None:
+    def _push(self, vmi: VmiId, item: Item, due: float) -> None:
         if item.due == due:
             return  # it is in the heap already
         if len(self._heap) > 2 * len(self._items) + _SLACK:
@@ -295,7 +225,7 @@ class Clockwork:
         item.due = due
         heapq.heappush(self._heap, (due, vmi))
 
-    def _start(self, vmi: VmiId, item: _Item, now: float) -> Job:
+    def _start(self, vmi: VmiId, item: Item, now: float) -> Job:
         job = item.job = Job(vmi, self._target(item))
         item.due, item.change, item.zero_since = None, None, None
         if job.shown is not None and item.wanted is not None:
@@ -305,7 +235,7 @@ class Clockwork:
 
     # --- how it ended: inside ---
 
-    def _written(self, item: _Item, outcome: Outcome, now: float) -> None:
+    def _written(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
         item.backoff, item.not_before = 0, float("-inf")
         self._publish(item, item.writing)
@@ -316,17 +246,17 @@ class Clockwork:
                 self._rewrites(item).take(now)
         item.disturbed = False
 
-    def _read(self, item: _Item, outcome: Outcome, now: float) -> None:
+    def _read(self, item: Item, outcome: Outcome, now: float) -> None:
         item.not_before = float("-inf")  # but the backoff goes on: only a write shows that writing works again
         if item.last is not None and item.last.held is not None and outcome.held is not None:
             self._compare(item, item.last.held, outcome.held, now)
 
-    def _failed(self, item: _Item, outcome: Outcome, now: float) -> None:
+    def _failed(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
         item.failures += 1
         item.not_before = now + self._delay(item, outcome)
 
-    def _delay(self, item: _Item, outcome: Outcome) -> float:
+    def _delay(self, item: Item, outcome: Outcome) -> float:
         if outcome.retry_after is not None:
             return outcome.retry_after + self._jitter(self._spacing.retry_base)
         if outcome.kind is OutcomeKind.PRUNED:
@@ -335,36 +265,17 @@ class Clockwork:
         item.backoff += 1
         return self._jitter(cap)
 
-    def _publish(self, item: _Item, marks: tuple[Mark, ...]) -> None:
+    def _publish(self, item: Item, marks: tuple[Mark, ...]) -> None:
         item.published = {mark.endpoint_id: mark for mark in marks}
 
-    def _compare(self, item: _Item, before: Shown, shown: Shown, now: float) -> None:
+    def _compare(self, item: Item, before: Shown, shown: Shown, now: float) -> None:
         """The place holds `shown`. Where it held something else after a write, somebody else was at it."""
         if shown != before and item.last is not None and item.last.ok:
             # It counts once it was answered by a write that was needed: what was seen may have been out of date.
             item.disturbed = True
             item.not_before = max(item.not_before, self._rewrites(item).ready_at(now))
 
-    def _rewrites(self, item: _Item) -> TokenBucket:
+    def _rewrites(self, item: Item) -> TokenBucket:
         if item.rewrites is None:
             item.rewrites = TokenBucket(self._spacing.rewrite_burst, self._spacing.rewrite_interval)
         return item.rewrites
-
-
-def _change(target: Shown, held: Shown) -> Change:
-    if target.sessions > held.sessions:
-        return Change.RISE if held.sessions else Change.FIRST_RISE
-    return Change.FALL if target.sessions < held.sessions else Change.DETAIL
-
-
-@dataclass(frozen=True, slots=True)
-class ClockworkView:
-    """How a VMI stands with a place of publication."""
-
-    held: Shown | None
-    #: The place holds what is wanted, and all that is wanted is known.
-    satisfied: bool
-    last: Outcome | None
-    writes: int
-    failures: int
-    last_write: float | None

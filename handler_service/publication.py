@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from handler_service.clockwork import Clockwork, Job
+from handler_service.clockwork import Clockwork
 from handler_service.publishers import Publisher
+from handler_service.schedule import Job
 from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
 
 log = logging.getLogger(__name__)

@@ -3,10 +3,11 @@
 import random
 from typing import Final
 
-from handler_service.clockwork import Clockwork, Spacing
+from handler_service.clockwork import Clockwork
 from handler_service.hub import Hub
 from handler_service.publication import Publication
 from handler_service.publishers import Publisher
+from handler_service.spacing import Spacing
 from servicestatus.pacing import TokenBucket
 
 #: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose

@@ -10,10 +10,11 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from handler_service.clockwork import Clockwork, Spacing
+from handler_service.clockwork import Clockwork
 from handler_service.endpoint_server import EndpointServer
 from handler_service.hub import Hub
 from handler_service.publication import Publication
+from handler_service.spacing import Spacing
 from handler_service.values import Assignment, Endpoint, Outcome, OutcomeKind, Shown, Standing, VmiId
 from servicestatus import contract
 from servicestatus.pacing import TokenBucket

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from handler_service.clockwork import Clockwork, Job, Spacing
+from handler_service.clockwork import Clockwork
+from handler_service.schedule import Job
+from handler_service.spacing import Spacing
 from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
 from servicestatus.pacing import TokenBucket
 from tests.unit.handler.builders import VMI

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from handler_service.clockwork import Clockwork, Spacing
+from handler_service.clockwork import Clockwork
+from handler_service.spacing import Spacing
 from handler_service.values import Mark, Outcome, OutcomeKind, Shown, VmiId
 from servicestatus.pacing import TokenBucket
 from tests.unit.handler.builders import OTHER_VMI, VMI, standing

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from handler_service.clockwork import Job
+from handler_service.schedule import Job
 from handler_service.values import Mark, Standing, VmiId
 from servicestatus.pacing import TokenBucket
 from tests.unit.handler.builders import OTHER_VMI, VMI, standing

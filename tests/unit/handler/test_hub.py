@@ -5,10 +5,11 @@ from collections.abc import Hashable
 
 import pytest
 
-from handler_service.clockwork import Clockwork, Spacing
+from handler_service.clockwork import Clockwork
 from handler_service.hub import Hub, publish_state
 from handler_service.publication import Publication
 from handler_service.session_protocol import Publicity
+from handler_service.spacing import Spacing
 from handler_service.values import Assignment, Mark, Outcome, OutcomeKind, Reason, Shown, Standing, VmiId
 from servicestatus.pacing import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from handler_service.clockwork import Clockwork, Spacing
+from handler_service.clockwork import Clockwork
 from handler_service.publication import MAX_JOBS, Publication
+from handler_service.spacing import Spacing
 from handler_service.values import Mark, Outcome, OutcomeKind, Shown, VmiId
 from servicestatus.pacing import TokenBucket
 from tests.support.waiting import wait_until_async

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 
-from handler_service.clockwork import Spacing
 from handler_service.ledger import EntryState
+from handler_service.spacing import Spacing
 from handler_service.values import Outcome, OutcomeKind, Reason, Standing
 from servicestatus import contract, logs
 from servicestatus.v1 import session_report_service_pb2 as pb
