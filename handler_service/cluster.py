@@ -38,9 +38,7 @@ class Cluster:
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
         self._vmi_status: Publication | None = None
         self._companion: Publication | None = None
-        self._status_publisher = VmiStatusPublisher(
-            self._client, config.node, self._vmis.get, lambda: self._schema.knows_service_status
-        )
+        self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
         self._companion_publisher = CompanionPublisher(self._client, config.node)
         self._choose_publishers()
 
@@ -95,6 +93,10 @@ class Cluster:
             self._companion_publisher.forget(id_)
         elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
             self._vmi_status.seen(id_, Shown(vmi.sessions))
+
+    async def _schema_knows(self) -> bool | None:
+        await self._schema.first_look()
+        return self._schema.knows_service_status
 
     def _schema_changed(self) -> None:
         if self._vmi_status is not None:

@@ -1,10 +1,12 @@
 """The sidecar beside a VM: it watches who is connected over VNC and tells the handler of its node.
 
-Layers, each importing only those before it:
+Layers; none looks up:
 
-    events, bounds, sessions, observation    pure: no I/O, no clock, no randomness of their own
-    messages, report_protocol, retry         pure: one stream as a state machine, in terms of the contract
-    state                                    the newest truth, shared by the edges
-    libvirt_source, watch, stream, admin     edges: libvirt, the supervising loops, gRPC
-    config, main                             wiring
+    events bounds question sessions observation                        what happens, and what follows from it
+    domain_xml domains vnc_query                                       what libvirt and QEMU say, read with care
+    messages deltas terms report_protocol retry                        the same in the contract's words
+    state inbox threads connection                                     what the edges share
+    graphics_events libvirt_source reconciler watch watcher            libvirt's edge
+    stream status admin                                                gRPC's edge
+    config version main                                                the program
 """

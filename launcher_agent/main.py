@@ -32,7 +32,11 @@ _GOODBYE: Final = 1.0
 
 def main() -> NoReturn:
     """Run the agent as a program."""
-    status = run(sys.argv[1:], os.environ)
+    try:
+        status = run(sys.argv[1:], os.environ)
+    except Exception:
+        log.exception("the agent cannot go on")
+        status = 1
     logging.shutdown()
     # Not sys.exit: the interpreter would close libvirt's connection on its way, and wait for a libvirt that hangs.
     os._exit(status)
@@ -44,6 +48,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     logs.setup(settings.log_level, settings.log_format)
     for noisy in ("asyncio", "grpc"):  # their debugging is a line for each call
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # gRPC's C library writes lines of its own, which are no JSON. It reads this when the first channel is made.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         asyncio.run(Agent(settings).run())
     except SocketError as error:

@@ -40,7 +40,7 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "OK": _SOON,  # the handler ended the stream in order; rule 9
     "UNAVAILABLE": _SOON,
     "CANCELLED": _SOON,  # what a handler's death in the middle of a message looks like
-    "INTERNAL": _SOON,  # likewise
+    "INTERNAL": _SOON,  # what gRPC makes of a write into a stream that has just ended, whatever ended it
     "DEADLINE_EXCEEDED": _SOON,  # it is frozen; the wait for it was a pause of its own
     "UNKNOWN": _LATER,  # a handler's bug, which an agent must not turn into load
     "RESOURCE_EXHAUSTED": _LATER,

@@ -10,18 +10,17 @@ Invariants:
 - No clock: `now` is seconds since the epoch, given by the caller.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from launcher_agent.bounds import Anonymous, unknown
 from launcher_agent.events import Phase, SocketAddress
+from launcher_agent.question import Question
 from servicestatus import contract
 
 _NOBODY: Final = Anonymous()
-#: Clients by address that may come and go while QEMU is being asked, which takes 3 ms; then it is asked again.
-_MAX_STIRRED: Final = 1024
 
 
 class Accuracy(Enum):
@@ -54,28 +53,6 @@ class TableView:
     identified: tuple[Session, ...] = ()
 
 
-class _Question:
-    """What has happened since QEMU was asked who is connected."""
-
-    def __init__(self) -> None:
-        self.stirred: dict[SocketAddress, Phase] = {}
-        self.arrivals = 0  # of anonymous clients
-        self.disturbed = False
-
-    def disturb(self, phase: Phase, peer: SocketAddress) -> None:
-        if peer.anonymous:
-            self.arrivals += phase is Phase.CONNECT
-            self.disturbed = True
-        elif peer in self.stirred or len(self.stirred) < _MAX_STIRRED:
-            self.stirred[peer] = phase
-        else:
-            self.disturbed = True
-
-    def overflowed(self, is_known: Callable[[SocketAddress], bool]) -> int:
-        """How many of those that came found the table full."""
-        return sum(phase is not Phase.DISCONNECT and not is_known(peer) for peer, phase in self.stirred.items())
-
-
 class SessionTable:
     """Sessions of one service of one domain."""
 
@@ -87,7 +64,7 @@ class SessionTable:
         self._anonymous = _NOBODY
         self._overflow = _NOBODY
         self._may_miss = False
-        self._question: _Question | None = None
+        self._question: Question | None = None
         self._last_id = 0
         self._started = 0
         self._ended = 0
@@ -125,7 +102,7 @@ class SessionTable:
 
     def ask(self) -> None:
         """QEMU is being asked who is connected: its answer may or may not know of what happens from here on."""
-        self._question = _Question()
+        self._question = Question()
 
     def reconcile(self, clients: Sequence[SocketAddress], now: float) -> None:
         """QEMU's answer. Clients whose phase no event told are counted as sessions, until an event says more.
@@ -133,7 +110,7 @@ class SessionTable:
         The answer is right about every client that did nothing since the question, the events about those that did.
         Anonymous clients that came since then may be part of the answer, or not: they are counted besides.
         """
-        question = self._question or _Question()
+        question = self._question or Question()
         listed = [one for one in dict.fromkeys(clients) if not one.anonymous and one not in question.stirred]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
         self._keep_only({*listed, *question.stirred})

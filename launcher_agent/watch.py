@@ -103,7 +103,7 @@ class Watch:
 
     async def _on_graphics(self, event: GraphicsEvent) -> None:
         self._state.tally.events_received += 1
-        if event.domain != self._domain and self._state.observation.reason is Reason.NO_DOMAIN:
+        if self._domain is None and self._state.observation.reason is Reason.NO_DOMAIN:
             await self._review()  # a viewer of a domain that libvirt has not announced yet
         if event.domain != self._domain or not (await self._known_graphics()).is_vnc(event.local):
             self._state.tally.events_ignored += 1
@@ -120,7 +120,7 @@ class Watch:
         try:
             return domain_xml.parse(await self._connection.xml(domain))
         except (LibvirtError, DomainXMLError) as error:
-            log.warning("taking every client of the domain's screen for a VNC viewer: %s", error)
+            log.info("taking every client of the domain's screen for a VNC viewer: %s", error)
             return _UNREADABLE
 
     # --- Answers of QEMU --------------------------------------------------------------------------------------------
@@ -142,6 +142,8 @@ class Watch:
     # --- Lifecycle --------------------------------------------------------------------------------------------------
 
     async def _on_lifecycle(self, event: LifecycleEvent) -> None:
+        if self._wanted not in (None, event.domain):
+            return
         if event.change is Change.STOPPED and event.domain == self._domain:
             log.info("domain %s has stopped", event.domain)
             self._nobody()

@@ -32,6 +32,8 @@ _PAGE: Final = 500
 #: Seconds of the backoff.
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_CAP: Final = 30.0
+#: A watch that was cut after so many seconds had worked: the pauses begin anew.
+_PROVEN: Final = 5.0
 #: A watch that ends before so many seconds without a word was not served, whatever its status said.
 _SHORTEST_WATCH: Final = 1.0
 
@@ -63,14 +65,21 @@ class Selection:
 class ListWatch:
     """One loop for one selection."""
 
-    def __init__(self, client: KubeClient, selection: Selection, sink: Sink, watch_seconds: float) -> None:
-        """A watch is renewed after about `watch_seconds`; a silent one is given up not much later."""
+    def __init__(
+        self, client: KubeClient, selection: Selection, sink: Sink, watch_seconds: float, *, proven: float = _PROVEN
+    ) -> None:
+        """A watch is renewed after about `watch_seconds`; a silent one is given up not much later.
+
+        One that lasted for `proven` seconds has worked.
+        """
         self._client = client
         self._selection = selection
         self._sink = sink
         self._watch_seconds = watch_seconds
         self._version = ""
         self._failing = False
+        self._proven = proven
+        self._opened = float("inf")
         #: Lists and watches so far, for metrics.
         self.lists = 0
         self.watches = 0
@@ -80,7 +89,7 @@ class ListWatch:
         while True:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(KubeError),
-                wait=_wait,
+                wait=self._wait,
                 before_sleep=self._tell,
             ):
                 with attempt:
@@ -129,11 +138,11 @@ class ListWatch:
         self.watches += 1
         async with self._client.stream(self._selection.path, query, accept, idle=seconds + 5) as lines:
             self._recovered()
-            begun, heard = asyncio.get_running_loop().time(), False
+            self._opened, heard = _now(), False
             async for line in lines:
                 self._event(line)
                 heard = True
-        if not heard and asyncio.get_running_loop().time() < begun + _SHORTEST_WATCH:
+        if not heard and _now() < self._opened + _SHORTEST_WATCH:
             raise ServerError(f"{self._selection.path}: the watch ended as soon as it had begun")
 
     def _event(self, line: bytes) -> None:
@@ -157,13 +166,20 @@ class ListWatch:
         log.log(level, "%s: cannot follow: %s; trying again until it works", self._selection.path, error)
         self._failing = True
 
+    def _wait(self, state: RetryCallState) -> float:
+        """Seconds until the next try. Where watches are cut again and again, each has worked in between."""
+        if _now() >= self._opened + self._proven:
+            state.attempt_number = 1
+        self._opened = float("inf")
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, KubeError) and error.retry_after is not None else 0.0
+        return asked + wait_random_exponential(multiplier=_BACKOFF_FIRST, max=_BACKOFF_CAP)(state)
+
     def _recovered(self) -> None:
         if self._failing:
             log.info("%s: followed again", self._selection.path)
         self._failing = False
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, KubeError) and error.retry_after is not None else 0.0
-    return asked + wait_random_exponential(multiplier=_BACKOFF_FIRST, max=_BACKOFF_CAP)(state)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -18,6 +18,8 @@ CRD: Final = "virtualmachineinstances.kubevirt.io"
 _PATH: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 #: Seconds between tries to read the CRD.
 _RETRY: Final = 5.0
+#: Seconds that the first writes wait for the first look at most; it takes a few milliseconds.
+_FIRST_LOOK: Final = 5.0
 
 
 class VmiSchema:
@@ -29,6 +31,7 @@ class VmiSchema:
         self._client = client
         self._changed = changed
         self._outdated = asyncio.Event()
+        self._first = asyncio.Event()
         selection = Selection(_PATH, {"fieldSelector": f"metadata.name={CRD}"}, metadata_only=True)
         self._list_watch = ListWatch(client, selection, self, watch_seconds)
 
@@ -37,6 +40,14 @@ class VmiSchema:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._list_watch.run())
             group.create_task(self._read_again())
+
+    async def first_look(self) -> None:
+        """Wait until the schema was looked at once, or cannot be looked at soon: a handler need not, to do its work."""
+        try:
+            async with asyncio.timeout(_FIRST_LOOK):
+                await self._first.wait()
+        except TimeoutError:
+            self._first.set()  # one wait is enough; what the server drops is seen in its answers too
 
     def listed(self, objects: list[Object]) -> None:
         """Sink."""
@@ -65,6 +76,7 @@ class VmiSchema:
                 self._outdated.set()
 
     def _found(self, knows: bool | None) -> None:
+        self._first.set()
         if knows == self.knows_service_status:
             return
         self.knows_service_status = knows

@@ -9,7 +9,6 @@ path, and its identity (device and inode) tells when the path has come to mean a
 import os
 import re
 import stat
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,17 +52,19 @@ class PodsDirectory:
         """The pod's `service-status` directory; None where it has none. Raises DirectoryRefusedError."""
         if not _UID.fullmatch(uid):
             return None
-        path = self.path / uid
-        with ExitStack() as opened:
-            descriptor = self._descriptor
+        path = self.path
+        opened = [self._descriptor]
+        try:
             for component in (uid, *_COMPONENTS):
-                path = path if component == uid else path / component
-                following = self._step(descriptor, component, path)
+                path /= component
+                following = self._step(opened[-1], component, path)
                 if following is None:
                     return None
-                opened.callback(os.close, following)
-                descriptor = following
-            kept = os.dup(descriptor)
+                opened.append(following)
+            kept = opened.pop()
+        finally:
+            for descriptor in opened[1:]:
+                os.close(descriptor)
         return SocketDirectory(kept, path), _identity(os.fstat(kept))
 
     def _step(self, descriptor: int, component: str, path: Path) -> int | None:

@@ -8,7 +8,7 @@ The server may take a patch and not do it (HTTP 200): a schema without the field
 restores the status. So the answer is compared with what was asked.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final
 
 from handler_service.kube import vmi as vmis
@@ -30,9 +30,9 @@ class VmiStatusPublisher:
         client: KubeClient,
         node: str,
         known: Callable[[VmiId], vmis.Vmi | None],
-        schema_knows: Callable[[], bool | None],
+        schema_knows: Callable[[], Awaitable[bool | None]],
     ) -> None:
-        """`known` is the watch's newest copy of a VMI; `schema_knows` whether the field would be kept."""
+        """`known` is the watch's newest copy of a VMI; `schema_knows` whether the field is kept."""
         self._client = client
         self._node = node
         self._known = known
@@ -60,7 +60,8 @@ class VmiStatusPublisher:
 
     async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
         """One patch."""
-        if self._schema_knows() is False:
+        knows = await self._schema_knows()
+        if knows is False:
             return Outcome(OutcomeKind.PRUNED, Shown(0), "the VMI's schema has no status.serviceStatus.vncSessions")
         try:
             answer = await self._client.patch(vmis.path(vmi), self._patch(vmi, shown), JSON_PATCH)
@@ -70,11 +71,15 @@ class VmiStatusPublisher:
         except KubeError as error:
             self._doubtful.add(vmi)
             return outcomes.of_error(error)
-        return self._compared(vmi, shown, answer)
+        return self._compared(vmi, shown, answer, pruned=not knows)
 
     def stale(self, vmi: vmis.Vmi) -> bool:
-        """Whether a watch's copy is older than the last answer, and so says nothing new."""
-        return vmi.version < self._answered.get(vmi.id, 0)
+        """Whether a watch's copy says nothing that the last answer did not: it is older, or this handler's own write.
+
+        The latter need not look like the answer. While the schema changes, a watch that began before goes on showing
+        objects by the former one, without the field.
+        """
+        return vmi.version <= self._answered.get(vmi.id, 0)
 
     def forget(self, vmi: VmiId) -> None:
         """The VMI is not ours any more."""
@@ -93,7 +98,7 @@ class VmiStatusPublisher:
         # At zero the field is absent; it was just added, so that the removal finds it whatever was there.
         return patch if value else [*patch, {"op": "remove", "path": _FIELD}]
 
-    def _compared(self, vmi: VmiId, shown: Shown, answer: Any) -> Outcome:
+    def _compared(self, vmi: VmiId, shown: Shown, answer: Any, *, pruned: bool) -> Outcome:
         known = vmis.parse(answer)
         if known is None or known.id != vmi:
             self._doubtful.add(vmi)
@@ -102,6 +107,6 @@ class VmiStatusPublisher:
         held = Shown(known.sessions)
         if held == shown:
             return Outcome(OutcomeKind.WRITTEN, held)
-        if not held.sessions and not self._schema_knows():
+        if not held.sessions and pruned:
             return Outcome(OutcomeKind.PRUNED, held, "the server took the patch and dropped the field")
         return Outcome(OutcomeKind.REVERTED, held, f"the server took the patch and answered with {held.sessions}")

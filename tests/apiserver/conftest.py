@@ -10,12 +10,13 @@ from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
-from tests.apiserver.vmis import Vmi
+from tests.apiserver.vmis import Vmi, keeps_service_status
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, keeps_service_status, use_schema
+from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, use_schema
 from tests.support.libvirtd import PrivateLibvirt
 from tests.support.pool import ViewerPool
 from tests.support.vm import VirtualMachine, VirtualMachines
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -26,35 +27,41 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 
 @pytest.fixture
-def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """A namespace of the test's own, with its default service account."""
-    name = control_plane.create_namespace()
-    yield name
-    control_plane.delete_namespace(name)
-
-
-@pytest.fixture
-def stock_schema(control_plane: ControlPlane) -> None:
-    """VMIs as stock KubeVirt has them: `status.serviceStatus` is pruned."""
-    if keeps_service_status(control_plane):
-        use_schema(control_plane, STOCK)
-
-
-@pytest.fixture
-def service_status_schema(control_plane: ControlPlane) -> None:
-    """VMIs with `status.serviceStatus.vncSessions`."""
-    if not keeps_service_status(control_plane):
-        use_schema(control_plane, WITH_SERVICE_STATUS)
-
-
-# --- handlers ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
 def client(control_plane: ControlPlane) -> Iterator[Client]:
     """The admin's."""
     with contextlib.closing(Client(control_plane.kubeconfig)) as admin:
         yield admin
+
+
+@pytest.fixture
+def namespace(client: Client) -> Iterator[str]:
+    """A namespace of the test's own, with its default service account.
+
+    Only its VMIs are removed: to clear a whole one away costs the control plane a hundred requests.
+    """
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    client.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    wait_until(lambda: client.find(account), what=f"{name} has its service account", interval=0.02)
+    yield name
+    client.delete(f"/apis/kubevirt.io/v1/namespaces/{name}/virtualmachineinstances")
+
+
+@pytest.fixture
+def stock_schema(control_plane: ControlPlane, client: Client) -> None:
+    """VMIs as stock KubeVirt has them: `status.serviceStatus` is pruned."""
+    if keeps_service_status(client):
+        use_schema(control_plane, STOCK)
+
+
+@pytest.fixture
+def service_status_schema(control_plane: ControlPlane, client: Client) -> None:
+    """VMIs with `status.serviceStatus.vncSessions`."""
+    if not keeps_service_status(client):
+        use_schema(control_plane, WITH_SERVICE_STATUS)
+
+
+# --- handlers ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,11 @@ class Gateway:
     def release_watches(self) -> None:
         self._loop.call_soon_threadsafe(self._flow.set)
 
+    def reset(self) -> None:
+        """No rules, and nothing seen."""
+        self._rules.clear()
+        self.requests.clear()
+
     def forget(self, rule: Rule) -> None:
         self._rules.remove(rule)
 

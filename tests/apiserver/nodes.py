@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.apiserver.client import Client
 from tests.apiserver.identities import ACCOUNT, NAMESPACE
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
@@ -63,6 +64,7 @@ class Node:
     def __init__(self, plane: ControlPlane, name: str) -> None:
         self.name = name
         self._plane = plane
+        self._client = Client(plane.kubeconfig)
         # Not pytest's folder, which is closed to others: an agent is another user.
         self._folder = Path(tempfile.mkdtemp(prefix="vss-node-", dir="/tmp"))
         self._folder.chmod(0o755)
@@ -70,8 +72,9 @@ class Node:
         self.token_file = self._folder / "token"
 
     def __enter__(self) -> Self:
-        self._plane.create(node(self.name))
-        self._plane.create(pod(f"handler-{self.name}", NAMESPACE, node_name=self.name, account=ACCOUNT))
+        self._client.post("/api/v1/nodes", node(self.name))
+        handler = pod(f"handler-{self.name}", NAMESPACE, node_name=self.name, account=ACCOUNT)
+        self._pod = self._client.post(f"/api/v1/namespaces/{NAMESPACE}/pods", handler)["metadata"]
         self.renew_token()
         return self
 
@@ -79,12 +82,16 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self._folder)
-        self._plane.kubectl("delete", "node", self.name, "--wait=false")
-        self._plane.kubectl("delete", "pod", f"handler-{self.name}", "-n", NAMESPACE, "--wait=false")
+        self._client.delete(f"/api/v1/nodes/{self.name}")
+        self._client.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{self._pod['name']}")
+        self._client.close()
 
     def renew_token(self) -> None:
         """As the kubelet does it: the file is replaced in one step."""
-        self._write_token(self._plane.token(NAMESPACE, ACCOUNT, pod=f"handler-{self.name}"))
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": self._pod["name"], "uid": self._pod["uid"]}
+        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
+        answer = self._client.post(path, {"spec": {"boundObjectRef": bound}})
+        self._write_token(answer["status"]["token"])
 
     def spoil_token(self) -> None:
         """What stands in the file is worth nothing any more."""

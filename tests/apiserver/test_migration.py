@@ -5,6 +5,7 @@ source's never says that its viewer is gone, as in real life.
 """
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.apiserver.agents import Agent
 from tests.apiserver.client import Client
 from tests.apiserver.gateway import Gateway, is_vmi_patch
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import NODE_LABEL, TARGET_LABEL, Vmi, new_uid, seen, service_status, told
 from tests.cluster.control_plane import ControlPlane
+from tests.support.pool import ViewerPool
 from tests.support.sampler import Sampler
+from tests.support.vm import VirtualMachines
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
@@ -66,12 +70,24 @@ class Migration:
         self.vmi.patch(labels={TARGET_LABEL: None}, migrationState={"failed": True})
 
 
-@pytest.fixture
-def migration(client: Client, namespace: str, new_node: Callable[[], Node]) -> Iterator[Migration]:
-    source, target = new_node(), new_node()
+Pair = tuple[tuple[Node, Handler], tuple[Node, Handler]]
+
+
+@pytest.fixture(scope="module")
+def pair(control_plane: ControlPlane, installed: None) -> Iterator[Pair]:
+    """Two nodes with their handlers."""
     with contextlib.ExitStack() as stack:
-        handlers = [stack.enter_context(node.handler()) for node in (source, target)]
-        yield Migration(source.run(Vmi(client, namespace)), source, target, handlers[0], handlers[1])
+        nodes = [stack.enter_context(Node(control_plane, f"node-{new_uid()[:8]}")) for _ in range(2)]
+        terms = ("--lease=4s", "--heartbeat-interval=1s")
+        handlers = [stack.enter_context(node.handler(*terms)) for node in nodes]
+        yield (nodes[0], handlers[0]), (nodes[1], handlers[1])
+
+
+@pytest.fixture
+def migration(client: Client, namespace: str, pair: Pair) -> Migration:
+    """Not begun yet."""
+    (source, source_handler), (target, target_handler) = pair
+    return Migration(source.run(Vmi(client, namespace)), source, target, source_handler, target_handler)
 
 
 def test_the_value_follows_the_vm(migration: Migration, peers: Peers) -> None:
@@ -97,6 +113,31 @@ def test_the_value_follows_the_vm(migration: Migration, peers: Peers) -> None:
 def node_of(vmi: Vmi) -> object:
     companion = vmi.companion()
     return companion and companion["status"].get("nodeName")
+
+
+def test_a_real_viewer_moves_with_its_vm(
+    migration: Migration, vms: VirtualMachines, viewers: ViewerPool, tmp_path: Path
+) -> None:
+    """Two QEMUs with their agents. The source's stands still at the switch, so its viewer's end is not seen."""
+    vmi, source, target = migration.vmi, vms.new().start(), vms.new().start()
+    with Agent(source, vmi, tmp_path / "source.log"):
+        viewer = viewers.establish(source.address)
+        vmi.wait_for(1)
+        migration.begin()
+        with (
+            Agent(target, vmi, tmp_path / "target.log", socket=migration.target_socket),
+            Sampler(vmi.service_status) as samples,
+        ):
+            source.signal_qemu(signal.SIGSTOP)
+            viewer.close()
+            migration.switch()
+            time.sleep(0.4)
+            viewers.establish(target.address)
+            migration.complete()
+            wait_until(lambda: node_of(vmi), migration.target.name.__eq__, what="the target has taken over")
+            vmi.wait_told(seen(1))
+        assert samples.values == [{"vncSessions": 1}], str(samples)
+        source.signal_qemu(signal.SIGCONT)
 
 
 def test_the_sources_ghost_goes_with_the_switch(migration: Migration, peers: Peers) -> None:

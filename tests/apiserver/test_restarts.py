@@ -159,7 +159,8 @@ def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back
     vmi.wait_for(3)
     vmi.wait_told(seen(3))
     assert len(handler.lines("WARNING handler_service.kube.list_watch: /apis/kubevirt.io/")) == 2  # one each watch
-    assert len(handler.lines(f"WARNING handler_service.publication: vmi-status: {vmi.namespace}/vm: error")) == 1
+    trouble = f"WARNING handler_service.publication: vmi-status: {vmi.namespace}/vm: error: no answer"
+    assert len(handler.lines(trouble)) == 1
     wait_until(lambda: len(handler.lines("virtualmachineinstances: followed again")) >= 2, what="both are back")
 
 

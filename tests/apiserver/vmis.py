@@ -113,7 +113,7 @@ Told = tuple[int | None, str, str, str]
 
 def service_status(vmi: Object) -> Any:
     """As `kubectl get -o jsonpath={.status.serviceStatus}` sees it."""
-    return vmi["status"].get("serviceStatus")
+    return vmi.get("status", {}).get("serviceStatus")
 
 
 def told(companion: Object) -> Told:
@@ -123,6 +123,13 @@ def told(companion: Object) -> Told:
     observed = conditions.get("Observed", {})
     idle = conditions.get("Idle", {}).get("status", "")
     return status.get("vncSessions"), idle, observed.get("status", ""), observed.get("reason", "")
+
+
+def keeps_service_status(client: Client) -> bool:
+    """Whether a VMI that is created with a serviceStatus would have it afterwards."""
+    probe = virtual_machine_instance("probe", "default", status={"serviceStatus": {"vncSessions": 1}})
+    created = client.post("/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?dryRun=All", probe)
+    return service_status(created) is not None
 
 
 def seen(sessions: int) -> Told:

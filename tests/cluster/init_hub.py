@@ -27,7 +27,9 @@ def start(plan: Plan) -> list[ManagedProcess]:
 def _network(plan: Plan) -> None:
     """The API server calls pods at their own addresses, behind their nodes'."""
     run("ip", "link", "set", "lo", "up")
-    run("ip", "link", "add", BRIDGE, "type", "bridge")
+    # Without an address of its own it takes a node's, and another one when that node stops: for the next 40 s nobody
+    # would find the API server.
+    run("ip", "link", "add", BRIDGE, "address", "02:00:00:00:00:01", "type", "bridge")
     run("ip", "address", "add", f"{plan.hub}/24", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
     links.give_up_quickly()

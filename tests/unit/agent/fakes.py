@@ -81,10 +81,12 @@ class FakeConnection:
         self.listed = listed
         self.description: str | LibvirtError = xml
         self.questions: list[str] = []
+        self.listings = 0
         self.closed = False
         self._answers: asyncio.Queue[tuple[SocketAddress, ...] | Exception] = asyncio.Queue()
 
     async def domains(self) -> tuple[Domain, ...]:
+        self.listings += 1
         return self.listed
 
     async def xml(self, domain: str) -> str:

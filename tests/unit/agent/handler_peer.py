@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,15 @@ class HandlerPeer(SessionReportServiceServicer):
         self._streams.put_nowait(conversation)
         async for response in conversation.carry(request_iterator, context):
             yield response
+
+
+@asynccontextmanager
+async def peer_on(socket: Path, *, start: bool = True) -> AsyncIterator[HandlerPeer]:
+    """A handler at that path, which stops at the end."""
+    peer = HandlerPeer(socket)
+    try:
+        if start:
+            await peer.start()
+        yield peer
+    finally:
+        await peer.stop()

@@ -34,7 +34,7 @@ async def test_a_reader_is_woken_by_what_the_loop_itself_puts_in() -> None:
 
 
 async def test_a_full_inbox_makes_its_writer_wait_until_the_reader_comes() -> None:
-    inbox = Inbox(capacity=2, patience=30.0)
+    inbox = Inbox(capacity=2, patience=1000.0)
 
     def write() -> None:
         for number in range(5):

@@ -234,6 +234,17 @@ def test_no_delta_is_sent_while_a_snapshot_is_due_since_it_would_be_ignored() ->
     assert dialogue.poll() is None
 
 
+def test_the_lease_is_kept_while_a_snapshot_has_to_wait() -> None:
+    dialogue = Dialogue().welcomed(heartbeat_interval=duration(1), delta_interval=duration(3))
+    dialogue.receive(resync_request=pb.ResyncRequest(accepted=1))
+    dialogue.pass_time(1)
+    assert dialogue.arm() == "heartbeat"
+    dialogue.pass_time(1)
+    assert dialogue.arm() == "heartbeat"
+    dialogue.pass_time(1)
+    assert dialogue.arm() == "snapshot"
+
+
 def test_a_snapshot_is_sent_though_the_window_is_full_and_opens_it_once_it_is_accepted() -> None:
     dialogue = Dialogue().welcomed(window=1)
     dialogue.viewer()

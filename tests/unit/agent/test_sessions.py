@@ -58,6 +58,12 @@ def test_an_unfinished_unix_client_that_leaves_makes_the_count_an_upper_bound() 
     assert (made.view().sessions, made.view().accuracy) == (1, Accuracy.UPPER_BOUND)
 
 
+def test_a_takeover_is_a_session_that_began_and_one_that_ended_though_the_count_stood_still() -> None:
+    made = table((CONNECT, UNIX), (INITIALIZE, UNIX), (CONNECT, UNIX), (DISCONNECT, UNIX), (INITIALIZE, UNIX))
+    view = made.view()
+    assert (view.sessions, view.started_total, view.ended_total, view.accuracy) == (1, 2, 1, Accuracy.EXACT)
+
+
 def test_the_same_address_again_is_another_client_since_the_first_must_be_gone() -> None:
     made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), (CONNECT, tcp(1)))
     assert (made.view().sessions, made.view().pending, made.view().identified) == (0, 1, ())
@@ -170,6 +176,15 @@ def test_a_tcp_client_that_moves_while_qemu_is_asked_is_told_by_its_events_alone
     made.reconcile((tcp(1), tcp(2)), 6.0)
     assert [session.peer for session in made.view().identified] == [tcp(2)]
     assert (made.view().pending, made.view().accuracy, made.close_question()) == (1, Accuracy.EXACT, True)
+
+
+def test_a_tcp_client_that_comes_while_qemu_is_asked_and_finds_the_table_full_is_still_counted() -> None:
+    made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), capacity=1)
+    made.ask()
+    made.apply(CONNECT, tcp(2), 5.0)
+    made.apply(INITIALIZE, tcp(2), 5.0)
+    made.reconcile((tcp(1), tcp(2)), 6.0)
+    assert (made.view().sessions, made.overflows) == (2, 1)
 
 
 def test_a_crowd_of_tcp_clients_that_move_while_qemu_is_asked_disturbs_the_answer() -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.support.waiting import wait_until_async
 from tests.unit.agent.fakes import UNIX
-from tests.unit.agent.handler_peer import DEADLINE, Conversation, HandlerPeer
+from tests.unit.agent.handler_peer import DEADLINE, Conversation, HandlerPeer, peer_on
 
 
 class Pauses:
@@ -84,22 +83,13 @@ class Scene:
 @asynccontextmanager
 async def scene(socket: Path, *, patience: float = DEADLINE, handler: bool = True) -> AsyncIterator[Scene]:
     """The handler is there before the agent dials, unless `handler` is False."""
-    peer = HandlerPeer(socket)
-    if handler:
-        await peer.start()
-    made = Scene(socket, peer, patience)
-    try:
-        yield made
-    finally:
-        made.task.cancel()
-        await asyncio.wait([made.task])
-        await peer.stop()
-
-
-@pytest.fixture
-def socket() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vss-") as folder:  # pytest's own may be too long for a socket
-        yield Path(folder) / "handler.sock"
+    async with peer_on(socket, start=handler) as peer:
+        made = Scene(socket, peer, patience)
+        try:
+            yield made
+        finally:
+            made.task.cancel()
+            await asyncio.wait([made.task])
 
 
 async def test_it_reports_each_change_and_hears_what_became_of_it(socket: Path) -> None:
@@ -293,19 +283,20 @@ async def test_bytes_that_are_no_message_are_counted_and_ignored(socket: Path) -
 
 async def test_a_service_of_another_version_is_tried_seldom(socket: Path) -> None:
     async with serving(socket), scene(socket, handler=False) as made:
-        assert await made.pauses.end() == 60.0
-        assert made.state.handler.last_status == "UNIMPLEMENTED"
+        # Now and then Hello meets a stream that has ended already, and gRPC calls that INTERNAL.
+        while (pause := await made.pauses.end()) < 10:
+            assert made.state.handler.last_status == "INTERNAL"
+        assert (pause, made.state.handler.last_status) == (60.0, "UNIMPLEMENTED")
 
 
 async def test_a_path_of_any_length_is_reached(socket: Path) -> None:
     folder = socket.parent / ("a" * 100) / ("b" * 100)
     folder.mkdir(parents=True)
-    async with scene(socket, handler=False) as made:
-        await made.handler.start()
-        (folder / "handler.sock").hardlink_to(socket)
-        async with scene(folder / "handler.sock", handler=False) as far:
-            far.handler = made.handler
-            await far.reporting()
+    async with peer_on(socket) as peer:
+        (folder / "handler.sock").hardlink_to(socket)  # a server cannot bind so long a path itself
+        async with scene(folder / "handler.sock", handler=False) as made:
+            made.handler = peer
+            await made.reporting()
 
 
 async def test_goodbye_is_said_and_ends_the_stream(socket: Path) -> None:

@@ -285,6 +285,14 @@ async def test_a_named_domain_is_watched_among_others_whose_viewers_do_not_count
         assert scene.state.tally.events_ignored == 2
 
 
+async def test_what_others_do_costs_a_named_domain_no_listing() -> None:
+    async with watching(FakeConnection(Domain("other", 3)), wanted="vm") as scene:
+        for _ in range(10):
+            await scene.libvirt.viewer(domain="other")
+        await scene.libvirt.lifecycle(Change.STOPPED, domain="other")
+        assert (scene.seen, scene.libvirt.listings) == ((Reason.NO_DOMAIN, 0), 1)
+
+
 async def test_a_domain_that_takes_the_place_of_the_only_one_is_another_vm() -> None:
     async with watching(FakeConnection(IDLE)) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)

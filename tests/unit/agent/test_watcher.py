@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from launcher_agent.domains import Domain
 from launcher_agent.errors import LibvirtError
-from launcher_agent.events import Change
+from launcher_agent.events import Change, Phase
 from launcher_agent.observation import Reason
 from launcher_agent.state import Life, State
 from launcher_agent.watcher import Watcher
@@ -117,6 +117,18 @@ async def test_a_tcp_viewer_that_stayed_is_the_same_session() -> None:
         await reconciled(scene, second, tcp(40001))
         after = scene.state.table.view()
         assert (after.identified, after.since) == (before.identified, before.since)
+
+
+async def test_a_viewer_that_was_unfinished_when_libvirt_was_lost_may_have_finished_since() -> None:
+    async with running() as scene:
+        first, second = FakeConnection(Domain("vm", None)), FakeConnection(RUNNING)
+        await scene.libvirt.offer(first)
+        await first.lifecycle(Change.STARTED, run=7)
+        await first.graphics(Phase.CONNECT, tcp(40001))
+        assert scene.seen == (Reason.WATCHING, 0)
+        await first.lose()
+        await reconciled(scene, second, tcp(40001))
+        assert scene.seen == (Reason.WATCHING, 1)
 
 
 async def test_told_never_to_ask_it_knows_nothing_of_the_viewers_after_a_gap() -> None:

@@ -1,5 +1,6 @@
 """A tiny, strict API server: a test says which requests come, and what is answered; nothing else may come."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class FakeApi:
     def __init__(self, folder: Path) -> None:
         """`folder` is for the kubeconfig."""
         self._kubeconfig = folder / "kubeconfig"
-        self._replies: list[tuple[str, int, bytes]] = []
+        self._replies: list[tuple[str, int, bytes, float]] = []
         self._unexpected: list[str] = []
         self.seen: list[Seen] = []
 
@@ -65,12 +66,15 @@ class FakeApi:
         await self._runner.cleanup()
         if error is None:
             assert self._unexpected == []
-            assert [what for what, _, _ in self._replies] == []
+            assert [what for what, *_ in self._replies] == []
 
-    def expect(self, what: str, reply: Any = None, *, status: int = 200) -> None:
-        """The next request is `METHOD PATH`; it is answered with JSON, or with bytes as they are."""
+    def expect(self, what: str, reply: Any = None, *, status: int = 200, seconds: float = 0.0) -> None:
+        """The next request is `METHOD PATH`; it is answered with JSON, or with bytes as they are.
+
+        The answer begins at once; its body takes `seconds`.
+        """
         body = reply if isinstance(reply, bytes) else json.dumps(reply or {}).encode()
-        self._replies.append((what, status, body))
+        self._replies.append((what, status, body, seconds))
 
     def refuse(self, what: str, status: int) -> None:
         """The next request is answered with a Status."""
@@ -85,7 +89,7 @@ class FakeApi:
         """Whether all that was expected has come."""
         return not self._replies
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         text = await request.read()
         seen = Seen(
             request.method,
@@ -99,5 +103,9 @@ class FakeApi:
             self._unexpected.append(str(seen))
             return web.Response(status=599)
         self.seen.append(seen)
-        _, status, body = self._replies.pop(0)
-        return web.Response(status=status, body=body, headers={"Retry-After": "60"} if status == 429 else {})
+        _, status, body, seconds = self._replies.pop(0)
+        response = web.StreamResponse(status=status, headers={"Retry-After": "60"} if status == 429 else {})
+        await response.prepare(request)
+        await asyncio.sleep(seconds)
+        await response.write(body)
+        return response

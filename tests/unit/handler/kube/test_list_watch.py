@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,11 @@ async def api(tmp_path: Path) -> AsyncIterator[FakeApi]:
         yield serving
 
 
-async def follow(api: FakeApi, selection: Selection | None = None) -> Heard:
+async def follow(api: FakeApi, selection: Selection | None = None, proven: float = 5.0) -> Heard:
     """Until all that is expected has come."""
     heard = Heard()
-    task = asyncio.create_task(ListWatch(api.client, selection or Selection(PATH), heard, 30).run())
+    list_watch = ListWatch(api.client, selection or Selection(PATH), heard, 30, proven=proven)
+    task = asyncio.create_task(list_watch.run())
     await wait_until_async(lambda: api.done, what="the transcript is complete")
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -149,6 +151,19 @@ async def test_a_watch_that_breaks_is_taken_up_where_it_was(api: FakeApi, broken
     api.end(f"GET {PATH}")
     assert (await follow(api)).told == [("listed", ["a"]), ("changed", "b")]
     assert versions(api) == [None, "5", "6"]
+
+
+async def test_watches_that_are_cut_again_and_again_are_taken_up_soon(api: FakeApi) -> None:
+    """Each had worked, so the pause is the first one, half a second at most, and does not grow with their number."""
+    api.expect(f"GET {PATH}", page(5))
+    for number in range(8):
+        api.expect(f"GET {PATH}", lines(("ADDED", thing(str(number), 6 + number))) + b"{", seconds=0.2)
+    api.end(f"GET {PATH}")
+    began = time.monotonic()
+    heard = await follow(api, proven=0.1)
+    # Eight watches and eight pauses. With pauses that grow it would be 45 s on average.
+    assert time.monotonic() - began < 8 * (0.2 + 0.5) + 4
+    assert len(heard.told) == 9
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}, "items": []}])

@@ -46,7 +46,10 @@ Status = Callable[..., VmiStatusPublisher]
 @pytest.fixture
 def status(api: FakeApi) -> Status:
     def make(known: dict[str, Any] | None = None, *, schema: bool | None = True) -> VmiStatusPublisher:
-        return VmiStatusPublisher(api.client, "n1", lambda _: vmis.parse(known), lambda: schema)
+        async def schema_knows() -> bool | None:
+            return schema
+
+        return VmiStatusPublisher(api.client, "n1", lambda _: vmis.parse(known), schema_knows)
 
     return make
 
@@ -130,10 +133,12 @@ async def test_a_copy_that_is_older_than_the_last_answer_is_not_read(api: FakeAp
     publisher = status(vmi(0, version=7))
     api.expect(f"PATCH {VMI_PATH}", vmi(1, version=8))
     await publisher.write(VMI, Shown(1))
-    old, new = vmis.parse(vmi(0, version=7)), vmis.parse(vmi(1, version=8))
+    old, own, new = (vmis.parse(vmi(0, version=version)) for version in (7, 8, 9))
     assert old is not None
+    assert own is not None
     assert new is not None
     assert publisher.stale(old)
+    assert publisher.stale(own)  # a watch that goes by a former schema shows it without the field
     assert not publisher.stale(new)
     api.expect(f"GET {VMI_PATH}", vmi(1, version=8))
     assert (await publisher.read(VMI)).held == Shown(1)

@@ -1,11 +1,14 @@
 """Whether a VMI keeps the field is read from its CRD."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from handler_service.kube.schema import has_service_status
+from handler_service.kube.client import KubeClient
+from handler_service.kube.schema import VmiSchema, has_service_status
 from tests.unit.handler.kube.test_vmi import JSON
 
 KEEP = {"x-kubernetes-preserve-unknown-fields": True}
@@ -42,3 +45,14 @@ def test_only_the_version_that_is_written_counts() -> None:
 def test_any_object_is_read_without_an_error(object_: Any) -> None:
     """What cannot be read does not keep the field."""
     assert not has_service_status(object_)
+
+
+async def test_the_first_look_is_waited_for_once() -> None:
+    """Nothing is written in vain before it; a server that cannot be asked holds up nothing for ever."""
+    schema = VmiSchema(KubeClient(Path("never-read"), 1.0, "test"), 60.0, lambda: None)
+    waiting = asyncio.create_task(schema.first_look())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    schema.listed([])
+    await waiting
+    await schema.first_look()

@@ -1,0 +1,40 @@
+"""What happens while QEMU is being asked who is connected, so that its answer can be read with care.
+
+The answer is a list as of some moment after the question. It is right about every client that did nothing since then;
+about those that did, the events are. Anonymous clients cannot be told apart, so one of them that moves makes the whole
+number of them doubtful.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from launcher_agent.events import Phase, SocketAddress
+
+#: Clients by address that may come and go in the 3 ms that a question takes. With more, it is asked again.
+_MAX_STIRRED: Final = 1024
+
+
+class Question:
+    """Everything since one question."""
+
+    def __init__(self) -> None:
+        #: Clients by address that moved, and what they did last.
+        self.stirred: dict[SocketAddress, Phase] = {}
+        #: Anonymous clients that came.
+        self.arrivals = 0
+        #: Whether something happened that the answer may have missed, or counted twice.
+        self.disturbed = False
+
+    def disturb(self, phase: Phase, peer: SocketAddress) -> None:
+        """Take note of an event."""
+        if peer.anonymous:
+            self.arrivals += phase is Phase.CONNECT
+            self.disturbed = True
+        elif peer in self.stirred or len(self.stirred) < _MAX_STIRRED:
+            self.stirred[peer] = phase
+        else:
+            self.disturbed = True
+
+    def overflowed(self, is_known: Callable[[SocketAddress], bool]) -> int:
+        """How many of those that came found the table full."""
+        return sum(phase is not Phase.DISCONNECT and not is_known(peer) for peer, phase in self.stirred.items())

@@ -1,0 +1,39 @@
+"""What is noted while QEMU is being asked."""
+
+from launcher_agent.events import Phase
+from launcher_agent.question import Question
+from tests.unit.agent.fakes import UNIX, tcp
+
+
+def test_nothing_happened_at_first() -> None:
+    question = Question()
+    assert (question.stirred, question.arrivals, question.disturbed) == ({}, 0, False)
+
+
+def test_of_a_client_by_address_its_last_step_is_known_and_disturbs_nothing() -> None:
+    question = Question()
+    for phase in (Phase.CONNECT, Phase.INITIALIZE):
+        question.disturb(phase, tcp(1))
+    assert (question.stirred, question.disturbed) == ({tcp(1): Phase.INITIALIZE}, False)
+
+
+def test_an_anonymous_client_disturbs_and_is_counted_when_it_came() -> None:
+    question = Question()
+    for phase in (Phase.CONNECT, Phase.INITIALIZE, Phase.DISCONNECT):
+        question.disturb(phase, UNIX)
+    assert (question.stirred, question.arrivals, question.disturbed) == ({}, 1, True)
+
+
+def test_those_that_came_and_are_in_no_table_have_found_it_full() -> None:
+    question = Question()
+    question.disturb(Phase.CONNECT, tcp(1))
+    question.disturb(Phase.DISCONNECT, tcp(2))
+    question.disturb(Phase.INITIALIZE, tcp(3))
+    assert question.overflowed(lambda peer: peer == tcp(3)) == 1
+
+
+def test_a_crowd_is_not_remembered_one_by_one() -> None:
+    question = Question()
+    for port in range(1, 1026):
+        question.disturb(Phase.CONNECT, tcp(port))
+    assert (len(question.stirred), question.disturbed) == (1024, True)
