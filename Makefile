@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node images lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node test-kubevirt images lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 m
 
 test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
 	@hack/part.sh node $(ARGS)
+
+test-kubevirt: setup ## Not in make test yet: VMs of a real KubeVirt on two nodes, by its virtctl (9 min; 20 when built)
+	@hack/part.sh kubevirt $(ARGS)
 
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@hack/images $(ARGS)

@@ -58,7 +58,7 @@ check 'API style (buf lint)' buf lint
 check 'API unbroken (buf breaking)' compatible_api
 check 'generated code' generated_code
 check 'lock files' python hack/check_locks.py
-check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
+check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/kubevirt tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
 failed=0
 for i in "${!names[@]}"; do

@@ -12,6 +12,7 @@ case $part in
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
   node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
+  kubevirt) title='beside a real, unmodified KubeVirt on two nodes' ;;
   *) die "unknown part $part" ;;
 esac
 
@@ -23,6 +24,12 @@ case $part in
   node)
     hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
     hack/images > /dev/null
+    python -m tests.node.launcher.image > /dev/null
+    ;;
+  kubevirt)
+    hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
+    hack/images > /dev/null
+    hack/kubevirt > /dev/null
     ;;
 esac
 case $part in

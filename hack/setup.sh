@@ -42,6 +42,8 @@ lacking() {
   found iptables || echo iptables
   found openssl || echo openssl
   found shellcheck || echo shellcheck
+  # KubeVirt's programs: one has a file capability, one is linked statically.
+  found setcap || echo libcap2-bin
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap

@@ -20,20 +20,26 @@ class Question:
     def __init__(self) -> None:
         #: Clients by address that moved, and what they did last.
         self.stirred: dict[SocketAddress, Phase] = {}
-        #: Anonymous clients that came.
-        self.arrivals = 0
+        self._balance = 0  # anonymous clients that came, less those that went
+        self._lowest = 0
         #: Whether something happened that the answer may have missed, or counted twice.
         self.disturbed = False
 
     def disturb(self, phase: Phase, peer: SocketAddress) -> None:
         """Take note of an event."""
         if peer.anonymous:
-            self.arrivals += phase is Phase.CONNECT
+            self._balance += (phase is Phase.CONNECT) - (phase is Phase.DISCONNECT)
+            self._lowest = min(self._lowest, self._balance)
             self.disturbed = True
         elif peer in self.stirred or len(self.stirred) < _MAX_STIRRED:
             self.stirred[peer] = phase
         else:
             self.disturbed = True
+
+    @property
+    def risen(self) -> int:
+        """How many more anonymous clients there may be now than the answer lists, at whatever moment it was made."""
+        return self._balance - self._lowest
 
     def overflowed(self, is_known: Callable[[SocketAddress], bool]) -> int:
         """How many of those that came found the table full."""

@@ -108,13 +108,13 @@ class SessionTable:
         """QEMU's answer. Clients whose phase no event told are counted as sessions, until an event says more.
 
         The answer is right about every client that did nothing since the question, the events about those that did.
-        Anonymous clients that came since then may be part of the answer, or not: they are counted besides.
+        Anonymous clients that came since then may be part of the answer, or not: to be sure they are counted besides.
         """
         question = self._question or Question()
         listed = [one for one in dict.fromkeys(clients) if not one.anonymous and one not in question.stirred]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
         self._keep_only({*listed, *question.stirred})
-        self._anonymous = unknown(sum(one.anonymous for one in clients) + question.arrivals)
+        self._anonymous = unknown(sum(one.anonymous for one in clients) + question.risen)
         self._overflow_from(question.overflowed(self._is_known) + self._add_unsure(listed, now))
         self._may_miss = False
         self._settle(now)

@@ -42,7 +42,7 @@ def namespace(client: Client) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     client.post("/api/v1/namespaces", {"metadata": {"name": name}})
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    wait_until(lambda: client.find(account), what=f"{name} has its service account", interval=0.02)
+    wait_until(lambda: client.find(account), what=f"{name} has its service account", timeout=90, interval=0.02)
     yield name
     client.delete(f"/apis/kubevirt.io/v1/namespaces/{name}/virtualmachineinstances")
 

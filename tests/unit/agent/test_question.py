@@ -7,7 +7,7 @@ from tests.unit.agent.fakes import UNIX, tcp
 
 def test_nothing_happened_at_first() -> None:
     question = Question()
-    assert (question.stirred, question.arrivals, question.disturbed) == ({}, 0, False)
+    assert (question.stirred, question.risen, question.disturbed) == ({}, 0, False)
 
 
 def test_of_a_client_by_address_its_last_step_is_known_and_disturbs_nothing() -> None:
@@ -17,11 +17,18 @@ def test_of_a_client_by_address_its_last_step_is_known_and_disturbs_nothing() ->
     assert (question.stirred, question.disturbed) == ({tcp(1): Phase.INITIALIZE}, False)
 
 
-def test_an_anonymous_client_disturbs_and_is_counted_when_it_came() -> None:
+def test_an_anonymous_client_disturbs_whatever_it_does() -> None:
     question = Question()
     for phase in (Phase.CONNECT, Phase.INITIALIZE, Phase.DISCONNECT):
         question.disturb(phase, UNIX)
-    assert (question.stirred, question.arrivals, question.disturbed) == ({}, 1, True)
+    assert (question.stirred, question.risen, question.disturbed) == ({}, 0, True)
+
+
+def test_what_the_answer_may_lack_is_the_rise_since_its_lowest_moment_and_not_every_arrival() -> None:
+    question = Question()
+    for phase in (Phase.DISCONNECT, Phase.DISCONNECT, Phase.CONNECT, Phase.CONNECT, Phase.CONNECT, Phase.DISCONNECT):
+        question.disturb(phase, UNIX)
+    assert question.risen == 2
 
 
 def test_those_that_came_and_are_in_no_table_have_found_it_full() -> None:

@@ -1,0 +1,36 @@
+"""A real KubeVirt with the project beside it, to try things in by hand: `python -m tests.kubevirt`.
+
+It returns when VMs can be made and leaves the cluster running, which `python -m tests.cluster --dir FOLDER` serves and
+ends. With KUBEVIRT_CLUSTER=FOLDER the tests use it in place of one of their own. It needs root.
+"""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+from tests.apiserver.client import Client
+from tests.cluster.cache import CACHE
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.build import Build
+from tests.kubevirt.deployment import Deployment
+from tests.node.archives import AGENT, HANDLER, archive_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.kubevirt", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--dir", type=Path, default=CACHE / "kubevirt-cluster", help="its folder")
+    parser.add_argument("--nodes", type=int, default=2)
+    options = parser.parse_args()
+    build = Build.find()
+    images = [build.archive, archive_of(AGENT), archive_of(HANDLER)]
+    cluster = Cluster(options.dir, nodes=options.nodes, images=images).up(detached=True)
+    with contextlib.closing(Client(cluster.kubeconfig)) as client:
+        deployment = Deployment(cluster, client, build)
+        deployment.deploy()
+        deployment.install()
+    sys.stdout.write(f"KUBECONFIG={cluster.kubeconfig}\nVIRTCTL={build.virtctl}\n")
+
+
+if __name__ == "__main__":
+    main()

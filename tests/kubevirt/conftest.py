@@ -1,0 +1,86 @@
+"""One cluster of two nodes for the whole session, KubeVirt on it and the project beside that; a namespace per test."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.client import Client
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.build import Build
+from tests.kubevirt.deployment import Deployment
+from tests.kubevirt.machines import Machine, Machines
+from tests.node.archives import AGENT, HANDLER, archive_of
+from tests.node.pods import Site
+
+# The first test waits for KubeVirt's operator, and any for pods of KubeVirt's that take their time.
+TIMEOUT = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    return Build.find()
+
+
+@pytest.fixture(scope="session")
+def cluster(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Up, with its nodes Ready; or the one of `python -m tests.kubevirt`, which stays."""
+    if kept := os.environ.get("KUBEVIRT_CLUSTER"):
+        yield Cluster.attach(Path(kept))
+        return
+    images = [build.archive, archive_of(AGENT), archive_of(HANDLER)]
+    with Cluster(tmp_path_factory.mktemp("cluster"), nodes=2, images=images) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def site(cluster: Cluster) -> Iterator[Site]:
+    with (
+        tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as links,
+        contextlib.closing(Client(cluster.kubeconfig)) as client,
+    ):
+        yield Site(cluster, client, Path(links))
+
+
+@pytest.fixture(scope="session")
+def kubevirt(site: Site, build: Build) -> Deployment:
+    """KubeVirt, deployed, and nothing of the project's."""
+    deployment = Deployment(site.cluster, site.client, build)
+    if not deployment.deployed:
+        deployment.deploy()
+    return deployment
+
+
+@pytest.fixture
+def installation(kubevirt: Deployment) -> Deployment:
+    """The project's overlay applied, whatever the test before has done to it."""
+    kubevirt.install()
+    return kubevirt
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    name = cluster.create_namespace()
+    yield name
+    cluster.delete_namespace(name)
+
+
+@pytest.fixture
+def machines(site: Site, installation: Deployment, namespace: str, tmp_path: Path) -> Machines:
+    """Makes VMs in the test's namespace."""
+    return Machines(site, installation, namespace, tmp_path)
+
+
+@pytest.fixture
+def machine(machines: Machines) -> Machine:
+    """A VM that runs and has nobody at its screen."""
+    return machines.start()

@@ -1,0 +1,131 @@
+"""KubeVirt on a cluster, put there by its own operator as an admin has it done, and the project beside it."""
+
+import json
+from pathlib import Path
+
+from tests.apiserver.client import ApiError, Client
+from tests.cluster.cluster import Cluster
+from tests.cluster.commands import run
+from tests.cluster.tools import REPOSITORY
+from tests.kubevirt.build import Build
+from tests.kubevirt.objects import NAMESPACE, OPERATOR, instance, kubevirt, operator
+from tests.support.waiting import wait_until
+
+OVERLAY = REPOSITORY / "manifests/overlays/test-node"
+OURS = "vmi-service-status"
+HANDLER = "daemonset/vmi-service-status-handler"
+# virt-operator works in steps of 5 to 10 s: 55 s on two idle cores.
+DEPLOY_TIMEOUT = 400.0
+# Two programs of Python start within 2 s, and within 10 on two busy cores.
+ROLLOUT_TIMEOUT = 120.0
+# Most commands take 0.2 s; it has no deadline of its own.
+VIRTCTL_TIMEOUT = 60.0
+
+
+class Deployment:
+    """KubeVirt in its namespace, and the project in its own."""
+
+    def __init__(self, cluster: Cluster, client: Client, build: Build) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.build = build
+        self._kubectl = cluster.kubectl
+
+    # --- KubeVirt ---
+
+    @property
+    def deployed(self) -> bool:
+        return self.client.find(f"/api/v1/namespaces/{NAMESPACE}") is not None
+
+    def deploy(self) -> None:
+        """Returns when the operator is done, its webhooks answer, and every node takes VMs."""
+        for node in self.cluster.nodes:
+            # Where the operator puts its Deployments.
+            self._kubectl("label", f"node/{node.name}", "node-role.kubernetes.io/control-plane=")
+        self._kubectl("create", "namespace", NAMESPACE)
+        self._kubectl("apply", "--server-side", f"--filename={self.build.manifests}")
+        self._apply(operator(self.build))
+        self._apply(kubevirt())
+        phase = "--for=jsonpath={.status.phase}=Deployed"
+        self._wait("kubevirt/kubevirt", phase, f"--namespace={NAMESPACE}")
+        wait_until(self._answers, what="KubeVirt answers", timeout=ROLLOUT_TIMEOUT, interval=0.3)
+        for node in self.cluster.nodes:
+            self._wait(f"node/{node.name}", r"--for=jsonpath={.metadata.labels.kubevirt\.io/schedulable}=true")
+
+    def _apply(self, manifest: object) -> None:
+        self._kubectl("apply", "--server-side", "--filename=-", input=json.dumps(manifest))
+
+    def _wait(self, *what: str) -> None:
+        self._kubectl("wait", *what, f"--timeout={DEPLOY_TIMEOUT:g}s", timeout=DEPLOY_TIMEOUT + 10)
+
+    def _answers(self) -> bool:
+        """Its webhooks take a VM, and its part of the API is served."""
+        try:
+            path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?dryRun=All"
+            self.client.post(path, instance("probe", "default"))
+            self.client.get("/apis/subresources.kubevirt.io/v1/version")
+        except ApiError:
+            return False
+        return True
+
+    def rollout(self, what: str, namespace: str = NAMESPACE) -> None:
+        """New pods in the place of the old ones; returns when they are ready."""
+        self._kubectl("rollout", "restart", what, f"--namespace={namespace}")
+        self._rolled_out(what, namespace)
+
+    def _rolled_out(self, what: str, namespace: str) -> None:
+        status = ("rollout", "status", what, f"--namespace={namespace}", f"--timeout={ROLLOUT_TIMEOUT:g}s")
+        self._kubectl(*status, timeout=ROLLOUT_TIMEOUT + 10)
+
+    def scale_operator(self, replicas: int) -> None:
+        """Returns when there are as many, and none that is ending."""
+        what = (f"deployment/{OPERATOR}", f"--namespace={NAMESPACE}")
+        self._kubectl("scale", *what, f"--replicas={replicas}")
+        self._rolled_out(f"deployment/{OPERATOR}", NAMESPACE)
+        wait_until(self._operators, lambda count: count == replicas, what=f"{replicas} {OPERATOR}", interval=0.2)
+
+    def _operators(self) -> int:
+        label = f"--selector=kubevirt.io={OPERATOR}"
+        return len(self._kubectl("get", "pods", f"--namespace={NAMESPACE}", label, "--output=name").split())
+
+    # --- the project ---
+
+    def install(self) -> None:
+        """Returns when the handler is ready and new launcher pods are given their agent."""
+        self._kubectl("apply", "--server-side", "-k", OVERLAY)
+        self._rolled_out(HANDLER, OURS)
+        wait_until(self._injects, what="launcher pods are given the agent", interval=0.2)
+
+    def uninstall(self) -> None:
+        self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
+
+    def roll_handler(self) -> None:
+        self.rollout(HANDLER, OURS)
+
+    def handler_log(self) -> str:
+        """Of every node's handler."""
+        handlers = "--selector=app.kubernetes.io/component=handler"
+        return self._kubectl("logs", f"--namespace={OURS}", handlers, "--container=handler", "--tail=-1")
+
+    def _injects(self) -> bool:
+        """A policy is in force up to two seconds after it was taken."""
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "probe", "namespace": "default", "labels": {"kubevirt.io": "virt-launcher"}},
+            "spec": {
+                "containers": [{"name": "compute", "image": self.build.image("virt-launcher")}],
+                "volumes": [{"name": "libvirt-runtime", "emptyDir": {}}],
+            },
+        }
+        made = self.client.post("/api/v1/namespaces/default/pods?dryRun=All", pod)
+        return "launcher-agent" in [container["name"] for container in made["spec"].get("initContainers", [])]
+
+    # --- virtctl ---
+
+    def virtctl_command(self, *arguments: str) -> list[str | Path]:
+        return [self.build.virtctl, "--kubeconfig", self.cluster.kubeconfig, *arguments]
+
+    def virtctl(self, *arguments: str) -> str:
+        """Runs it to its end and returns what it wrote to standard output."""
+        return run(*self.virtctl_command(*arguments), timeout=VIRTCTL_TIMEOUT)

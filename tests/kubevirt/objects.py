@@ -1,0 +1,117 @@
+"""What an admin writes to have a KubeVirt, and a user to have a VM: only what makes each work on a test node."""
+
+import json
+
+from tests.cluster.objects import Object
+from tests.kubevirt.build import Build
+
+NAMESPACE = "kubevirt"
+OPERATOR = "virt-operator"
+# The operator puts its own readiness probes on the others: a first look after 15 s and one every 10 s. A start is
+# twice as quick with a look each second.
+PROBES = {"Deployment": ("virt-api", "virt-controller"), "DaemonSet": ("virt-handler",)}
+
+
+def operator(build: Build) -> Object:
+    """virt-operator, which installs all else."""
+    image = build.image(OPERATOR)
+    labels = {"kubevirt.io": OPERATOR}
+    container = {
+        "name": OPERATOR,
+        "image": image,
+        "imagePullPolicy": "Never",
+        "command": [OPERATOR],
+        "args": ["--port", "8443", "-v", "2"],
+        "ports": [{"name": "metrics", "containerPort": 8443}, {"name": "webhooks", "containerPort": 8444}],
+        "readinessProbe": {
+            "httpGet": {"scheme": "HTTPS", "port": 8443, "path": "/metrics"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 10,
+        },
+        "env": [{"name": "VIRT_OPERATOR_IMAGE", "value": image}, {"name": "KUBEVIRT_VERSION", "value": build.version}],
+        "volumeMounts": [
+            {"name": "certificates", "mountPath": "/etc/virt-operator/certificates", "readOnly": True},
+            {"name": "profile-data", "mountPath": "/profile-data"},
+        ],
+    }
+    certificates = {"secretName": "kubevirt-operator-certs", "optional": True}
+    pod = {
+        "priorityClassName": "kubevirt-cluster-critical",
+        "serviceAccountName": "kubevirt-operator",
+        "securityContext": {"runAsNonRoot": True},
+        "containers": [container],
+        "volumes": [{"name": "certificates", "secret": certificates}, {"name": "profile-data", "emptyDir": {}}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": OPERATOR, "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": {**labels, "prometheus.kubevirt.io": "true"}}, "spec": pod},
+        },
+    }
+
+
+def kubevirt() -> Object:
+    """The KubeVirt object. Emulation: no test may depend on, or touch, the machine's own virtualization."""
+    patches = [_impatient(kind, name) for kind, names in PROBES.items() for name in names]
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "KubeVirt",
+        "metadata": {"name": "kubevirt", "namespace": NAMESPACE},
+        "spec": {
+            "imagePullPolicy": "IfNotPresent",
+            "infra": {"replicas": 1},
+            "configuration": {
+                "developerConfiguration": {"useEmulation": True},
+                # In place of the list that is built in: the CPU of some small machines is on it, and then no node
+                # admits a migrated VM.
+                "obsoleteCPUModels": {"486": True},
+            },
+            "customizeComponents": {"patches": patches},
+        },
+    }
+
+
+def _impatient(kind: str, name: str) -> Object:
+    probe = {"name": name, "readinessProbe": {"initialDelaySeconds": 1, "periodSeconds": 1}}
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": [probe]}}}})
+    return {"resourceType": kind, "resourceName": name, "type": "strategic", "patch": patch}
+
+
+def instance(name: str, namespace: str) -> Object:
+    """A VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "domain": {
+                "memory": {"guest": "64Mi"},
+                "devices": {"autoattachPodInterface": False, "autoattachMemBalloon": False},
+            },
+        },
+    }
+
+
+def migration(vmi: str, namespace: str) -> Object:
+    """Asks for one live migration of a VM."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstanceMigration",
+        "metadata": {"generateName": f"{vmi}-", "namespace": namespace},
+        "spec": {"vmiName": vmi},
+    }
+
+
+def virtual_machine(name: str, namespace: str) -> Object:
+    """A VirtualMachine that keeps a VMI of its name running."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"runStrategy": "Always", "template": {"spec": instance(name, namespace)["spec"]}},
+    }

@@ -1,0 +1,57 @@
+"""A viewer that dials again as soon as it is cut off, as browsers do: what a live migration is to a person."""
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.apiserver.vmis import Vmi
+from tests.kubevirt.websocket import open_websocket
+from tests.support.rfb import HandshakeRefusedError, Viewer
+
+# Between two tries; KubeVirt itself needs 20 ms for one that fails.
+INTERVAL = 0.05
+
+
+class PersistentViewer:
+    """Connected from enter to exit, but for the `gaps`: seconds from each cut to the next handshake's end."""
+
+    def __init__(self, kubeconfig: Path, vmi: Vmi) -> None:
+        self._kubeconfig = kubeconfig
+        self._vmi = vmi
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="persistent viewer", daemon=True)
+        self.gaps: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._viewer = self._dial()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        self._viewer.close()
+
+    def _dial(self) -> Viewer:
+        return Viewer(open_websocket(self._kubeconfig, self._vmi, "vnc")).handshake()
+
+    def _run(self) -> None:
+        while not self._ending.wait(0.01):
+            if self._viewer.closed_by_server:
+                cut = time.monotonic()
+                self._viewer.close()
+                if self._return():
+                    self.gaps.append(time.monotonic() - cut)
+
+    def _return(self) -> bool:
+        while not self._ending.wait(INTERVAL):
+            try:
+                self._viewer = self._dial()
+            except (OSError, EOFError, HandshakeRefusedError):
+                continue
+            return True
+        return False

@@ -1,0 +1,75 @@
+"""What becomes of a companion with its VMI, and of the VMI's own status on a KubeVirt that does not know the field."""
+
+from tests.apiserver.vmis import Vmi, seen
+from tests.kubevirt.deployment import Deployment
+from tests.kubevirt.machines import Machine, Machines
+from tests.support.waiting import wait_until
+
+
+def wait_companion_gone(vmi: Vmi) -> None:
+    """The API server's garbage collector takes a second or two."""
+    wait_until(vmi.companion, lambda found: found is None, what=f"the companion of {vmi.name} is gone")
+
+
+def test_a_companion_goes_with_its_vmi_and_the_next_one_starts_absent(machines: Machines) -> None:
+    """Deleted with a viewer connected, and created again under its name."""
+    machine = machines.start()
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        machine.delete()
+        wait_companion_gone(machine.vmi)
+
+    again = machines.create()
+    assert again.vmi.uid != machine.vmi.uid
+    with again.vmi.record_companion() as versions:
+        again.wait_running()
+        again.vmi.wait_told(seen(0))
+    assert {value for value in versions.values(_sessions) if value is not None} == set()
+    with again.virtctl() as virtctl:
+        virtctl.view()
+        again.vmi.wait_told(seen(1))
+
+
+def test_a_restarted_virtual_machine_starts_absent(machines: Machines) -> None:
+    """`virtctl restart` with a viewer connected, who is cut off: the next VMI is another one, and counts anew."""
+    machine = machines.own()
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        machine.do("restart")
+        viewer.wait_closed(timeout=60)
+        again = machines.successor("vm", former=machine.vmi.uid)
+    again.vmi.wait_told(seen(0))
+    with again.virtctl() as virtctl:
+        virtctl.view()
+        again.vmi.wait_told(seen(1))
+
+
+def _sessions(companion: dict[str, dict[str, object]]) -> object:
+    return companion.get("status", {}).get("vncSessions")
+
+
+def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, installation: Deployment) -> None:
+    """The companion is the truth; that the VMI's own status cannot be is told once for a VMI."""
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        assert machine.vmi.service_status() is None
+    said = f"vmi-status: {machine.vmi.namespace}/{machine.vmi.name}: pruned: "
+    log = installation.handler_log().splitlines()
+    told = [line.partition(said)[2] for line in log if said in line]
+    assert told == ["the VMI's schema has no status.serviceStatus.vncSessions"]
+
+
+def test_the_overlay_goes_and_vms_run_on(machine: Machine, installation: Deployment) -> None:
+    """With a viewer connected, which stays so; and comes back, with the viewer counted."""
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        installation.uninstall()
+        assert viewer.connected
+        assert machine.phase == "Running"
+        installation.install()
+        machine.vmi.wait_told(seen(1), timeout=60)
+        assert viewer.connected

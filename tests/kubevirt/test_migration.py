@@ -1,0 +1,52 @@
+"""Live migrations between two nodes by the real KubeVirt, with a viewer who is cut off and dials again at once."""
+
+import time
+
+import pytest
+
+from tests.apiserver.vmis import seen, told
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.machines import Machine, Machines
+from tests.kubevirt.persistent import PersistentViewer
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+# Of the publisher's patience with a fall: a viewer who is back by then has never been away.
+PATIENCE = 1.0
+# The source's pod lingers for 8 s, in which nobody may be counted twice.
+LINGERING = 12.0
+
+
+@pytest.fixture
+def machine(machines: Machines) -> Machine:
+    """A VM that may run on either node."""
+    return machines.start(node=None)
+
+
+def test_a_viewer_follows_a_migration(cluster: Cluster, machine: Machine) -> None:
+    """The number stays 1: never absent where the viewer is back within a second, never 2, and no ghost afterwards."""
+    with PersistentViewer(cluster.kubeconfig, machine.vmi) as viewer:
+        machine.vmi.wait_told(seen(1))
+        source = machine.node
+        with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+            machine.migrate()
+            wait_until(lambda: len(viewer.gaps), lambda count: count > 0, what="the viewer is back")
+            machine.vmi.wait_told(seen(1))
+            time.sleep(LINGERING)
+        assert machine.node != source
+        numbers = {value[0] for value in [*samples.values, *versions.values(told)] if value is not None}
+        assert numbers <= ({1} if max(viewer.gaps) < PATIENCE else {1, None}), (viewer.gaps, str(samples))
+        assert machine.vmi.told() == seen(1)
+    machine.vmi.wait_told(seen(0))
+
+
+def test_a_migration_that_nobody_watches_stays_absent(machine: Machine) -> None:
+    """And a viewer who comes afterwards is counted on the target."""
+    machine.vmi.wait_told(seen(0))
+    with Sampler(machine.vmi.told) as samples:
+        machine.migrate()
+        machine.vmi.wait_told(seen(0))
+    assert {value[0] for value in samples.values if value is not None} == {None}
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))

@@ -1,0 +1,41 @@
+"""Other ways to a VM than virtctl's viewer: a browser's is counted, what is no viewer is not."""
+
+import time
+from pathlib import Path
+
+from tests.apiserver.vmis import seen
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.machines import Machine
+from tests.kubevirt.websocket import open_websocket
+from tests.support.rfb import Viewer
+from tests.support.sampler import Sampler
+
+# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+PAUSE = 1.5
+
+
+def test_a_browsers_websocket_is_counted(cluster: Cluster, machine: Machine) -> None:
+    """Absent, 1, a takeover by another that does not show, absent."""
+    first = Viewer(open_websocket(cluster.kubeconfig, machine.vmi, "vnc")).handshake()
+    machine.vmi.wait_told(seen(1))
+    with Sampler(machine.vmi.told) as samples:
+        second = Viewer(open_websocket(cluster.kubeconfig, machine.vmi, "vnc")).handshake()
+        first.wait_closed()
+        time.sleep(PAUSE)
+    assert samples.values == [seen(1)], str(samples)
+    first.close()
+    second.close()
+    machine.vmi.wait_told(seen(0))
+
+
+def test_a_screenshot_and_a_console_are_nobody(cluster: Cluster, machine: Machine, tmp_path: Path) -> None:
+    """Neither of them is a VNC session."""
+    machine.vmi.wait_told(seen(0))
+    picture = tmp_path / "screen.png"
+    with Sampler(machine.vmi.told) as samples:
+        machine.do("vnc", "screenshot", f"--file={picture}")
+        console = open_websocket(cluster.kubeconfig, machine.vmi, "console")
+        time.sleep(PAUSE)
+        console.close()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert samples.values == [seen(0)], str(samples)

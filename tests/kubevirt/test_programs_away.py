@@ -1,0 +1,125 @@
+"""Programs of KubeVirt's and ours are killed and replaced with a viewer connected: the value is right, or stays."""
+
+import pytest
+
+from tests.apiserver.vmis import seen, told
+from tests.kubevirt.deployment import Deployment
+from tests.kubevirt.machines import AGENT, Machine
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+# virt-launcher starts virtqemud again after a second, kubelet the agent at once; both start within 3 s, and within 10
+# on two busy cores.
+BACK = 60.0
+#: Of Observed and Idle: what may be said while nobody can know. What may not is that nobody is there.
+IDLE = "True"
+
+
+def assert_never_idle(samples: Sampler[tuple[int | None, str, str, str] | None]) -> None:
+    """Somebody is connected all the time: the number stays 1, and nobody is told to be gone."""
+    for value in samples.values:
+        assert value is not None, str(samples)
+        assert (value[0], value[1] == IDLE) == (1, False), str(samples)
+
+
+def test_a_paused_vm_keeps_its_viewers(machine: Machine) -> None:
+    """Nothing changes by `virtctl pause` and `unpause`, and while it is paused viewers come and go."""
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        with machine.vmi.record_companion() as versions:
+            machine.do("pause", "vmi")
+            paused = "the VM is paused"
+            wait_until(lambda: machine.conditions().get("Paused"), lambda status: status == "True", what=paused)
+            machine.do("unpause", "vmi")
+            running = "the VM runs on"
+            wait_until(lambda: machine.conditions().get("Paused", ""), lambda status: not status, what=running)
+        assert versions.values(told) == [seen(1)]
+        machine.do("pause", "vmi")
+    machine.vmi.wait_told(seen(0))
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+
+
+def test_virtqemud_is_killed(machine: Machine) -> None:
+    """virt-launcher starts it again, the agent finds it, and who came meanwhile or has gone is known afterwards."""
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        before = machine.processes("libvirtd")
+        with Sampler(machine.vmi.told) as samples:
+            machine.kill_in_pod("libvirtd")
+            again = "virtqemud runs again"
+            wait_until(
+                lambda: machine.processes("libvirtd"), lambda now: now and now != before, what=again, interval=0.2
+            )
+            watching = "the agent watches again"
+            wait_until(machine.vmi.told, lambda value: value == seen(1), what=watching, timeout=BACK)
+        assert_never_idle(samples)
+        assert viewer.connected
+    machine.vmi.wait_told(seen(0), timeout=BACK)
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+    assert machine.phase == "Running"
+
+
+def test_the_agent_is_killed(machine: Machine) -> None:
+    """kubelet starts it again; the VM does not notice, and the viewer that is there is found."""
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        pod = machine.pod
+        with Sampler(machine.vmi.told) as samples:
+            pod.kill(AGENT)
+            restarted = "kubelet has started the agent again"
+            wait_until(
+                lambda: pod.container(AGENT).get("restartCount"), lambda count: count == 1, what=restarted, timeout=BACK
+            )
+            machine.vmi.wait_told(seen(1), timeout=BACK)
+        assert_never_idle(samples)
+        assert viewer.connected
+    machine.vmi.wait_told(seen(0), timeout=BACK)
+    assert machine.phase == "Running"
+
+
+def test_the_handler_is_rolled(machine: Machine, installation: Deployment) -> None:
+    """An upgrade of ours: the number stays, and the next handler goes on with it."""
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        with machine.vmi.record_companion() as versions:
+            installation.roll_handler()
+        assert viewer.connected
+        assert versions.values(told) == [seen(1)]
+    machine.vmi.wait_told(seen(0), timeout=BACK)
+
+
+@pytest.mark.parametrize("program", ["daemonset/virt-handler", "deployment/virt-api"])
+def test_a_program_of_kubevirts_is_replaced(machine: Machine, installation: Deployment, program: str) -> None:
+    """Both are on the viewer's way to the screen: who is cut off is gone soon, and who comes afterwards is counted."""
+    virtctl = machine.virtctl().start()
+    viewer = virtctl.view()
+    machine.vmi.wait_told(seen(1))
+    installation.rollout(program)
+    if not viewer.connected:
+        machine.vmi.wait_told(seen(0), timeout=10)
+    virtctl.kill()
+    machine.vmi.wait_told(seen(0), timeout=10)
+    with machine.virtctl() as another:
+        another.view()
+        machine.vmi.wait_told(seen(1))
+    assert machine.phase == "Running"
+
+
+def test_a_guest_crashes(machine: Machine) -> None:
+    """QEMU ends with its viewers and says nothing of them: nobody is at a screen that is no more."""
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        machine.kill_in_pod("qemu-system-x86")
+        ended = "KubeVirt notices"
+        wait_until(lambda: machine.phase, lambda phase: phase in {"Failed", "Succeeded"}, what=ended, timeout=BACK)
+        idle = "nobody is there"
+        wait_until(machine.vmi.told, lambda value: value is not None and value[0] is None, what=idle, timeout=10)

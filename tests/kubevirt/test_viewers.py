@@ -1,0 +1,128 @@
+"""Viewers come by `virtctl vnc` and go, and `kubectl get vmiss` follows: the promise of VEP #119 on the real thing."""
+
+import itertools
+import signal
+import time
+
+from tests.apiserver.vmis import seen, told
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.machines import AGENT, COMPUTE, Machine
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+# Longer than every wait of the publisher (a fall waits 1 s), so that a wrong value would be written and seen.
+PAUSE = 1.5
+# After a program of KubeVirt's or a viewer ended without a word.
+SOON = 10.0
+
+
+def row(cluster: Cluster, machine: Machine) -> tuple[str, str, str]:
+    """What a person reads: SESSIONS, OBSERVED and IDLE of `kubectl get vmiss`."""
+    vmi = machine.vmi
+    header, line = cluster.kubectl("get", "vmiss", vmi.name, f"--namespace={vmi.namespace}").splitlines()
+    starts = [header.index(column) for column in ("SESSIONS", "OBSERVED", "IDLE", "SINCE")]
+    sessions, observed, idle = (line[start:end].strip() for start, end in itertools.pairwise(starts))
+    return sessions, observed, idle
+
+
+def test_a_vm_boots_with_the_agent_in_its_pod(machine: Machine) -> None:
+    """KubeVirt's container and ours run, none of them was restarted, and KubeVirt says that the VM is ready."""
+    machine.vmi.wait_told(seen(0))
+    pod = machine.pod
+    assert AGENT in [container["name"] for container in pod.object()["spec"]["initContainers"]]
+    assert {name: pod.container(name)["restartCount"] for name in (AGENT, COMPUTE)} == {AGENT: 0, COMPUTE: 0}
+    ready = "KubeVirt says that it is ready"
+    wait_until(machine.conditions, lambda conditions: conditions.get("Ready") == "True", what=ready)
+
+
+def test_a_viewer_comes_and_goes(cluster: Cluster, machine: Machine) -> None:
+    """Absent, 1, absent, as a person reads it."""
+    machine.vmi.wait_told(seen(0))
+    assert row(cluster, machine) == ("", "True", "True")
+    with machine.vmi.record_companion() as versions:
+        with machine.virtctl() as virtctl:
+            virtctl.view()
+            machine.vmi.wait_told(seen(1))
+            assert row(cluster, machine) == ("1", "True", "False")
+        machine.vmi.wait_told(seen(0))
+    assert row(cluster, machine) == ("", "True", "True")
+    assert versions.values(told) == [seen(0), seen(1), seen(0)]
+
+
+def test_a_takeover_does_not_show(machine: Machine) -> None:
+    """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
+    first = machine.virtctl().start()
+    first.view()
+    machine.vmi.wait_told(seen(1))
+    with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+        for _ in range(3):
+            second = machine.virtctl().start()
+            second.wait_listening()
+            assert first.viewer is not None
+            first.viewer.wait_closed()
+            time.sleep(PAUSE)  # the time without a handshake is what is tested
+            second.view()
+            time.sleep(PAUSE)
+            first.kill()
+            first = second
+    assert samples.values == [seen(1)], str(samples)
+    assert versions.values(told) == [seen(1)]
+    first.kill()
+    machine.vmi.wait_told(seen(0))
+
+
+def test_a_viewer_that_begins_at_once_takes_over_unseen(machine: Machine) -> None:
+    """As a desktop viewer does."""
+    first = machine.virtctl().start()
+    first.view()
+    machine.vmi.wait_told(seen(1))
+    with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+        for _ in range(5):
+            second = machine.virtctl().start()
+            second.view()
+            first.kill()
+            first = second
+        time.sleep(PAUSE)
+    assert samples.values == [seen(1)], str(samples)
+    assert versions.values(told) == [seen(1)]
+    first.kill()
+
+
+def test_a_viewer_that_is_refused_does_not_show(machine: Machine) -> None:
+    """`--preserve-session` while somebody watches."""
+    with machine.virtctl() as first:
+        viewer = first.view()
+        machine.vmi.wait_told(seen(1))
+        with Sampler(machine.vmi.told) as samples, machine.virtctl(preserve=True) as second:
+            second.wait_refused()
+            time.sleep(PAUSE)
+        assert samples.values == [seen(1)], str(samples)
+        assert viewer.connected
+
+
+def test_a_virtctl_that_is_killed_is_gone(machine: Machine) -> None:
+    """SIGKILL, so that nobody says goodbye."""
+    virtctl = machine.virtctl().start()
+    virtctl.view()
+    machine.vmi.wait_told(seen(1))
+    virtctl.signal(signal.SIGKILL)
+    machine.vmi.wait_told(seen(0), timeout=SOON)
+    virtctl.kill()
+
+
+def test_a_viewer_that_is_cut_off_is_gone(machine: Machine) -> None:
+    """TCP is reset behind virtctl, which still runs then."""
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        viewer.abort()
+        machine.vmi.wait_told(seen(0), timeout=SOON)
+
+
+def test_a_virtctl_without_a_viewer_is_nobody(machine: Machine) -> None:
+    """It has connected to the VM, and nobody sees its screen."""
+    machine.vmi.wait_told(seen(0))
+    with Sampler(machine.vmi.told) as samples, machine.virtctl() as virtctl:
+        virtctl.wait_listening()
+        time.sleep(PAUSE)
+    assert samples.values == [seen(0)], str(samples)

@@ -1,0 +1,43 @@
+"""`virtctl vnc --proxy-only`: KubeVirt's own way to a screen, with a VNC client of the tests at its end.
+
+virtctl connects to the VM at its start, whether or not a viewer follows, and serves one viewer.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.addresses import TcpAddress
+from tests.support.processes import ManagedProcess
+from tests.support.rfb import Viewer
+from tests.support.waiting import wait_until
+
+
+class VncProxy(ManagedProcess):
+    """One virtctl. As a context manager it is killed at the end, and its viewer closed."""
+
+    def __init__(self, virtctl: Sequence[str | Path], vmi: str, namespace: str, log: Path, *, preserve: bool) -> None:
+        """With `preserve` it asks to leave alone a session that is there."""
+        options = [f"--namespace={namespace}", "--proxy-only", *(["--preserve-session"] if preserve else [])]
+        super().__init__([*virtctl, "vnc", vmi, *options], log=log)
+        self.viewer: Viewer | None = None
+
+    def wait_listening(self) -> TcpAddress:
+        """Its address for viewers, once it has one; it has asked KubeVirt for the screen before that."""
+        return TcpAddress(int(json.loads(self.wait_for_log('"port"'))["port"]))
+
+    def view(self) -> Viewer:
+        """A viewer that has begun."""
+        self.viewer = Viewer.establish(self.wait_listening())
+        return self.viewer
+
+    def kill(self) -> None:
+        if self.viewer is not None:
+            self.viewer.close()
+        super().kill()
+
+    def wait_refused(self) -> str:
+        """Until KubeVirt has sent it away; what it said."""
+        wait_until(lambda: self.running, lambda running: not running, what=f"{self} is refused")
+        assert self.returncode, f"{self} ended well:\n{self.log_tail()}"
+        return self.log_tail()

@@ -1,0 +1,67 @@
+"""A websocket straight at a subresource of a VMI, as a browser opens it: through TLS and the API server."""
+
+import base64
+import json
+import os
+import socket
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.apiserver.vmis import Vmi
+from tests.support.transports import CHUNK, SocketTransport, WebsocketTransport
+
+# KubeVirt's name for "the bytes as they are".
+PROTOCOL = "plain.kubevirt.io"
+# KubeVirt dials the VM before it answers.
+TIMEOUT = 30.0
+
+
+class _TlsTransport(SocketTransport):
+    """As `SocketTransport`, but for the one thing that TLS cannot: to look for bytes by a flag."""
+
+    def drain(self) -> bool:
+        self._socket.setblocking(False)
+        try:
+            while self._socket.recv(CHUNK):
+                pass
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            pass
+        finally:
+            self._socket.settimeout(TIMEOUT)
+        return False
+
+
+def open_websocket(kubeconfig: Path, vmi: Vmi, subresource: str) -> WebsocketTransport:
+    """`vnc` or `console`, as the user of the kubeconfig."""
+    config = json.loads(kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    server = urlsplit(cluster["server"])
+    tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+    raw = socket.create_connection((server.hostname, server.port), TIMEOUT)
+    transport = _TlsTransport(tls.wrap_socket(raw, server_hostname=server.hostname))
+    path = vmi.path.replace("/apis/kubevirt.io/", "/apis/subresources.kubevirt.io/", 1)
+    transport.send(_request(f"{path}/{subresource}", server.netloc, config["users"][0]["user"]["token"]))
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += transport.receive(1)
+    if not answer.startswith(b"HTTP/1.1 101 "):
+        transport.close()
+        raise ConnectionError(f"no websocket: {answer!r}")
+    return WebsocketTransport(transport)
+
+
+def _request(path: str, host: str, token: str) -> bytes:
+    headers = {
+        "Host": host,
+        "Authorization": f"Bearer {token}",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": PROTOCOL,
+    }
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
