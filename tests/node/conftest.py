@@ -20,8 +20,10 @@ from tests.support.pool import ViewerPool
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Up, with its node Ready."""
-    images = [launcher_archive(), archive_of(AGENT), archive_of(HANDLER)]
-    with Cluster(tmp_path_factory.mktemp("cluster"), images=images) as up:
+    # What changes seldom is unpacked once for all clusters; the project's own images change with each edit.
+    with Cluster(tmp_path_factory.mktemp("cluster"), images=[launcher_archive()]) as up:
+        for image in (AGENT, HANDLER):
+            up.nodes[0].import_images(archive_of(image))
         yield up
 
 

@@ -68,9 +68,8 @@ class Installation:
         return Grpcurl(self.handler.volume("run") / "admin.sock")
 
     def _handlers(self) -> list[Object]:
-        handlers = f"--selector=app.kubernetes.io/name={NAMESPACE},app.kubernetes.io/component={HANDLER}"
-        listed = json.loads(self._kubectl("get", "pods", f"--namespace={NAMESPACE}", handlers, "--output=json"))
-        return list(listed["items"])
+        ours = {"labelSelector": f"app.kubernetes.io/name={NAMESPACE},app.kubernetes.io/component={HANDLER}"}
+        return list(self._site.client.get(f"/api/v1/namespaces/{NAMESPACE}/pods", ours)["items"])
 
     def _serves(self) -> bool:
         """A status may be from before a power cut; a socket is not."""

@@ -115,13 +115,6 @@ def test_each_image_holds_its_own_program_alone(agent: Archive, handler: Archive
 Run = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def loaded(cluster: Cluster) -> None:
-    """The node has both images."""
-    for name in (AGENT, HANDLER):
-        cluster.nodes[0].import_images(archive_of(name))
-
-
 def deployed(image: str, namespace: str, *arguments: str) -> Object:
     """A pod of an image, in all that confines it like the manifests'."""
     made = pod(image, namespace, image=f"vmi-service-status/{image}:dev")
@@ -148,7 +141,7 @@ def deployed(image: str, namespace: str, *arguments: str) -> Object:
 
 
 @pytest.fixture
-def run(cluster: Cluster, namespace: str, loaded: None) -> Iterator[Run]:
+def run(cluster: Cluster, namespace: str) -> Iterator[Run]:
     """Runs an image with arguments and returns its log as soon as it holds some text."""
 
     def started(image: str, *arguments: str, until: str) -> str:

@@ -68,16 +68,8 @@ def _make(archive: Path) -> None:
 def _unpack(root: Path) -> Path:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
     packages = (f"--include={','.join(PACKAGES)}", '--aptopt=Apt::Install-Recommends "false"', *_way_to_packages())
-    command: list[str | Path] = [
-        "nice",
-        "mmdebstrap",
-        "--quiet",
-        "--variant=minbase",
-        *excluded,
-        *packages,
-        SUITE,
-        root,
-    ]
+    how = ("--quiet", "--variant=minbase", *excluded, *packages)
+    command: list[str | Path] = ["nice", "mmdebstrap", *how, SUITE, root]
     # Every file of the same date, so that the same packages make the same image.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT)

@@ -9,7 +9,7 @@ private=/var/run/kubevirt-private
 domain=${namespace}_$name
 graphics=$private/$uid
 
-export HOME=$private LIBVIRT_DEFAULT_URI=qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock
+export HOME=$private LIBVIRT_DEFAULT_URI='qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock'
 export XDG_RUNTIME_DIR=/var/run XDG_CONFIG_HOME=$private/conf XDG_CACHE_HOME=$private/cache XDG_DATA_HOME=$private/data
 mkdir -p "$graphics" "$XDG_CONFIG_HOME/libvirt"
 # There is no virtlogd.

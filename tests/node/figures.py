@@ -1,0 +1,91 @@
+"""Measures what `docs/` say, on a real node: `python -m tests.node.figures`. It prints, and asserts nothing.
+
+How long it takes from a viewer's connection until `kubectl` would show it, and from its end until it is gone; what the
+kernel charges to an agent's and to the handler's container.
+"""
+
+import contextlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import quantiles
+
+from tests.apiserver.client import Client, Recorder
+from tests.apiserver.vmis import seen, told
+from tests.cluster.cluster import Cluster
+from tests.node.archives import AGENT, HANDLER, archive_of
+from tests.node.installation import HANDLER as HANDLER_CONTAINER
+from tests.node.installation import Installation
+from tests.node.launcher.image import launcher_archive
+from tests.node.launcher.kubevirt import KubeVirt, Machine
+from tests.node.launcher.shape import AGENT as AGENT_CONTAINER
+from tests.node.pods import NodePod, Site
+from tests.support.rfb import Viewer
+
+CONNECTS = 50
+# Seconds: a VMI is written once a second at most, which would be measured otherwise.
+PAUSE = 1.2
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as links:
+        archives = [launcher_archive(), archive_of(AGENT), archive_of(HANDLER)]
+        with (
+            Cluster(Path(links, "cluster"), images=archives[:1]) as cluster,
+            contextlib.closing(Client(cluster.kubeconfig)) as client,
+        ):
+            for archive in archives[1:]:
+                cluster.nodes[0].import_images(archive)
+            _measure(Site(cluster, client, Path(links)))
+
+
+def _measure(site: Site) -> None:
+    installation = Installation(site)
+    installation.apply()
+    machine = KubeVirt(site, site.cluster.create_namespace()).start()
+    machine.vmi.wait_told(seen(0))
+    with machine.vmi.record_companion() as versions:
+        pairs = [_visit(machine, versions) for _ in range(CONNECTS)]
+    _tell("connect -> visible", [connected for connected, _ in pairs])
+    _tell("close -> gone", [closed for _, closed in pairs])
+    _tell_memory("agent", machine.launcher, AGENT_CONTAINER)
+    _tell_memory("handler", installation.handler, HANDLER_CONTAINER)
+
+
+def _visit(machine: Machine, versions: Recorder) -> tuple[float, float]:
+    """Seconds until a viewer is in the object, as a watch sees it, and from its end until it is out of it."""
+    start = time.monotonic()
+    viewer = Viewer.establish(machine.display)
+    connected = _wait(versions, 1) - start
+    time.sleep(PAUSE)
+    start = time.monotonic()
+    viewer.close()
+    closed = _wait(versions, 0) - start
+    time.sleep(PAUSE)
+    return connected, closed
+
+
+def _wait(versions: Recorder, sessions: int) -> float:
+    """When the object was first seen with this number."""
+    versions.wait_for(told, seen(sessions))
+    return versions.events[-1].at
+
+
+def _tell(what: str, seconds: list[float]) -> None:
+    cuts = quantiles(seconds, n=100, method="inclusive")
+    _say(f"{what}: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms, of {len(seconds)}")
+
+
+def _tell_memory(what: str, pod: NodePod, container: str) -> None:
+    parts = (f"{name} {size / 1024 / 1024:.1f}" for name, size in pod.memory(container).items())
+    _say(f"memory of the {what}'s container in MiB: {', '.join(parts)}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

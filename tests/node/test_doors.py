@@ -1,0 +1,106 @@
+"""The doors for people: grpcurl through `kubectl port-forward` and at a node's sockets, and what they do not open."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.apiserver.vmis import seen
+from tests.cluster.cluster import Cluster
+from tests.cluster.images import BUSYBOX
+from tests.cluster.objects import pod
+from tests.node.installation import DAEMON_SET, LIST, NAMESPACE, Installation
+from tests.node.launcher.kubevirt import KubeVirt, Machine
+from tests.node.pods import Site
+from tests.support.grpcurl import Grpcurl, GrpcurlError, binary
+from tests.support.pool import ViewerPool
+
+PORT = 8186
+HTTP_PORT = 8187
+COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+HANDLERS = "servicestatus.v1.ServiceStatusService"
+AGENTS = "servicestatus.v1.AgentStatusService"
+REPORT = "servicestatus.v1.SessionReportService/ReportSessions"
+
+
+@pytest.fixture(scope="module")
+def machine(site: Site) -> Iterator[Machine]:
+    """With one viewer, for all tests here."""
+    Installation(site).apply()
+    namespace = site.cluster.create_namespace()
+    with ViewerPool() as viewers:
+        started = KubeVirt(site, namespace).start()
+        viewers.establish(started.display)
+        started.vmi.wait_told(seen(1))
+        yield started
+    site.cluster.delete_namespace(namespace)
+
+
+@pytest.fixture
+def forwarded(cluster: Cluster, installation: Installation) -> Iterator[int]:
+    """The port on an admin's desk that leads to the handler's door."""
+    with cluster.port_forward(NAMESPACE, DAEMON_SET, PORT) as port:
+        yield port
+
+
+def grpcurl(port: int, *words: str) -> str:
+    """As an admin types it."""
+    command = [str(binary()), "-plaintext", "-max-time", "20", f"localhost:{port}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def methods(description: str) -> set[str]:
+    return {line.split()[1] for line in description.splitlines() if line.strip().startswith("rpc ")}
+
+
+def of(machine: Machine, answer: Any) -> Any:
+    return next(status for status in answer["statuses"] if status["vmi"]["uid"] == machine.vmi.uid)
+
+
+def test_an_admin_asks_the_handler_from_his_desk(machine: Machine, forwarded: int) -> None:
+    """What it offers, and what it knows of a VM."""
+    assert set(grpcurl(forwarded, "list").split()) == {HANDLERS, *COMMON}
+    status = of(machine, json.loads(grpcurl(forwarded, LIST)))
+    assert status["services"][0]["sessions"] == 1
+    assert status["endpoints"][0]["pod_uid"] == machine.launcher.uid
+
+
+def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
+    """Its socket lies beside the handler's, in the pod's directory."""
+    agent = Grpcurl(machine.launcher.agent_socket)
+    assert set(agent.services()) == {AGENTS, *COMMON}
+    status = agent.call(f"{AGENTS}/GetAgentStatus")["status"]
+    assert status["services"][0]["sessions"] == 1
+    assert status["handler"]["state"] == "STREAM_STATE_REPORTING"
+
+
+def test_nothing_can_be_changed_through_a_door(machine: Machine, forwarded: int) -> None:
+    """Both only answer; reports are taken at a pod's own socket, and nowhere else."""
+    agent = Grpcurl(machine.launcher.agent_socket)
+    assert methods(agent.describe(AGENTS)) == {"GetAgentStatus", "WatchAgentStatus"}
+    assert methods(grpcurl(forwarded, "describe", HANDLERS)) == {
+        "GetServiceStatus",
+        "ListServiceStatuses",
+        "WatchServiceStatuses",
+    }
+    with pytest.raises(GrpcurlError, match="Method not found"):
+        agent.call(REPORT)
+    with pytest.raises(AssertionError, match="Code: Unimplemented"):
+        grpcurl(forwarded, REPORT)
+
+
+def test_no_other_pod_reaches_the_handlers_door(cluster: Cluster, installation: Installation, namespace: str) -> None:
+    """It is on the pod's loopback. The port of its probes and metrics is everybody's."""
+    cluster.run_pod(pod("stranger", namespace, image=BUSYBOX, command=["sleep", "3600"]))
+    address = installation.handler.object()["status"]["podIP"]
+
+    def reaches(port: int) -> bool:
+        script = f"nc -w 5 {address} {port} < /dev/null && echo reached || echo refused"
+        return cluster.exec(namespace, "stranger", "sh", "-c", script) == "reached\n"
+
+    assert reaches(HTTP_PORT)
+    assert not reaches(PORT)

@@ -1,0 +1,55 @@
+"""`kubectl delete -k` leaves nothing of ours, and VMs do not notice."""
+
+import pytest
+
+from tests.apiserver.vmis import seen
+from tests.cluster.cluster import Cluster
+from tests.cluster.kubectl import KubectlError
+from tests.node.installation import NAMESPACE, OVERLAY, Installation
+from tests.node.launcher.kubevirt import KubeVirt
+from tests.node.launcher.shape import IDLE
+from tests.support.pool import ViewerPool
+
+
+def left_in_the_api(cluster: Cluster) -> list[str]:
+    """Whatever bears the project's name or label, of every kind that can be listed."""
+    kinds = cluster.kubectl("api-resources", "--verbs=list", "--output=name", "--cached=false").split()
+    ours = f"--selector=app.kubernetes.io/name={NAMESPACE}"
+    listed = cluster.kubectl("get", ",".join(kinds), "--all-namespaces", ours, "--output=name").split()
+    named = cluster.kubectl("get", "-k", OVERLAY, "--ignore-not-found", "--output=name", check=False).split()
+    return [*listed, *named, *(kind for kind in kinds if "servicestatus" in kind)]
+
+
+def left_on_the_node(cluster: Cluster, handler: str) -> list[str]:
+    """The handler's sockets, its pod's directories, what is mounted for it, and its containers."""
+    node = cluster.nodes[0]
+    sockets = node.exec("find", "/var/lib/kubelet/pods", "-name", "handler.sock").splitlines()
+    directories = node.exec("find", "/var/lib/kubelet/pods", "-maxdepth", "1", "-name", handler).splitlines()
+    mounts = [line for line in node.exec("cat", "/proc/mounts").splitlines() if handler in line]
+    containers = [line for line in node.ctr("containers", "list").splitlines() if "handler-service" in line]
+    return [*sockets, *directories, *mounts, *containers]
+
+
+def test_nothing_is_left_and_vms_run_on(
+    cluster: Cluster, kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
+) -> None:
+    """A later installation finds the VM again, with its viewer."""
+    machine = kubevirt.start()
+    viewer = viewers.establish(machine.display)
+    machine.vmi.wait_told(seen(1))
+    handler = installation.handler.uid
+
+    installation.delete()
+    assert left_in_the_api(cluster) == []
+    assert left_on_the_node(cluster, handler) == []
+    with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
+        cluster.kubectl("get", "vmiss")
+    later = kubevirt.start("later", command=IDLE).launcher
+    later.wait_started()
+    assert later.object()["spec"].get("initContainers", []) == []
+    assert viewer.connected
+    assert machine.launcher.phase == "Running"
+    assert machine.launcher.restarts() == (0, 0)
+
+    installation.apply()
+    machine.vmi.wait_told(seen(1), timeout=60)
