@@ -153,7 +153,9 @@ class Recorder:
         """What was stored before exit is recorded too."""
         listed = self._client.get(self._path, self._query)
         wanted = {item["metadata"]["uid"]: int(item["metadata"]["resourceVersion"]) for item in listed["items"]}
-        wait_until(lambda: self._missing(wanted), lambda missing: not missing, what="the watch has seen it all")
+        wait_until(
+            lambda: self._missing(wanted), lambda missing: not missing, what="the watch has seen it all", timeout=90
+        )
 
     def _missing(self, wanted: Mapping[str, int]) -> set[str]:
         """The objects, by UID, that the watch has not seen so far, or has not seen going."""

@@ -154,6 +154,9 @@ class Injection:
         wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
 
 
+OPT_IN = "opt-in"
+
+
 @pytest.fixture(scope="module")
 def admin(control_plane: ControlPlane) -> Iterator[Client]:
     """The admin's client, for as long as the policy is in force."""
@@ -166,12 +169,14 @@ def admin(control_plane: ControlPlane) -> Iterator[Client]:
 def injection(
     request: pytest.FixtureRequest, control_plane: ControlPlane, admin: Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """In force, with either failurePolicy."""
-    objects = built(control_plane, tmp_path_factory.mktemp("injection"), "injection")
+    """In force, with either failurePolicy; or the component injection-opt-in, with Fail. Never two at a time."""
+    opt_in = request.param == OPT_IN
+    component = "injection-opt-in" if opt_in else "injection"
+    objects = built(control_plane, tmp_path_factory.mktemp(component), component)
     for thing in objects:
         if thing["kind"] == "MutatingAdmissionPolicy":
-            thing["spec"]["failurePolicy"] = request.param
-    with Injection(control_plane, admin, objects, launcher()):
+            thing["spec"]["failurePolicy"] = "Fail" if opt_in else request.param
+    with Injection(control_plane, admin, objects, launcher({INJECT: "true"} if opt_in else {})):
         yield
 
 
@@ -442,22 +447,7 @@ def test_without_the_template_a_pod_is_created_as_it_is(
 # --- opt-in -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def opt_in(control_plane: ControlPlane, admin: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The component injection-opt-in, with failurePolicy Fail."""
-    objects = built(control_plane, tmp_path_factory.mktemp("opt-in"), "injection-opt-in")
-    for thing in objects:
-        if thing["kind"] == "MutatingAdmissionPolicy":
-            thing["spec"]["failurePolicy"] = "Fail"
-    with Injection(control_plane, admin, objects, launcher({INJECT: "true"})):
-        yield
-
-
-@pytest.fixture
-def opted_in(opt_in: None, client: Client, namespace: str) -> Cluster:
-    return Cluster(client, namespace)
-
-
+@pytest.mark.parametrize("injection", [OPT_IN], indirect=True)
 @pytest.mark.parametrize(
     ("on_namespace", "on_pod", "injected"),
     [
@@ -472,9 +462,9 @@ def opted_in(opt_in: None, client: Client, namespace: str) -> Cluster:
     ],
 )
 def test_with_opt_in_only_those_who_ask_get_the_agent(
-    opted_in: Cluster, on_namespace: str | None, on_pod: str | None, injected: bool
+    cluster: Cluster, on_namespace: str | None, on_pod: str | None, injected: bool
 ) -> None:
     """`true` on the pod or on its namespace asks for it; `false` on either forbids it."""
-    asked = opted_in.create_namespace({INJECT: on_namespace} if on_namespace else {})
+    asked = cluster.create_namespace({INJECT: on_namespace} if on_namespace else {})
     pod = asked.created(launcher({INJECT: on_pod} if on_pod else {}))
     assert agents_of(pod) == ([AGENT] if injected else [])
