@@ -34,7 +34,14 @@ class Cluster:
         self._client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
         self._pods_directory = PodsDirectory(config.pods_dir)
         self._pods = PodEndpoints(self._pods_directory, hub, terms, version)
-        self._vmis = NodeVmis(self._client, config.node, config.watch_timeout, hub, self._vmi_changed)
+        self._vmis = NodeVmis(
+            self._client,
+            config.node,
+            config.watch_timeout,
+            hub,
+            changed=self._vmi_changed,
+            recovered=self._recovered,
+        )
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
         self._vmi_status: Publication | None = None
         self._companion: Publication | None = None
@@ -97,6 +104,12 @@ class Cluster:
     async def _schema_knows(self) -> bool | None:
         await self._schema.first_look()
         return self._schema.knows_service_status
+
+    def _recovered(self) -> None:
+        """The API server answers again: what failed meanwhile need not sit out its pauses."""
+        for one in (self._companion, self._vmi_status):
+            if one is not None:
+                one.retry()
 
     def _schema_changed(self) -> None:
         if self._vmi_status is not None:

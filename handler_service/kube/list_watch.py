@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -66,11 +66,18 @@ class ListWatch:
     """One loop for one selection."""
 
     def __init__(
-        self, client: KubeClient, selection: Selection, sink: Sink, watch_seconds: float, *, proven: float = _PROVEN
+        self,
+        client: KubeClient,
+        selection: Selection,
+        sink: Sink,
+        watch_seconds: float,
+        *,
+        recovered: Callable[[], None] = lambda: None,
+        proven: float = _PROVEN,
     ) -> None:
         """A watch is renewed after about `watch_seconds`; a silent one is given up not much later.
 
-        One that lasted for `proven` seconds has worked.
+        `recovered` is called when the server answers again. A watch that lasted for `proven` seconds has worked.
         """
         self._client = client
         self._selection = selection
@@ -78,6 +85,7 @@ class ListWatch:
         self._watch_seconds = watch_seconds
         self._version = ""
         self._failing = False
+        self._tell_recovered = recovered
         self._proven = proven
         self._opened = float("inf")
         #: Lists and watches so far, for metrics.
@@ -177,8 +185,9 @@ class ListWatch:
 
     def _recovered(self) -> None:
         if self._failing:
+            self._failing = False
             log.info("%s: followed again", self._selection.path)
-        self._failing = False
+            self._tell_recovered()
 
 
 def _now() -> float:

@@ -52,16 +52,27 @@ class NodeVmis:
         node: str,
         watch_seconds: float,
         hub: Hub,
+        *,
         changed: Callable[[VmiId, Vmi | None], None],
+        recovered: Callable[[], None],
     ) -> None:
-        """`changed` is called after the hub knows, with the newest copy; None when the VMI is none of ours any more."""
+        """`changed` is called after the hub knows, with the newest copy; None when the VMI is none of ours any more.
+
+        `recovered` is called when the API server answers again after trouble.
+        """
         self._node = node
         self._hub = hub
         self._tell = changed
         self._running = _Selected(self._changed)
         self._arriving = _Selected(self._changed)
         self._watches = [
-            ListWatch(client, Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}), sink, watch_seconds)
+            ListWatch(
+                client,
+                Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}),
+                sink,
+                watch_seconds,
+                recovered=recovered,
+            )
             for label, sink in (
                 (vmis.NODE_LABEL, self._running),
                 (vmis.MIGRATION_TARGET_LABEL, self._arriving),
