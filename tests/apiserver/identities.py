@@ -68,12 +68,21 @@ class User:
         self._token = token
 
     def request(self, method: str, path: str, body: object = None, *, content_type: str = JSON) -> Answer:
+        code, text = self._send(method, path, body, content_type)
+        return Answer(code, json.loads(text or b"{}"))
+
+    def watch(self, path: str) -> tuple[int, list[str]]:
+        """The status, and the types of the events until the server ends the watch: a line each, and often none."""
+        code, text = self._send("GET", path, None, JSON)
+        return code, [str(json.loads(line).get("type")) for line in text.splitlines()]
+
+    def _send(self, method: str, path: str, body: object, content_type: str) -> tuple[int, bytes]:
         connection = http.client.HTTPSConnection(self._server, timeout=TIMEOUT, context=self._tls)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            return Answer(response.status, json.loads(response.read() or b"{}"))
+            return response.status, response.read()
         finally:
             connection.close()
 

@@ -18,10 +18,12 @@ from tests.apiserver.identities import ACCOUNT, NAMESPACE, Handler
     ],
 )
 def test_a_handler_lists_and_watches(here: Handler, query: str) -> None:
-    """A list, and a watch from there on; one second of it has nothing to tell."""
+    """A list, and a second's watch from there on; what other tests left may still be coming and going in it."""
     listed = here.request("GET", query).taken()
     version = listed["metadata"]["resourceVersion"]
-    assert here.request("GET", f"{query}&watch=1&timeoutSeconds=1&resourceVersion={version}").code == OK
+    code, events = here.watch(f"{query}&watch=1&timeoutSeconds=1&resourceVersion={version}")
+    assert code == OK
+    assert "ERROR" not in events
 
 
 @pytest.mark.parametrize(
