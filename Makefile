@@ -13,7 +13,7 @@ demo: setup ## A VM, viewers that come and go, and its status following them; no
 demo-live: setup ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
 	@.venv/bin/python -m demo --live $(ARGS)
 
-test: setup ## All parts below, quickest first (5 min; 10 when the Go tools must be built)
+test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (10 min; 15 when the Go tools must be built)
 	@hack/test.sh lint unit libvirt apiserver node
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)

@@ -1,22 +1,52 @@
 #!/usr/bin/env bash
-# Runs parts of the test suite one after the other and stops at the first that fails: hack/test.sh PART...
+# Runs parts of the test suite: hack/test.sh PART... Two at a time, each line of output with its part's name before it,
+# since most of them wait (for leases, for a kubelet) more than they compute. JOBS=1 runs one after the other.
+# After a failure no further part starts; those under way run to their end, so that nothing of theirs is left behind.
 # While the first ones run, the Go programs that the others need are built in the background.
 . "$(dirname "$0")/common.sh"
+# A job of its own process group can be ended whole, and does not ignore Ctrl-C as bash's background jobs do otherwise.
+set -m
 
+jobs=${JOBS:-$(($(nproc) > 1 ? 2 : 1))}
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || die "test: JOBS=$jobs is not a number of parts to run at once"
 build=$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")
+declare -A part_of=() started=()
 summary=
+failed=
+
+interrupt() {
+  for job in "${!part_of[@]}"; do kill -INT -- "-$job" 2> /dev/null || true; done
+  wait
+  exit 130
+}
 finish() {
   local status=$?
   # Nothing to end if all went well: the last part waited for it.
   kill -- "-$build" 2> /dev/null || true
   printf '\n%-10s  %-7s  %s\n%s' part result time "$summary"
+  printf '%-10s  %-7s  %4d s\n' all "$([[ $status == 0 ]] && echo passed || echo FAILED)" $SECONDS
   exit "$status"
 }
+trap interrupt INT TERM
 trap finish EXIT
 
+start() {
+  (hack/part.sh "$1" 2>&1 | sed -u "s/^/$(printf '%-10s' "$1")| /") < /dev/null &
+  part_of[$!]=$1 started[$!]=$SECONDS
+}
+
+# Waits for any part to end and takes down how it went.
+reap() {
+  local job result=passed
+  wait -n -p job || result=FAILED failed=1
+  summary+=$(printf '%-10s  %-7s  %4d s' "${part_of[$job]}" $result $((SECONDS - started[$job])))$'\n'
+  unset "part_of[$job]"
+}
+
 for part in "$@"; do
-  start=$SECONDS result=passed
-  hack/part.sh "$part" || result=FAILED
-  summary+=$(printf '%-10s  %-7s  %4d s' "$part" "$result" $((SECONDS - start)))$'\n'
-  [[ $result == passed ]] || exit 1
+  if ((${#part_of[@]} >= jobs)); then reap; fi
+  [[ -z $failed ]] || break
+  start "$part"
 done
+while ((${#part_of[@]} > 0)); do reap; done
+[[ -z $failed ]]
