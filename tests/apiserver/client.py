@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from tests.cluster.access import Access
 from tests.cluster.objects import Object
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -37,11 +38,7 @@ class Client:
     """The user of a kubeconfig. May be used from any thread: each has a connection of its own, which is kept."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = json.loads(kubeconfig.read_text())
-        cluster = config["clusters"][0]["cluster"]
-        self._server = urlsplit(cluster["server"]).netloc
-        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-        self._token = config["users"][0]["user"]["token"]
+        self._access = Access.of(kubeconfig)
         self._local = threading.local()
         self._connections: list[http.client.HTTPSConnection] = []
 
@@ -75,10 +72,10 @@ class Client:
 
     def connection(self) -> http.client.HTTPSConnection:
         """A new one."""
-        return http.client.HTTPSConnection(self._server, timeout=ANSWER_TIMEOUT, context=self._tls)
+        return http.client.HTTPSConnection(self._access.server, timeout=ANSWER_TIMEOUT, context=self._access.tls)
 
     def headers(self, content_type: str = JSON) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        return {**self._access.headers, "Content-Type": content_type}
 
     def _request(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Object:
         try:

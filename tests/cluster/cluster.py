@@ -6,25 +6,23 @@ that `down` also removes what a starter left that was killed at any moment.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.cluster import links
-from tests.cluster.administrator import Administrator
 from tests.cluster.cgroups import Tree
 from tests.cluster.kubeconfig import kubeconfig_path
 from tests.cluster.mutex import held, held_if_free
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.node import Node
-from tests.cluster.objects import Object
 from tests.cluster.plan import FIRST_SERVICE, HUB, MAX_NODES, PREFIX, Plan, cluster_id, is_plan_folder, read_plan
 from tests.cluster.server import READY_TIMEOUT
 from tests.cluster.store import copy_store, prepared_store
 from tests.cluster.tools import require, require_system
-from tests.support.processes import ManagedProcess
+from tests.cluster.workloads import Workloads
 from tests.support.waiting import wait_until
 
 TOOLS = (
@@ -34,11 +32,9 @@ TOOLS = (
 SYSTEM_TOOLS = ("apt-get", "dpkg", "ip", "iptables", "mount", "nsenter", "openssl", "setpriv", "setsid", "unshare")
 # A start takes 10 s, and more when images have to be unpacked first; who comes second waits for that.
 LOCK_TIMEOUT = 300.0
-# A pod whose image is there runs within 2 s.
-POD_TIMEOUT = 60.0
 
 
-class Cluster(Administrator):
+class Cluster(Workloads):
     """The cluster in a folder, whoever started it."""
 
     # The address by which pods know the API server.
@@ -48,11 +44,11 @@ class Cluster(Administrator):
         """`images` are docker archives whose images each node has from its start; see `images.write_archive`."""
         if not 1 <= nodes <= MAX_NODES:
             raise ValueError(f"a cluster has 1 to {MAX_NODES} nodes, not {nodes}")
-        self.folder = folder.resolve()
+        folder = folder.resolve()
         for made in ("/var", "/run"):
-            if self.folder.is_relative_to(made):
-                raise ValueError(f"{self.folder}: a node has a {made} of its own and would not find its folder there")
-        super().__init__(kubeconfig_path(self.folder / HUB, "admin"), self.folder / "kubectl")
+            if folder.is_relative_to(made):
+                raise ValueError(f"{folder}: a node has a {made} of its own and would not find its folder there")
+        super().__init__(folder, kubeconfig_path(folder / HUB, "admin"))
         self.id = cluster_id(self.folder)
         self._size = nodes
         self._images = images
@@ -175,24 +171,3 @@ class Cluster(Administrator):
 
     def _logs(self) -> str:
         return "\n".join(spaces.log_tail() for spaces in self._spaces)
-
-    @contextmanager
-    def port_forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
-        """The port on 127.0.0.1 that leads to a pod's, or to one pod's of a service (`service/NAME`)."""
-        command = self.kubectl.command("port-forward", f"--namespace={namespace}", target, f":{port}")
-        log = self.folder / f"port-forward-{namespace}-{target.replace('/', '-')}.log"
-        with ManagedProcess(command, log=log, env=self.kubectl.environment) as forwarding:
-            line = forwarding.wait_for_log("Forwarding from 127.0.0.1:")
-            yield int(line.split("127.0.0.1:")[1].split()[0])
-
-    def run_pod(self, manifest: Object) -> Object:
-        """Creates a pod and returns it once it is Ready."""
-        created = self.create(manifest)
-        name, namespace = created["metadata"]["name"], created["metadata"]["namespace"]
-        ready = ("--for=condition=Ready", f"--timeout={POD_TIMEOUT:g}s")
-        self.kubectl("wait", *ready, f"pod/{name}", f"--namespace={namespace}", timeout=POD_TIMEOUT + 10)
-        return created
-
-    def exec(self, namespace: str, pod: str, *command: str) -> str:
-        """Runs a command in a pod's first container and returns its standard output."""
-        return self.kubectl("exec", f"--namespace={namespace}", pod, "--", *command)

@@ -14,7 +14,7 @@ from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
 from tests.node.archives import AGENT, HANDLER, archive_of
-from tests.node.pods import Site
+from tests.node.site import Site
 
 # The first test waits for KubeVirt's operator, and any for pods of KubeVirt's that take their time.
 TIMEOUT = 600

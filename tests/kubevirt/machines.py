@@ -9,7 +9,8 @@ from tests.cluster.objects import Object
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.objects import instance, migration, virtual_machine
 from tests.kubevirt.virtctl import VncProxy
-from tests.node.pods import NodePod, Site
+from tests.node.pods import NodePod
+from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 AGENT = "launcher-agent"

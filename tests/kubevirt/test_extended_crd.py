@@ -11,7 +11,7 @@ from tests.apiserver.client import JSON_PATCH, Client, Recorder
 from tests.apiserver.vmis import seen, service_status
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine
-from tests.node.pods import Site
+from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"

@@ -1,6 +1,10 @@
-"""One cluster with one node for the whole session, with the project's images on it, and one namespace for each test."""
+"""One place for the whole session, with the project's images, and one namespace for each test.
+
+It is a node of the project's own, or what `KUBECONFIG_E2E` names; there, what such a cluster cannot give is left out.
+"""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,53 +13,95 @@ import pytest
 
 from tests.apiserver.client import Client
 from tests.cluster.cluster import Cluster
+from tests.cluster.workloads import Workloads
 from tests.node.archives import AGENT, HANDLER, archive_of
+from tests.node.foreign import KUBECONFIG, Foreign, UnfitError, images_of
 from tests.node.installation import Installation
 from tests.node.launcher.image import launcher_archive
 from tests.node.launcher.kubevirt import KubeVirt
-from tests.node.pods import Site
+from tests.node.place import Ability, Place
+from tests.node.site import Site
 from tests.support.pool import ViewerPool
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In somebody else's cluster, what needs more than its API is left out, each with its reason."""
+    if not os.environ.get(KUBECONFIG):
+        return
+    reasons = {item: mark.args[0] for item in items for mark in item.iter_markers("needs")}
+    for item, ability in reasons.items():
+        _say(config, f"left out: {item.nodeid}: {ability.value}")
+    config.hook.pytest_deselected(items=list(reasons))
+    items[:] = [item for item in items if item not in reasons]
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Up, with its node Ready."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Where the tests run, ready."""
+    with tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as folder:
+        if foreign := os.environ.get(KUBECONFIG):
+            with _foreign(Path(foreign), Path(folder)) as there:
+                yield there
+        else:
+            with _own(tmp_path_factory.mktemp("cluster"), Path(folder)) as site:
+                yield site
+
+
+@contextlib.contextmanager
+def _own(folder: Path, links: Path) -> Iterator[Site]:
     # What changes seldom is unpacked once for all clusters; the project's own images change with each edit.
-    with Cluster(tmp_path_factory.mktemp("cluster"), images=[launcher_archive()]) as up:
+    with Cluster(folder, images=[launcher_archive()]) as up, contextlib.closing(Client(up.kubeconfig)) as client:
         for image in (AGENT, HANDLER):
             up.nodes[0].import_images(archive_of(image))
-        yield up
+        yield Site(up, client, links)
+
+
+def _foreign(kubeconfig: Path, folder: Path) -> Foreign:
+    """One that does not serve ends the run: no test could say more."""
+    try:
+        return Foreign(kubeconfig, images_of(os.environ), folder).checked()
+    except UnfitError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.fixture(scope="session")
+def cluster(place: Place) -> Workloads:
+    return place.cluster
+
+
+@pytest.fixture(scope="session")
+def site(place: Place) -> Site:
+    """A node of our own, for tests that look into it."""
+    assert isinstance(place, Site), f"{KUBECONFIG} gives none: the test lacks its mark, needs({Ability.LOOK})"
+    return place
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
+def namespace(cluster: Workloads) -> Iterator[str]:
     """A namespace of the test's own, with its default service account."""
     name = cluster.create_namespace()
     yield name
     cluster.delete_namespace(name)
 
 
-@pytest.fixture(scope="session")
-def site(cluster: Cluster) -> Iterator[Site]:
-    with (
-        tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as links,
-        contextlib.closing(Client(cluster.kubeconfig)) as client,
-    ):
-        yield Site(cluster, client, Path(links))
-
-
 @pytest.fixture
-def installation(site: Site) -> Installation:
+def installation(place: Place) -> Installation:
     """Applied, whatever the test before has done to it, and ready."""
-    installed = Installation(site)
+    installed = Installation(place)
     installed.apply()
     return installed
 
 
 @pytest.fixture
-def kubevirt(site: Site, installation: Installation, namespace: str) -> KubeVirt:
+def kubevirt(place: Place, installation: Installation, namespace: str) -> KubeVirt:
     """Makes VMs in the test's namespace."""
-    return KubeVirt(site, namespace)
+    return KubeVirt(place, namespace)
 
 
 @pytest.fixture

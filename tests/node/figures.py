@@ -20,7 +20,8 @@ from tests.node.installation import Installation
 from tests.node.launcher.image import launcher_archive
 from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.launcher.shape import AGENT as AGENT_CONTAINER
-from tests.node.pods import NodePod, Site
+from tests.node.pods import NodePod
+from tests.node.site import Site
 from tests.support.rfb import Viewer
 
 CONNECTS = 50

@@ -5,14 +5,13 @@ import uuid
 from typing import Any
 
 from tests.cluster.objects import Object
-from tests.cluster.tools import REPOSITORY
 from tests.cluster.vmi import STOCK
 from tests.node.launcher.shape import AGENT, IDLE, launcher
-from tests.node.pods import NodePod, Site
+from tests.node.place import Place
+from tests.node.pods import NodePod
 from tests.support.grpcurl import Grpcurl
 from tests.support.waiting import wait_until
 
-OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 NAMESPACE = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"
 HANDLER = "handler"
@@ -22,9 +21,9 @@ TIMEOUT = 90.0
 
 
 class Installation:
-    """The overlay for a test node, upon a stock KubeVirt's VMIs."""
+    """The place's overlay, upon a stock KubeVirt's VMIs."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Place) -> None:
         self._site = site
         self._kubectl = site.cluster.kubectl
 
@@ -32,13 +31,15 @@ class Installation:
         """Returns when the handler is ready and new launcher pods are given their agent."""
         self._kubectl("apply", "--server-side", "-k", STOCK)
         # A CRD is served a moment after it was taken, a namespace that is still ending takes nothing.
-        self._kubectl("apply", "--server-side", "-k", OVERLAY)
+        self._kubectl("apply", "--server-side", "-k", self._site.overlay)
         self.wait_ready()
         wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
 
     def delete(self) -> None:
         """Returns when all is gone."""
-        self._kubectl("delete", "-k", OVERLAY, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10)
+        self._kubectl(
+            "delete", "-k", self._site.overlay, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
+        )
 
     def wait_ready(self) -> None:
         status = ("rollout", "status", DAEMON_SET, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")
@@ -56,7 +57,7 @@ class Installation:
 
     @property
     def handler(self) -> NodePod:
-        """The node's handler that is meant to stay."""
+        """The place's handler that is meant to stay."""
         (pod,) = (pod for pod in self._handlers() if "deletionTimestamp" not in pod["metadata"])
         return NodePod(self._site, pod)
 
@@ -69,6 +70,7 @@ class Installation:
 
     def _handlers(self) -> list[Object]:
         ours = {"labelSelector": f"app.kubernetes.io/name={NAMESPACE},app.kubernetes.io/component={HANDLER}"}
+        ours["fieldSelector"] = f"spec.nodeName={self._site.node_name}"
         return list(self._site.client.get(f"/api/v1/namespaces/{NAMESPACE}/pods", ours)["items"])
 
     def _serves(self) -> bool:
@@ -79,6 +81,6 @@ class Installation:
 
     def _injects(self) -> bool:
         vmi = {"metadata": {"name": "probe", "namespace": "default", "uid": str(uuid.uuid4())}}
-        probe = json.dumps(launcher(vmi, command=IDLE))
+        probe = json.dumps(launcher(self._site, vmi, command=IDLE))
         made = json.loads(self._kubectl("create", "--dry-run=server", "--output=json", "--filename=-", input=probe))
         return AGENT in [container["name"] for container in made["spec"].get("initContainers", [])]

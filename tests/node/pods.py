@@ -1,47 +1,31 @@
 """A pod as its node sees it: its directories, its processes, and what they hold of its cgroups' memory."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from tests.apiserver.client import Client
-from tests.cluster.cluster import Cluster
+from tests.cluster.node import Node
 from tests.cluster.objects import Object
+from tests.node.place import Place
 from tests.support.waiting import wait_until
 
 # A pod whose image is there runs within 2 s, 20 of them at once on two busy cores within half a minute.
 TIMEOUT = 60.0
 
 
-@dataclass(frozen=True)
-class Site:
-    """A cluster, the admin's client of it, and a directory of links: a socket's path holds 107 bytes, and the kubelet's
-    directories take more."""
-
-    cluster: Cluster
-    client: Client
-    links: Path
-
-
 class NodePod:
-    """One pod on the cluster's first node, which may have ended meanwhile."""
+    """One pod on the place's node, which may have ended meanwhile."""
 
-    def __init__(self, site: Site, created: Object) -> None:
+    def __init__(self, site: Place, created: Object) -> None:
         """`created` as the API server has stored it."""
         self._site = site
-        self.node = site.cluster.nodes[0]
         self.name: str = created["metadata"]["name"]
         self.namespace: str = created["metadata"]["namespace"]
         self.uid: str = created["metadata"]["uid"]
         self._path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
-        self.directory = self.node.folder / "kubelet/pods" / self.uid
-        self._link: Path = site.links / self.uid[:13]
-        if not self._link.is_symlink():
-            self._link.symlink_to(self.directory / "volumes/kubernetes.io~empty-dir")
 
     def volume(self, name: str) -> Path:
         """An emptyDir, as the machine sees it, by a path that is short enough for a socket in it."""
-        return self._link / name
+        return self._site.volumes(self.uid) / name
 
     # --- what the API server says ---
 
@@ -89,6 +73,10 @@ class NodePod:
         wait_until(self.find, lambda found: found is None, what=what, timeout=timeout, interval=0.05)
 
     # --- what its node says ---
+
+    @property
+    def node(self) -> Node:
+        return self._site.node
 
     def process(self, container: str) -> int:
         """Its process 1, as the node calls it."""

@@ -16,8 +16,12 @@ from tests.cluster.images import BUSYBOX
 from tests.cluster.objects import pod
 from tests.cluster.plan import PREFIX, cluster_id, plan_file
 from tests.cluster.tools import REPOSITORY
+from tests.cluster.workloads import Workloads
+from tests.node.place import Ability
 from tests.support import procfs
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs(Ability.OWN)
 
 
 def left_of(folder: Path) -> list[str]:
@@ -33,7 +37,7 @@ def command_line(folder: Path, *arguments: str) -> list[str | Path]:
     return [sys.executable, "-m", "tests.cluster", "--dir", folder, *arguments]
 
 
-def test_two_nodes_beside_another_cluster(cluster: Cluster, tmp_path: Path) -> None:
+def test_two_nodes_beside_another_cluster(cluster: Workloads, tmp_path: Path) -> None:
     """A pod on one node reaches a pod on the other at its own address; the other cluster does not notice."""
     with Cluster(tmp_path / "c", nodes=2) as pair:
         namespace = pair.create_namespace()

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from tests.apiserver.vmis import seen
-from tests.cluster.cluster import Cluster
-from tests.cluster.images import BUSYBOX
 from tests.cluster.objects import pod
+from tests.cluster.workloads import Workloads
 from tests.node.installation import DAEMON_SET, LIST, NAMESPACE, Installation
 from tests.node.launcher.kubevirt import KubeVirt, Machine
-from tests.node.pods import Site
+from tests.node.place import Ability, Place
 from tests.support.grpcurl import Grpcurl, GrpcurlError, binary
 from tests.support.pool import ViewerPool
 
@@ -26,20 +25,20 @@ REPORT = "servicestatus.v1.SessionReportService/ReportSessions"
 
 
 @pytest.fixture(scope="module")
-def machine(site: Site) -> Iterator[Machine]:
+def machine(place: Place) -> Iterator[Machine]:
     """With one viewer, for all tests here."""
-    Installation(site).apply()
-    namespace = site.cluster.create_namespace()
+    Installation(place).apply()
+    namespace = place.cluster.create_namespace()
     with ViewerPool() as viewers:
-        started = KubeVirt(site, namespace).start()
+        started = KubeVirt(place, namespace).start()
         viewers.establish(started.display)
         started.vmi.wait_told(seen(1))
         yield started
-    site.cluster.delete_namespace(namespace)
+    place.cluster.delete_namespace(namespace)
 
 
 @pytest.fixture
-def forwarded(cluster: Cluster, installation: Installation) -> Iterator[int]:
+def forwarded(cluster: Workloads, installation: Installation) -> Iterator[int]:
     """The port on an admin's desk that leads to the handler's door."""
     with cluster.port_forward(NAMESPACE, DAEMON_SET, PORT) as port:
         yield port
@@ -69,6 +68,7 @@ def test_an_admin_asks_the_handler_from_his_desk(machine: Machine, forwarded: in
     assert status["endpoints"][0]["pod_uid"] == machine.launcher.uid
 
 
+@pytest.mark.needs(Ability.LOOK)
 def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
     """Its socket lies beside the handler's, in the pod's directory."""
     agent = Grpcurl(machine.launcher.agent_socket)
@@ -78,6 +78,7 @@ def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
     assert status["handler"]["state"] == "STREAM_STATE_REPORTING"
 
 
+@pytest.mark.needs(Ability.LOOK)
 def test_nothing_can_be_changed_through_a_door(machine: Machine, forwarded: int) -> None:
     """Both only answer; reports are taken at a pod's own socket, and nowhere else."""
     agent = Grpcurl(machine.launcher.agent_socket)
@@ -93,14 +94,14 @@ def test_nothing_can_be_changed_through_a_door(machine: Machine, forwarded: int)
         grpcurl(forwarded, REPORT)
 
 
-def test_no_other_pod_reaches_the_handlers_door(cluster: Cluster, installation: Installation, namespace: str) -> None:
+def test_no_other_pod_reaches_the_handlers_door(place: Place, installation: Installation, namespace: str) -> None:
     """It is on the pod's loopback. The port of its probes and metrics is everybody's."""
-    cluster.run_pod(pod("stranger", namespace, image=BUSYBOX, command=["sleep", "3600"]))
+    place.cluster.run_pod(pod("stranger", namespace, image=place.images.busybox, command=["sleep", "3600"]))
     address = installation.handler.object()["status"]["podIP"]
 
     def reaches(port: int) -> bool:
         script = f"nc -w 5 {address} {port} < /dev/null && echo reached || echo refused"
-        return cluster.exec(namespace, "stranger", "sh", "-c", script) == "reached\n"
+        return place.cluster.exec(namespace, "stranger", "sh", "-c", script) == "reached\n"
 
     assert reaches(HTTP_PORT)
     assert not reaches(PORT)

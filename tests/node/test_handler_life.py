@@ -6,6 +6,7 @@ from tests.apiserver.vmis import seen, told
 from tests.node.installation import Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
+from tests.node.place import Ability
 from tests.support.pool import ViewerPool
 from tests.support.sampler import Sampler
 
@@ -59,6 +60,7 @@ def test_without_a_handler_vms_run_and_the_next_one_finds_them(
     assert meanwhile.launcher.restarts() == (0, 0)
 
 
+@pytest.mark.needs(Ability.POWER)
 @pytest.mark.timeout(180)  # a node is stopped and started, and a lease runs out
 def test_a_node_that_loses_its_power_comes_back(
     kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool

@@ -6,13 +6,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.apiserver.vmis import seen
 from tests.node.installation import HANDLER, Installation
 from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.launcher.shape import IDLE
+from tests.node.place import Ability
 from tests.node.pods import NodePod
 from tests.support.pool import ViewerPool
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs(Ability.LOOK)
 
 # Seconds in which a neighbour's value must follow: a fall has 1 s of patience, a busy machine needs some more.
 PROMPTLY = 10.0

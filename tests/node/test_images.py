@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.cluster.cluster import Cluster
 from tests.cluster.objects import Object, pod
+from tests.cluster.workloads import Workloads
 from tests.node.archives import AGENT, HANDLER, Archive, archive_of
+from tests.node.place import Ability, Place
+from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 # 1980-01-01, unless a release says another.
@@ -115,9 +117,9 @@ def test_each_image_holds_its_own_program_alone(agent: Archive, handler: Archive
 Run = Callable[..., str]
 
 
-def deployed(image: str, namespace: str, *arguments: str) -> Object:
+def deployed(name: str, image: str, namespace: str, *arguments: str) -> Object:
     """A pod of an image, in all that confines it like the manifests'."""
-    made = pod(image, namespace, image=f"vmi-service-status/{image}:dev")
+    made = pod(name, namespace, image=image)
     made["spec"] |= {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -141,13 +143,14 @@ def deployed(image: str, namespace: str, *arguments: str) -> Object:
 
 
 @pytest.fixture
-def run(cluster: Cluster, namespace: str) -> Iterator[Run]:
+def run(place: Place, namespace: str) -> Iterator[Run]:
     """Runs an image with arguments and returns its log as soon as it holds some text."""
 
     def started(image: str, *arguments: str, until: str) -> str:
-        cluster.create(deployed(image, namespace, *arguments))
+        where = {AGENT: place.images.agent, HANDLER: place.images.handler}[image]
+        place.cluster.create(deployed(image, where, namespace, *arguments))
         return wait_until(
-            lambda: cluster.kubectl("logs", image, f"--namespace={namespace}", check=False),
+            lambda: place.cluster.kubectl("logs", image, f"--namespace={namespace}", check=False),
             lambda log: until in log,
             what=f"{image} says {until!r}",
             timeout=60,
@@ -155,7 +158,7 @@ def run(cluster: Cluster, namespace: str) -> Iterator[Run]:
         )
 
     yield started
-    cluster.kubectl("delete", "pod", "--all", f"--namespace={namespace}")
+    place.cluster.kubectl("delete", "pod", "--all", f"--namespace={namespace}")
 
 
 @pytest.mark.parametrize("image", [AGENT, HANDLER])
@@ -178,14 +181,15 @@ done
 """
 
 
-def test_the_agent_waits_for_libvirt_and_ends_within_a_second(cluster: Cluster, run: Run) -> None:
+@pytest.mark.needs(Ability.LOOK)
+def test_the_agent_waits_for_libvirt_and_ends_within_a_second(site: Site, run: Run) -> None:
     """With the CPU that its container has, and neither a libvirt nor a handler there: a VM's end never waits for it."""
     run(AGENT, until="waiting for libvirt")
-    (milliseconds,) = cluster.nodes[0].exec("sh", "-c", STOP).split()
+    (milliseconds,) = site.node.exec("sh", "-c", STOP).split()
     assert int(milliseconds) < 1000
 
 
-def test_the_handler_serves_and_its_memory_is_jemallocs(cluster: Cluster, namespace: str, run: Run) -> None:
+def test_the_handler_serves_and_its_memory_is_jemallocs(cluster: Workloads, namespace: str, run: Run) -> None:
     """Without a cluster here; what it does in one is another test's."""
     folder = "/var/run/service-status"
     paths = (f"--endpoint=default/vm={folder}/handler.sock", f"--file-dir={folder}", f"--admin-socket={folder}/a.sock")

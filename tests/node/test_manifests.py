@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY, tool
+from tests.cluster.workloads import Workloads
 
 MANIFESTS = REPOSITORY / "manifests"
 NAMESPACE = "vmi-service-status"
@@ -67,7 +67,7 @@ def objects() -> list[Object]:
 
 
 @pytest.fixture(scope="module")
-def project_namespace(cluster: Cluster) -> Iterator[None]:
+def project_namespace(cluster: Workloads) -> Iterator[None]:
     """A dry run finds no namespace that is only in the run."""
     before = cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
     if not before:
@@ -78,7 +78,7 @@ def project_namespace(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["kubevirt", "test-node"])
-def test_an_overlay_is_accepted(cluster: Cluster, project_namespace: None, name: str) -> None:
+def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, name: str) -> None:
     """Every object of it is valid, and none brings a warning: not of a Pod Security Standard, not of an old version."""
     dry = ("apply", "--server-side", "--dry-run=server", "--warnings-as-errors")
     applied = cluster.kubectl(*dry, "-k", MANIFESTS / "overlays" / name)
@@ -86,7 +86,7 @@ def test_an_overlay_is_accepted(cluster: Cluster, project_namespace: None, name:
 
 
 @pytest.mark.parametrize("component", ALL)
-def test_a_component_is_accepted(cluster: Cluster, project_namespace: None, component: str, tmp_path: Path) -> None:
+def test_a_component_is_accepted(cluster: Workloads, project_namespace: None, component: str, tmp_path: Path) -> None:
     """Upon the base alone."""
     folder = overlay(tmp_path, {"components": [component]})
     cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)

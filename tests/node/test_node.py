@@ -4,12 +4,16 @@ import json
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.cluster import debian
-from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
-from tests.cluster.images import BUSYBOX, REGISTRY, File, Image, write_archive, write_layer
+from tests.cluster.images import REGISTRY, File, Image, write_archive, write_layer
 from tests.cluster.objects import pod
 from tests.cluster.tools import tool
+from tests.cluster.workloads import Workloads
+from tests.node.place import Ability, Place
+from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 
@@ -20,49 +24,52 @@ def program(name: str, path: Path) -> dict[str, File]:
     return {inside: File(outside.read_bytes(), mode=0o755) for inside, outside in files.items()}
 
 
-def test_the_node_is_ready_with_a_real_runtime(cluster: Cluster) -> None:
+@pytest.mark.needs(Ability.OWN)
+def test_the_node_is_ready_with_a_real_runtime(cluster: Workloads) -> None:
     """kubelet and containerd are those that go.mod names."""
     versions = "{.items[*].status.nodeInfo['kubeletVersion','containerRuntimeVersion']}"
     assert cluster.kubectl("get", "nodes", f"--output=jsonpath={versions}") == "v1.37.2 containerd://2.4.2"
 
 
-def test_a_pod_is_scheduled_and_runs(cluster: Cluster, namespace: str) -> None:
+def test_a_pod_is_scheduled_and_runs(place: Place, namespace: str) -> None:
     """Its log can be read, and commands run in it."""
     command = ["sh", "-c", "echo hello; exec sleep 3600"]
-    cluster.run_pod(pod("sleeper", namespace, image=BUSYBOX, command=command))
-    assert cluster.kubectl("logs", "sleeper", "-n", namespace) == "hello\n"
-    assert cluster.exec(namespace, "sleeper", "cat", "/proc/1/comm") == "sleep\n"
+    place.cluster.run_pod(pod("sleeper", namespace, image=place.images.busybox, command=command))
+    assert place.cluster.kubectl("logs", "sleeper", "-n", namespace) == "hello\n"
+    assert place.cluster.exec(namespace, "sleeper", "cat", "/proc/1/comm") == "sleep\n"
 
 
-def test_an_image_from_an_archive_runs(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+@pytest.mark.needs(Ability.IMPORT)
+def test_an_image_from_an_archive_runs(site: Site, namespace: str, tmp_path: Path) -> None:
     """Imported into the running node, it runs with its own files, user and entrypoint."""
     busybox = File((debian.unpacked() / "bin/busybox").read_bytes(), mode=0o755)
     layer = write_layer(tmp_path / "layer.tar", {"busybox": busybox, "greeting": File(b"from an archive\n")})
     greet = ["/busybox", "sh", "-c", "/busybox id -u; /busybox cat /greeting; exec /busybox sleep 3600"]
     image = Image(f"{REGISTRY}/greeter:1", [layer], entrypoint=greet, user="107")
-    cluster.nodes[0].import_images(write_archive(tmp_path / "archive.tar", [image]))
-    cluster.run_pod(pod("greeter", namespace, image=image.tag))
-    assert cluster.kubectl("logs", "greeter", "-n", namespace) == "107\nfrom an archive\n"
+    site.node.import_images(write_archive(tmp_path / "archive.tar", [image]))
+    site.cluster.run_pod(pod("greeter", namespace, image=image.tag))
+    assert site.cluster.kubectl("logs", "greeter", "-n", namespace) == "107\nfrom an archive\n"
 
 
-def test_a_pod_reaches_the_api_server_as_its_service(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+@pytest.mark.needs(Ability.IMPORT)
+def test_a_pod_reaches_the_api_server_as_its_service(site: Site, namespace: str, tmp_path: Path) -> None:
     """By the service's address and certificate, with the token that kubelet has projected, which names pod and node."""
     layer = write_layer(tmp_path / "layer.tar", program("/kubectl", tool("kubectl")))
     image = Image(f"{REGISTRY}/kubectl:1", [layer], user="107")
-    cluster.nodes[0].import_images(write_archive(tmp_path / "archive.tar", [image]))
-    cluster.run_pod(pod("client", namespace, image=image.tag, command=["/kubectl", "proxy"]))
-    answer = json.loads(cluster.exec(namespace, "client", "/kubectl", "auth", "whoami", "--output=json"))
+    site.node.import_images(write_archive(tmp_path / "archive.tar", [image]))
+    site.cluster.run_pod(pod("client", namespace, image=image.tag, command=["/kubectl", "proxy"]))
+    answer = json.loads(site.cluster.exec(namespace, "client", "/kubectl", "auth", "whoami", "--output=json"))
     user = answer["status"]["userInfo"]
     assert user["username"] == f"system:serviceaccount:{namespace}:default"
     assert user["extra"]["authentication.kubernetes.io/node-name"] == ["n1"]
     assert user["extra"]["authentication.kubernetes.io/pod-name"] == ["client"]
 
 
-def test_a_port_of_a_pod_is_forwarded(cluster: Cluster, namespace: str) -> None:
+def test_a_port_of_a_pod_is_forwarded(place: Place, namespace: str) -> None:
     """What a pod serves can be fetched from outside the cluster."""
     serve = "mkdir /www; echo served > /www/index.html; exec httpd -f -p 8080 -h /www"
-    cluster.run_pod(pod("server", namespace, image=BUSYBOX, command=["sh", "-c", serve]))
-    with cluster.port_forward(namespace, "pod/server", 8080) as port:
+    place.cluster.run_pod(pod("server", namespace, image=place.images.busybox, command=["sh", "-c", serve]))
+    with place.cluster.port_forward(namespace, "pod/server", 8080) as port:
 
         def fetch() -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) as answer:
@@ -72,29 +79,33 @@ def test_a_port_of_a_pod_is_forwarded(cluster: Cluster, namespace: str) -> None:
     assert served == "served\n"
 
 
-def test_kubelet_keeps_a_pods_volumes_where_a_daemon_set_looks_for_them(cluster: Cluster, namespace: str) -> None:
+@pytest.mark.needs(Ability.LOOK)
+def test_kubelet_keeps_a_pods_volumes_where_a_daemon_set_looks_for_them(site: Site, namespace: str) -> None:
     """A socket's folder in a pod is found by the pod's UID under /var/lib/kubelet/pods."""
-    manifest = pod("writer", namespace, image=BUSYBOX, command=["sh", "-c", "echo here > /v/file; exec sleep 3600"])
+    manifest = pod(
+        "writer", namespace, image=site.images.busybox, command=["sh", "-c", "echo here > /v/file; exec sleep 3600"]
+    )
     manifest["spec"]["volumes"] = [{"name": "volume", "emptyDir": {}}]
     manifest["spec"]["containers"][0]["volumeMounts"] = [{"name": "volume", "mountPath": "/v"}]
-    uid = cluster.run_pod(manifest)["metadata"]["uid"]
+    uid = site.cluster.run_pod(manifest)["metadata"]["uid"]
     volume = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/volume"
-    assert cluster.nodes[0].exec("cat", f"{volume}/file") == "here\n"
+    assert site.node.exec("cat", f"{volume}/file") == "here\n"
 
 
-def test_a_stopped_node_comes_back_and_runs_its_pods_again(cluster: Cluster, namespace: str) -> None:
+@pytest.mark.needs(Ability.POWER)
+def test_a_stopped_node_comes_back_and_runs_its_pods_again(site: Site, namespace: str) -> None:
     """After a power cut the pod is the same, its container a new one; what its volume held is still there."""
-    manifest = pod("counter", namespace, image=BUSYBOX)
+    manifest = pod("counter", namespace, image=site.images.busybox)
     manifest["spec"]["containers"][0]["command"] = ["sh", "-c", "echo boot >> /v/boots; cat /v/boots; exec sleep 3600"]
     manifest["spec"]["volumes"] = [{"name": "volume", "emptyDir": {}}]
     manifest["spec"]["containers"][0]["volumeMounts"] = [{"name": "volume", "mountPath": "/v"}]
-    cluster.run_pod(manifest)
-    node = cluster.nodes[0]
+    site.cluster.run_pod(manifest)
+    node = site.node
     node.stop()
     assert not node.running
     node.start()
 
     def log() -> str:
-        return cluster.kubectl("logs", "counter", "-n", namespace, check=False)
+        return site.cluster.kubectl("logs", "counter", "-n", namespace, check=False)
 
     wait_until(log, lambda seen: seen == "boot\nboot\n", what="the pod runs again", timeout=60, interval=0.2)

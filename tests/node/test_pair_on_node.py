@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tests.apiserver.vmis import seen, told
-from tests.cluster.cluster import Cluster
+from tests.cluster.workloads import Workloads
 from tests.node.launcher.kubevirt import KubeVirt, Machine
+from tests.node.place import Ability
 from tests.support.kubevirt_proxy import VncProxy
 from tests.support.pool import ViewerPool
 from tests.support.rfb import Viewer
@@ -13,7 +16,7 @@ from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
 
 
-def printed(cluster: Cluster, machine: Machine) -> dict[str, str]:
+def printed(cluster: Workloads, machine: Machine) -> dict[str, str]:
     """A person's view: the columns of `kubectl get vmiss`."""
     vmi = machine.vmi
     header, line = cluster.kubectl("get", "vmiss", vmi.name, f"--namespace={vmi.namespace}").splitlines()
@@ -21,15 +24,14 @@ def printed(cluster: Cluster, machine: Machine) -> dict[str, str]:
     return {column[0].strip(): line[column.start() : column.end()].strip() for column in columns}
 
 
-def assert_printed(cluster: Cluster, machine: Machine, sessions: str, idle: str) -> None:
+def assert_printed(cluster: Workloads, machine: Machine, sessions: str, idle: str) -> None:
     row = printed(cluster, machine)
     assert (row["SESSIONS"], row["OBSERVED"], row["IDLE"]) == (sessions, "True", idle)
 
 
-def test_viewers_are_counted(cluster: Cluster, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """Nobody, one, one in place of another, three, nobody: `kubectl` shows each. The pod has no network at all."""
+def test_viewers_are_counted(cluster: Workloads, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+    """Nobody, one, one in place of another, three, nobody: `kubectl` shows each."""
     machine = kubevirt.start()
-    machine.launcher.cut_off()
     machine.vmi.wait_told(seen(0))
     assert_printed(cluster, machine, sessions="", idle="True")
     with VncProxy(machine.display) as proxy:
@@ -57,6 +59,15 @@ def assert_does_not_show(machine: Machine, take_over: Callable[[], Viewer]) -> N
         wait_until(lambda: samples.samples, lambda count: count > 150, what="it was watched for long enough")
     assert samples.values == [seen(1)], str(samples)
     assert versions.values(told) == [seen(1)]
+
+
+@pytest.mark.needs(Ability.LOOK)
+def test_a_pod_needs_no_network(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+    """Its address may be the guest's, so that nothing in the pod can use it."""
+    machine = kubevirt.start()
+    machine.launcher.cut_off()
+    viewers.establish(machine.display)
+    machine.vmi.wait_told(seen(1))
 
 
 def test_two_launchers_of_one_vmi_add_up(kubevirt: KubeVirt, viewers: ViewerPool) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apiserver.vmis import seen
-from tests.cluster.cluster import Cluster
+from tests.cluster.workloads import Workloads
 from tests.node.installation import NAMESPACE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, COMPUTE, IDLE
+from tests.node.place import Ability
 from tests.support.pool import ViewerPool
 from tests.support.waiting import wait_until
 
@@ -61,6 +62,7 @@ def test_the_pod_ends_when_the_vm_does(kubevirt: KubeVirt, status: int, phase: s
     assert "terminated" in pod.container(AGENT)["state"]
 
 
+@pytest.mark.needs(Ability.LOOK)
 def test_an_agent_that_was_killed_comes_back_and_knows_who_is_there(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
     """The VM's container does not notice. Meanwhile the number stays as it was, whatever is known of it."""
     machine = kubevirt.start()
@@ -79,7 +81,7 @@ def test_an_agent_that_was_killed_comes_back_and_knows_who_is_there(kubevirt: Ku
 
 
 @pytest.fixture
-def starved(cluster: Cluster, installation: Installation) -> Iterator[None]:
+def starved(cluster: Workloads, installation: Installation) -> Iterator[None]:
     """New agents are given less memory than a Python takes to start."""
 
     def give(memory: str) -> None:

@@ -3,26 +3,27 @@
 import pytest
 
 from tests.apiserver.vmis import seen
-from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import KubectlError
-from tests.node.installation import NAMESPACE, OVERLAY, Installation
+from tests.node.installation import NAMESPACE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
+from tests.node.place import Ability
+from tests.node.site import Site
 from tests.support.pool import ViewerPool
 
 
-def left_in_the_api(cluster: Cluster) -> list[str]:
+def left_in_the_api(site: Site) -> list[str]:
     """Whatever bears the project's name or label, of every kind that can be listed."""
-    kinds = cluster.kubectl("api-resources", "--verbs=list", "--output=name", "--cached=false").split()
+    kinds = site.cluster.kubectl("api-resources", "--verbs=list", "--output=name", "--cached=false").split()
     ours = f"--selector=app.kubernetes.io/name={NAMESPACE}"
-    listed = cluster.kubectl("get", ",".join(kinds), "--all-namespaces", ours, "--output=name").split()
-    named = cluster.kubectl("get", "-k", OVERLAY, "--ignore-not-found", "--output=name", check=False).split()
+    listed = site.cluster.kubectl("get", ",".join(kinds), "--all-namespaces", ours, "--output=name").split()
+    named = site.cluster.kubectl("get", "-k", site.overlay, "--ignore-not-found", "--output=name", check=False).split()
     return [*listed, *named, *(kind for kind in kinds if "servicestatus" in kind)]
 
 
-def left_on_the_node(cluster: Cluster, handler: str) -> list[str]:
+def left_on_the_node(site: Site, handler: str) -> list[str]:
     """The handler's sockets, its pod's directories, what is mounted for it, and its containers."""
-    node = cluster.nodes[0]
+    node = site.node
     sockets = node.exec("find", "/var/lib/kubelet/pods", "-name", "handler.sock").splitlines()
     directories = node.exec("find", "/var/lib/kubelet/pods", "-maxdepth", "1", "-name", handler).splitlines()
     mounts = [line for line in node.exec("cat", "/proc/mounts").splitlines() if handler in line]
@@ -30,8 +31,9 @@ def left_on_the_node(cluster: Cluster, handler: str) -> list[str]:
     return [*sockets, *directories, *mounts, *containers]
 
 
+@pytest.mark.needs(Ability.LOOK)
 def test_nothing_is_left_and_vms_run_on(
-    cluster: Cluster, kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
+    site: Site, kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
 ) -> None:
     """A later installation finds the VM again, with its viewer."""
     machine = kubevirt.start()
@@ -40,10 +42,10 @@ def test_nothing_is_left_and_vms_run_on(
     handler = installation.handler.uid
 
     installation.delete()
-    assert left_in_the_api(cluster) == []
-    assert left_on_the_node(cluster, handler) == []
+    assert left_in_the_api(site) == []
+    assert left_on_the_node(site, handler) == []
     with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
-        cluster.kubectl("get", "vmiss")
+        site.cluster.kubectl("get", "vmiss")
     later = kubevirt.start("later", command=IDLE).launcher
     later.wait_started()
     assert later.object()["spec"].get("initContainers", []) == []

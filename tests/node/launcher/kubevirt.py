@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.apiserver.vmis import Vmi
-from tests.node.launcher.shape import AGENT, COMPUTE, launcher
-from tests.node.pods import NodePod, Site
+from tests.node.launcher.shape import AGENT, COMPUTE, VNC, VOLUMES, launcher
+from tests.node.place import Place, PodSocket
+from tests.node.pods import NodePod
 from tests.support.addresses import UnixAddress
 from tests.support.waiting import wait_until
 
@@ -16,16 +17,21 @@ START_TIMEOUT = 90.0
 class LauncherPod(NodePod):
     """A launcher pod of a VMI."""
 
-    def __init__(self, site: Site, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool) -> None:
+    def __init__(self, site: Place, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool) -> None:
         """Creates it; see `shape.launcher`."""
-        shape = launcher(vmi.object(), command=command, guaranteed=guaranteed, owns_status=owns_status)
+        shape = launcher(site, vmi.object(), command=command, guaranteed=guaranteed, owns_status=owns_status)
         super().__init__(site, site.client.post(f"/api/v1/namespaces/{vmi.namespace}/pods", shape))
         self._vmi = vmi
 
     @property
     def display(self) -> UnixAddress:
         """The VNC socket, where KubeVirt's proxy dials it."""
-        return UnixAddress(self.volume("private") / self._vmi.uid / "virt-vnc")
+        return self._site.address(self._vnc)
+
+    @property
+    def _vnc(self) -> PodSocket:
+        name = VNC.format(uid=self._vmi.uid)
+        return PodSocket(self.namespace, self.name, self.uid, COMPUTE, "private", VOLUMES["private"], name)
 
     @property
     def agent_socket(self) -> Path:
@@ -38,7 +44,7 @@ class LauncherPod(NodePod):
     def _has_display(self) -> bool:
         phase = self.phase
         assert phase in {"Pending", "Running"}, f"{self.name} is {phase}:\n{self.log(COMPUTE)}"
-        return self.display.path.exists()
+        return self._site.has(self._vnc)
 
     def wait_agent(self, text: str) -> None:
         """Until the agent's log, of its run now, holds this."""
@@ -72,12 +78,12 @@ class Machine:
 
 
 class KubeVirt:
-    """For one namespace, on the cluster's first node."""
+    """For one namespace, on the place's node."""
 
-    def __init__(self, site: Site, namespace: str) -> None:
+    def __init__(self, site: Place, namespace: str) -> None:
         self._site = site
         self._namespace = namespace
-        self._node = site.cluster.nodes[0].name
+        self._node = site.node_name
 
     def start(
         self,

@@ -3,9 +3,8 @@
 import secrets
 from collections.abc import Mapping, Sequence
 
-from tests.cluster.images import BUSYBOX
 from tests.cluster.objects import Object
-from tests.node.launcher.image import LAUNCHER
+from tests.node.place import Place
 
 COMPUTE = "compute"
 AGENT = "launcher-agent"
@@ -16,6 +15,7 @@ VOLUMES = {
     "ephemeral-disks": "/var/run/kubevirt-ephemeral-disks",
     "libvirt-runtime": "/var/run/libvirt",
 }
+VNC = "{uid}/virt-vnc"
 STATUS = {"service-status": "/var/run/service-status"}
 # Ends at SIGTERM, which a process 1 without a handler does not see.
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")
@@ -24,7 +24,12 @@ REQUESTS = {"cpu": "100m", "memory": "200Mi"}
 
 
 def launcher(
-    vmi: Object, *, command: Sequence[str] = (), guaranteed: bool = False, owns_status: bool = False
+    place: Place,
+    vmi: Object,
+    *,
+    command: Sequence[str] = (),
+    guaranteed: bool = False,
+    owns_status: bool = False,
 ) -> Object:
     """The launcher pod of a VMI that the API server has stored: with a VM in it, or with a command of busybox.
 
@@ -32,8 +37,9 @@ def launcher(
     """
     name, namespace, uid = (vmi["metadata"][field] for field in ("name", "namespace", "uid"))
     volumes = VOLUMES | (STATUS if owns_status else {})
-    image = BUSYBOX if command else LAUNCHER
-    compute = _compute(image, command or ("launcher", namespace, name, uid), volumes, guaranteed)
+    image = place.images.busybox if command else place.images.launcher
+    compute = _compute(command or ("launcher", namespace, name, uid), volumes, guaranteed)
+    compute |= {"image": image, "imagePullPolicy": place.images.pull_policy}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -46,6 +52,7 @@ def launcher(
         },
         "spec": {
             "restartPolicy": "Never",
+            "nodeSelector": {"kubernetes.io/hostname": place.node_name},
             "terminationGracePeriodSeconds": 30,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
@@ -68,11 +75,9 @@ def _owner(name: str, uid: str) -> Object:
     return {**reference, "controller": True, "blockOwnerDeletion": True}
 
 
-def _compute(image: str, command: Sequence[str], volumes: Mapping[str, str], guaranteed: bool) -> Object:
+def _compute(command: Sequence[str], volumes: Mapping[str, str], guaranteed: bool) -> Object:
     return {
         "name": COMPUTE,
-        "image": image,
-        "imagePullPolicy": "Never",
         "command": list(command),
         "resources": {"requests": REQUESTS, **({"limits": REQUESTS} if guaranteed else {})},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

@@ -1,0 +1,116 @@
+"""Somebody's cluster in place of our node: what is said before anything is changed, and the way to a VM's display."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.vmis import seen
+from tests.cluster.tools import REPOSITORY
+from tests.node.foreign import IMAGES, KUBECONFIG, Foreign, UnfitError, flattened, images_of
+from tests.node.launcher.kubevirt import KubeVirt
+from tests.node.place import LOADED, Ability
+from tests.node.site import Site
+from tests.support.pool import ViewerPool
+
+
+def test_the_images_are_named_as_the_registry_has_them() -> None:
+    """All four in one place, by one tag; or as the archives that the nodes were given."""
+    images = images_of({IMAGES: "registry.example:5000/vss:try"})
+    assert images.handler == "registry.example:5000/vss/handler-service:try"
+    assert images.launcher == "registry.example:5000/vss/launcher:try"
+    assert images.pull_policy == "IfNotPresent"
+    assert images_of({IMAGES: "loaded"}) == LOADED
+
+
+@pytest.mark.parametrize("stated", ["", "registry.example/vss", "registry.example:5000/vss", ":try"])
+def test_images_that_nobody_can_find_are_told_by_the_variables_name(stated: str) -> None:
+    """Without a tag, or nothing at all: before anything is asked of the cluster."""
+    with pytest.raises(UnfitError, match="KUBECONFIG_E2E_IMAGES must say where"):
+        images_of({IMAGES: stated})
+
+
+def test_what_is_left_out_is_told_with_its_reason() -> None:
+    """One line for each test, and no skip."""
+    environment = {**os.environ, KUBECONFIG: "/nowhere"}
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly", "tests/node/test_node.py"]
+    done = subprocess.run(
+        collect, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    left_out = [line for line in done.stdout.splitlines() if line.startswith("left out: ")]
+    assert left_out[-1] == (
+        "left out: tests/node/test_node.py::test_a_stopped_node_comes_back_and_runs_its_pods_again: "
+        "it stops the node and starts it again"
+    )
+    assert "tests/node/test_node.py::test_a_pod_is_scheduled_and_runs" in done.stdout.splitlines()
+    assert f"({len(left_out)} deselected)" in done.stdout
+
+
+# --- our own node, seen as somebody's ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(site: Site) -> Iterator[Foreign]:
+    """By its API alone."""
+    with tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as folder:
+        there = Foreign(site.cluster.kubeconfig, LOADED, Path(folder))
+        yield there
+        there.close()
+
+
+@pytest.mark.needs(Ability.OWN)
+def test_a_viewer_gets_to_a_display_by_exec(
+    foreign: Foreign, kubevirt: KubeVirt, namespace: str, viewers: ViewerPool
+) -> None:
+    """Either side's end is the other's: a viewer that closes is gone, and one whose VM ends is closed."""
+    machine = KubeVirt(foreign, namespace).start()
+    stays, leaves = viewers.establish(machine.display), viewers.establish(machine.display)
+    machine.vmi.wait_told(seen(2))
+    leaves.close()
+    machine.vmi.wait_told(seen(1))
+    machine.launcher.delete()
+    stays.wait_closed()
+
+
+@pytest.mark.needs(Ability.OWN)
+def test_a_cluster_that_is_used_is_left_alone(foreign: Foreign, kubevirt: KubeVirt) -> None:
+    """VMIs there are somebody's."""
+    with pytest.raises(UnfitError, match="there is a KubeVirt in this cluster"):
+        foreign.checked()
+
+
+@pytest.mark.needs(Ability.OWN)
+def test_any_kubeconfig_is_brought_into_one_form(site: Site, tmp_path: Path) -> None:
+    """Of its current context, with files in place of data."""
+    given = tmp_path / "given"
+    given.write_text(site.cluster.kubectl("config", "view", "--raw", "--flatten"))
+    made = json.loads(flattened(given, tmp_path).read_text())
+    authority = Path(made["clusters"][0]["cluster"]["certificate-authority"])
+    assert authority.read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert (tmp_path / "kubeconfig").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.needs(Ability.OWN)
+def test_a_user_that_the_tests_cannot_be_is_told(tmp_path: Path) -> None:
+    """One by a plugin, say."""
+    given = tmp_path / "given"
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Never"}}
+    given.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": {"server": "https://c.example:6443"}}],
+                "users": [{"name": "u", "user": user}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "c",
+            }
+        )
+    )
+    with pytest.raises(UnfitError, match="a user with a token or a client certificate"):
+        flattened(given, tmp_path)
