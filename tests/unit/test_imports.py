@@ -1,0 +1,21 @@
+"""That no module is forgotten among the import rules of pyproject.toml."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import grimp
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_module_that_could_be_pure_is_held_to_it() -> None:
+    """Else the next line that somebody adds to it may open a socket, and nobody hears of it."""
+    rules: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (pure,) = (rule for rule in rules["contracts"] if rule["name"].startswith("The pure core"))
+    graph = grimp.build_graph(*rules["root_packages"], include_external_packages=True)
+    forbidden = set(pure["forbidden_modules"]) & graph.modules
+    modules = {name for root in rules["root_packages"] for name in graph.find_descendants(root)}
+    written = {name for name in modules if ".v1" not in name and not graph.find_children(name)}
+    could_be = {name for name in written if not any(graph.chain_exists(name, other) for other in forbidden)}
+    assert could_be == set(pure["source_modules"])
