@@ -22,6 +22,9 @@ from handler_service.values import Shown, VmiId
 from servicestatus import contract
 
 _NOTHING: Final = Shown(0, None)
+#: Seconds in which API servers may go by a former schema of the VMI. A watch that is open when it changes goes on
+#: showing VMIs by the former one until it is ended, which took 2 s when it was measured.
+_SCHEMA_SETTLES: Final = 5.0
 
 
 class Cluster:
@@ -43,6 +46,7 @@ class Cluster:
             recovered=self._recovered,
         )
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
+        self._schema_news = asyncio.Event()
         self._vmi_status: Publication | None = None
         self._companion: Publication | None = None
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
@@ -68,6 +72,7 @@ class Cluster:
             group.create_task(self._pods.run())
             if self._vmi_status is not None:
                 group.create_task(self._schema.run())
+                group.create_task(self._renew())
             if self._companion is not None:
                 group.create_task(self._companions().run())
 
@@ -112,8 +117,21 @@ class Cluster:
                 one.retry()
 
     def _schema_changed(self) -> None:
+        self._schema_news.set()
         if self._vmi_status is not None:
             self._vmi_status.retry()
+
+    async def _renew(self) -> None:
+        """Around a change of the schema the watches may show VMIs without the field, and would never take it back.
+
+        Whoever believed that would leave a number in a VMI for good, as its last viewer goes. A list tells the truth.
+        """
+        while True:
+            await self._schema_news.wait()
+            self._schema_news.clear()
+            await asyncio.sleep(_SCHEMA_SETTLES)
+            self._status_publisher.distrust()
+            self._vmis.renew()
 
 
 class _CompanionSink:

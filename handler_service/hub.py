@@ -30,6 +30,8 @@ class Hub:
         self._lease = lease
         #: The VMIs of this handler, with the time from which one without any endpoint is told as such.
         self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
+        #: Why a pod's socket cannot be had.
+        self._refused: dict[VmiId, str] = {}
         self.ledger = Ledger(types.SERVICE_VNC, lease, self._changed)
         self.publications: list[Publication] = []
         # A lease that begins while the ledger sleeps ends after it has woken.
@@ -66,7 +68,8 @@ class Hub:
             return Standing(0, True, Reason.FINISHED, "", None, True, ())
         standing = self.ledger.standing(vmi)
         if standing is None:
-            return Standing(0, False, Reason.NO_AGENT, "", None, self.clock() >= patience, ())
+            reason = Reason.SOCKET_REFUSED if vmi in self._refused else Reason.NO_AGENT
+            return Standing(0, False, reason, self._refused.get(vmi, ""), None, self.clock() >= patience, ())
         return standing
 
     # --- endpoints ---
@@ -78,6 +81,16 @@ class Hub:
     def remove(self, endpoint_id: str) -> None:
         """A socket is gone."""
         self.ledger.remove(endpoint_id)
+
+    def refuse(self, vmi: VmiId, problem: str | None) -> None:
+        """The socket in a pod of `vmi` cannot be had, and why; None: that is over."""
+        if self._refused.get(vmi) == problem:
+            return
+        if problem is None:
+            del self._refused[vmi]
+        else:
+            self._refused[vmi] = problem
+        self._changed(vmi)
 
     # --- who is told ---
 

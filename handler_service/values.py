@@ -56,6 +56,7 @@ class Reason(Enum):
     AGENT_SILENT = "AgentSilent"
     AGENT_STOPPED = "AgentStopped"
     NO_AGENT = "NoAgent"
+    SOCKET_REFUSED = "SocketRefused"
     FINISHED = "Finished"
     UNKNOWN = "Unknown"
 

@@ -30,6 +30,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.AGENT_STOPPED: "The agent in the launcher pod has stopped; the number is the last one known.",
     Reason.NO_AGENT: "There is no agent in the launcher pod: it was made before the agent was installed, or was left "
     "out. A live migration or a restart of the VM makes a new pod.",
+    Reason.SOCKET_REFUSED: "What is in the place of the handler's socket in the launcher pod is not used: somebody in "
+    "the pod has changed it. A live migration or a restart of the VM makes a new pod.",
     Reason.FINISHED: "The VM has ended, so nobody can be connected.",
     Reason.UNKNOWN: "The agent gave a reason that this version does not know.",
 }

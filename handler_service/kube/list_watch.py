@@ -9,6 +9,7 @@ The loop is our own since the client's retries an expired resourceVersion with t
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -88,9 +89,18 @@ class ListWatch:
         self._tell_recovered = recovered
         self._proven = proven
         self._opened = float("inf")
+        self._renewing = False
+        # Of the watch that is open: a moment that never comes, unless renew() asks for it.
+        self._limit: asyncio.Timeout | None = None
         #: Lists and watches so far, for metrics.
         self.lists = 0
         self.watches = 0
+
+    def renew(self) -> None:
+        """List again, now: what a watch has shown lately may be wrong."""
+        self._renewing = True
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -107,13 +117,18 @@ class ListWatch:
     async def _round(self) -> None:
         """One watch, with the list that it needs; returns when the watch ends in good order."""
         try:
-            if not self._version:
+            if not self._version or self._renewing:
+                self._renewing = False
                 await self._list()
                 self._recovered()
-            await self._watch()
+            with contextlib.suppress(TimeoutError):  # of renew(); any other is a KubeError
+                async with asyncio.timeout(0 if self._renewing else None) as self._limit:
+                    await self._watch()
         except ExpiredError:
             self._version = ""
             raise
+        finally:
+            self._limit = None
 
     async def _list(self) -> None:
         objects: list[Object] = []

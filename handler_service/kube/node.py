@@ -90,6 +90,11 @@ class NodeVmis:
             for watch in self._watches:
                 group.create_task(watch.run())
 
+    def renew(self) -> None:
+        """List again, now: what the watches have shown lately may be wrong."""
+        for watch in self._watches:
+            watch.renew()
+
     def get(self, vmi: VmiId) -> Vmi | None:
         """The newest copy of a VMI; None when it is none of ours."""
         copies = [found for found in (self._running.vmis.get(vmi), self._arriving.vmis.get(vmi)) if found is not None]

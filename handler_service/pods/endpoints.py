@@ -57,7 +57,7 @@ class PodEndpoints:
         self._wanted_since: dict[str, float] = {}
         self._served: dict[str, _Served] = {}
         self._not_before: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._told: dict[str, tuple[VmiId, str]] = {}
         self._wake = asyncio.Event()
 
     def want(self, pods: Mapping[str, VmiId]) -> None:
@@ -97,9 +97,10 @@ class PodEndpoints:
         for uid, vmi in list(self._wanted.items()):
             if uid not in self._served and self._hub.clock() >= self._not_before.get(uid, 0.0):
                 await self._serve(uid, vmi)
-        for memory in (self._not_before, self._told):
-            for uid in memory.keys() - self._wanted.keys():
-                memory.pop(uid, None)
+        for uid in self._not_before.keys() - self._wanted.keys():
+            del self._not_before[uid]
+            vmi, _ = self._told.pop(uid)
+            self._hub.refuse(vmi, None)
 
     async def _serve(self, uid: str, vmi: VmiId) -> None:
         try:
@@ -119,6 +120,7 @@ class PodEndpoints:
             directory.close()
             raise
         self._served[uid] = _Served(server, directory, identity, socket_identity(directory))
+        self._hub.refuse(vmi, None)
         log.info("%s: serving pod %s", vmi, uid)
 
     def _changed(self, uid: str, served: _Served) -> bool:
@@ -141,8 +143,9 @@ class PodEndpoints:
 
     def _refuse(self, uid: str, vmi: VmiId, problem: str) -> None:
         self._not_before[uid] = self._hub.clock() + _RETRY_REFUSED
-        if self._told.get(uid) != problem:
-            self._told[uid] = problem
+        self._hub.refuse(vmi, problem)
+        if self._told.get(uid) != (vmi, problem):
+            self._told[uid] = vmi, problem
             log.warning("%s: pod %s: %s", vmi, uid, problem)
 
     async def _release(self, uid: str) -> None:

@@ -81,6 +81,10 @@ class VmiStatusPublisher:
         """
         return vmi.version <= self._answered.get(vmi.id, 0)
 
+    def distrust(self) -> None:
+        """What was answered so far proves nothing about what a watch shows from now on."""
+        self._answered.clear()
+
     def forget(self, vmi: VmiId) -> None:
         """The VMI is not ours any more."""
         self._doubtful.discard(vmi)

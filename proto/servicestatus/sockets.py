@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 
 class SocketError(Exception):
@@ -35,7 +36,8 @@ class SocketDirectory:
 
     def address(self, name: str) -> str:
         """The gRPC address of the socket `name` in here: short enough for the 108 bytes that a unix path may have."""
-        return f"unix:/proc/self/fd/{self._descriptor}/{name}"
+        # gRPC takes an address for a URI and undoes its escapes, which may make it longer and never the path.
+        return f"unix:/proc/self/fd/{self._descriptor}/{quote(name)}"
 
     def stat(self, name: str) -> os.stat_result | None:
         """What stands at `name`, no symlink followed; None where there is nothing, or it cannot be known."""

@@ -12,7 +12,7 @@ import pytest
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
-from tests.apiserver.vmis import Vmi, new_uid
+from tests.apiserver.vmis import Vmi, new_uid, unknown
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
@@ -120,6 +120,24 @@ def test_what_stands_in_the_sockets_place_is_left_there(
     hostile.create(node.name, pods={hostile.pod: node.name})
     wait_refused(handler, hostile, "handler.sock")
     assert path.lstat().st_ino == before.st_ino
+
+
+def test_why_nothing_is_known_is_told_in_the_companion(node: Node, hostile: Vmi) -> None:
+    """It is not that there is no agent; and when all is well again, that is over."""
+    hostile.pod = new_uid()
+    path = node.pods.add(hostile.pod)
+    path.write_text("mine")
+    hostile.create(node.name, pods={hostile.pod: node.name})
+    hostile.wait_told(unknown(0, "SocketRefused"))
+    companion = hostile.companion()
+    assert companion is not None
+    (observed,) = (c for c in companion["status"]["conditions"] if c["type"] == "Observed")
+    assert observed["message"].startswith(
+        "What is in the place of the handler's socket in the launcher pod is not used: "
+    )
+    assert observed["message"].endswith("/service-status/handler.sock is there and is no socket)")
+    path.unlink()
+    hostile.wait_told(unknown(0, "NoAgent"), timeout=60)
 
 
 def test_a_dead_handlers_socket_is_replaced(node: Node, hostile: Vmi, peers: Peers) -> None:

@@ -99,3 +99,19 @@ def test_the_schema_may_change_while_the_handler_runs(
     # For a moment the watch goes on showing VMIs by the former schema, without the field: nobody falls for it.
     peer.report(0)
     vmi.wait_for(0)
+
+
+def test_a_schema_that_changes_as_the_last_viewer_leaves_leaves_no_number_behind(
+    control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers
+) -> None:
+    """KubeVirt writes the VMI just then, and the watch shows that by the former schema, without the number."""
+    peer = peers.connect(vmi.socket, sessions=1)
+    peer.wait_published()
+    use_schema(control_plane, WITH_SERVICE_STATUS)
+    vmi.wait_for(1)
+    peer.report(0)
+    # A fall waits for a second, in which this is seen.
+    for number in range(20):
+        vmi.patch(labels={"touched": str(number)})
+    vmi.wait_told(seen(0))
+    vmi.wait_for(0)

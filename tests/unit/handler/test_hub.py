@@ -296,3 +296,22 @@ async def test_a_vmi_without_any_endpoint_is_told_as_such_once_after_a_lease() -
     assert (standing.observed, standing.reason) == (False, Reason.NO_AGENT)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_socket_that_cannot_be_had_is_told_with_its_reason() -> None:
+    """And forgotten, when it can be had. What was published stays: nothing is known."""
+    hub = Hub(0.0, lambda: 7.0)
+    hub.assign(VMI, OURS)
+    changed: list[VmiId] = []
+    hub.watch(changed.append)
+    hub.refuse(VMI, "it is a symlink")
+    hub.refuse(VMI, "it is a symlink")
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert (standing.observed, standing.reason, standing.message) == (False, Reason.SOCKET_REFUSED, "it is a symlink")
+    hub.refuse(VMI, None)
+    hub.refuse(VMI, None)
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert (standing.observed, standing.reason, standing.message) == (False, Reason.NO_AGENT, "")
+    assert changed == [VMI, VMI]

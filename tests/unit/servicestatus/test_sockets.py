@@ -1,5 +1,6 @@
 """Who may own a socket's path."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from servicestatus.sockets import SocketDirectory, SocketError, SocketLock
@@ -175,6 +177,20 @@ def test_the_address_is_short_and_leads_to_the_directory(tmp_path: Path) -> None
     directory.close()
     assert len(address) < 60
     assert (deep / "handler.sock").is_socket()
+
+
+@pytest.mark.parametrize("name", ["a%41.sock", "%", "a b#c?d=e&f.sock", "ü.sock"])
+async def test_a_socket_is_made_and_found_by_any_name(tmp_path: Path, name: str) -> None:
+    """Whatever gRPC takes for an escape in it."""
+    directory = SocketDirectory.open(tmp_path)
+    server = grpc.aio.server()
+    server.add_insecure_port(directory.address(name))
+    await server.start()
+    assert (tmp_path / name).is_socket()
+    async with grpc.aio.insecure_channel(directory.address(name)) as channel:
+        await asyncio.wait_for(channel.channel_ready(), 20)
+    await server.stop(0)
+    directory.close()
 
 
 @pytest.mark.parametrize(("name", "there"), [("s", True), ("link", True), ("nothing", False)])

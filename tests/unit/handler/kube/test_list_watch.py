@@ -182,3 +182,37 @@ async def test_an_event_may_be_large(api: FakeApi) -> None:
     api.expect(f"GET {PATH}", lines(("ADDED", large)))
     api.end(f"GET {PATH}")
     assert (await follow(api)).told == [("listed", []), ("changed", "b")]
+
+
+async def test_a_list_watch_can_be_renewed(api: FakeApi) -> None:
+    """An open watch is given up at once, and what the list says then replaces everything."""
+    heard = Heard()
+    list_watch = ListWatch(api.client, Selection(PATH), heard, 30)
+    api.expect(f"GET {PATH}", page(5, "a"))
+    api.expect(f"GET {PATH}", seconds=60)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(list_watch.run())
+        await wait_until_async(lambda: api.done, what="the watch is open")
+        api.expect(f"GET {PATH}", page(7, "b"))
+        api.end(f"GET {PATH}")
+        list_watch.renew()
+        await wait_until_async(lambda: api.done, what="the transcript is complete", timeout=20)
+        task.cancel()
+    assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
+    assert versions(api) == [None, "5", None, "7"]
+
+
+async def test_a_list_watch_that_is_renewed_while_it_lists_lists_again(api: FakeApi) -> None:
+    """The answer under way may be from before."""
+    heard = Heard()
+    list_watch = ListWatch(api.client, Selection(PATH), heard, 30)
+    api.expect(f"GET {PATH}", page(5, "a"), seconds=0.2)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(list_watch.run())
+        await wait_until_async(lambda: api.done, what="it lists")
+        list_watch.renew()
+        api.expect(f"GET {PATH}", page(7, "b"))
+        api.end(f"GET {PATH}")
+        await wait_until_async(lambda: api.done, what="the transcript is complete", timeout=20)
+        task.cancel()
+    assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
