@@ -66,7 +66,7 @@ def _foreign(kubeconfig: Path, folder: Path) -> Foreign:
     """One that does not serve ends the run: no test could say more."""
     try:
         return Foreign(kubeconfig, images_of(os.environ), folder).checked()
-    except UnfitError as error:
+    except (UnfitError, OSError) as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 

@@ -17,7 +17,7 @@ from tests.apiserver.client import Client
 from tests.cluster import debian
 from tests.cluster.builtin import write_builtin
 from tests.cluster.cache import CACHE
-from tests.cluster.commands import run
+from tests.cluster.commands import CommandError, run
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node
 from tests.cluster.tools import REPOSITORY, tool
@@ -60,7 +60,10 @@ def images_of(environment: Mapping[str, str]) -> Images:
 
 def flattened(kubeconfig: Path, folder: Path) -> Path:
     """The current context of any kubeconfig, in the one form that the tests read; raises UnfitError."""
-    view = run(tool("kubectl"), "config", "view", f"--kubeconfig={kubeconfig}", "--minify", "--flatten", "-o=json")
+    try:
+        view = run(tool("kubectl"), "config", "view", f"--kubeconfig={kubeconfig}", "--minify", "--flatten", "-o=json")
+    except CommandError as error:
+        raise UnfitError(f"{KUBECONFIG}: {error}") from error
     config = json.loads(view)
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     for part, field in ((cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key")):

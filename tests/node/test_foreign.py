@@ -95,6 +95,12 @@ def test_any_kubeconfig_is_brought_into_one_form(site: Site, tmp_path: Path) -> 
     assert (tmp_path / "kubeconfig").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_kubeconfig_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """By the variable's name."""
+    with pytest.raises(UnfitError, match=r"^KUBECONFIG_E2E: .*nowhere"):
+        flattened(tmp_path / "nowhere", tmp_path)
+
+
 @pytest.mark.needs(Ability.OWN)
 def test_a_user_that_the_tests_cannot_be_is_told(tmp_path: Path) -> None:
     """One by a plugin, say."""
