@@ -1,19 +1,24 @@
 """KubeVirt on a cluster, put there by its own operator as an admin has it done, and the project beside it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.apiserver.client import ApiError, Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
+from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY
 from tests.kubevirt.build import Build
+from tests.kubevirt.migrations import slow_policy
 from tests.kubevirt.objects import NAMESPACE, OPERATOR, instance, kubevirt, operator
 from tests.support.waiting import wait_until
 
 OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 OURS = "vmi-service-status"
 HANDLER = "daemonset/vmi-service-status-handler"
+HANDLER_PATH = f"/apis/apps/v1/namespaces/{OURS}/daemonsets/vmi-service-status-handler"
 # virt-operator works in steps of 5 to 10 s: 55 s on two idle cores.
 DEPLOY_TIMEOUT = 400.0
 # Two programs of Python start within 2 s, and within 10 on two busy cores.
@@ -30,6 +35,7 @@ class Deployment:
         self.client = client
         self.build = build
         self._kubectl = cluster.kubectl
+        self._installed = False
 
     # --- KubeVirt ---
 
@@ -49,6 +55,7 @@ class Deployment:
         phase = "--for=jsonpath={.status.phase}=Deployed"
         self._wait("kubevirt/kubevirt", phase, f"--namespace={NAMESPACE}")
         wait_until(self._answers, what="KubeVirt answers", timeout=ROLLOUT_TIMEOUT, interval=0.3)
+        self._apply(slow_policy())
         for node in self.cluster.nodes:
             self._wait(f"node/{node.name}", r"--for=jsonpath={.metadata.labels.kubevirt\.io/schedulable}=true")
 
@@ -91,16 +98,43 @@ class Deployment:
     # --- the project ---
 
     def install(self) -> None:
-        """Returns when the handler is ready and new launcher pods are given their agent."""
+        """Returns when the handler is ready and new pods are given their agent; done already, it costs nothing."""
+        if self._installed:
+            return
         self._kubectl("apply", "--server-side", "-k", OVERLAY)
         self._rolled_out(HANDLER, OURS)
         wait_until(self._injects, what="launcher pods are given the agent", interval=0.2)
+        self._installed = True
 
     def uninstall(self) -> None:
+        self._installed = False
         self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
 
     def roll_handler(self) -> None:
         self.rollout(HANDLER, OURS)
+
+    @contextmanager
+    def handler_away(self, node: str) -> Iterator[None]:
+        """A node without its handler from enter to exit; the other nodes keep theirs."""
+        before = self.client.get(HANDLER_PATH)["spec"]["updateStrategy"]
+        self._patch_handler({"type": "OnDelete", "rollingUpdate": None}, _not_on(node))
+        gone = f"the handler of {node} is gone"
+        wait_until(
+            lambda: self._handlers(node), lambda found: not found, what=gone, timeout=ROLLOUT_TIMEOUT, interval=0.1
+        )
+        try:
+            yield
+        finally:
+            self._patch_handler(before, None)
+            self._rolled_out(HANDLER, OURS)
+
+    def _patch_handler(self, strategy: Object, affinity: Object | None) -> None:
+        template = {"spec": {"affinity": affinity}}
+        self.client.patch(HANDLER_PATH, {"spec": {"updateStrategy": strategy, "template": template}})
+
+    def _handlers(self, node: str) -> list[Object]:
+        ours = {"labelSelector": "app.kubernetes.io/component=handler", "fieldSelector": f"spec.nodeName={node}"}
+        return list(self.client.get(f"/api/v1/namespaces/{OURS}/pods", ours)["items"])
 
     def handler_log(self) -> str:
         """Of every node's handler."""
@@ -129,3 +163,10 @@ class Deployment:
     def virtctl(self, *arguments: str) -> str:
         """Runs it to its end and returns what it wrote to standard output."""
         return run(*self.virtctl_command(*arguments), timeout=VIRTCTL_TIMEOUT)
+
+
+def _not_on(node: str) -> Object:
+    """For a pod that may run on any other node."""
+    expression = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}
+    terms = [{"matchExpressions": [expression]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}

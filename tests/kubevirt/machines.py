@@ -1,13 +1,16 @@
 """VMs that the real KubeVirt runs, each with its VMI, its launcher pod, and the ways to its screen."""
 
+import http
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.apiserver.client import ApiError, Recorder
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
 from tests.kubevirt.deployment import Deployment
-from tests.kubevirt.objects import instance, migration, virtual_machine
+from tests.kubevirt.migrations import Migration
+from tests.kubevirt.objects import instance, virtual_machine
 from tests.kubevirt.virtctl import VncProxy
 from tests.node.pods import NodePod
 from tests.node.site import Site
@@ -15,6 +18,10 @@ from tests.support.waiting import wait_until
 
 AGENT = "launcher-agent"
 COMPUTE = "compute"
+# As the kernel has it, which keeps 15 bytes of a name.
+QEMU = "qemu-system-x86"
+#: The labels of a VM that is to have no agent.
+WITHOUT = {"servicestatus.kubevirt.io/inject": "false"}
 # 2 to 4 s on two idle cores.
 START_TIMEOUT = 180.0
 # Where a `NodePod` is looked for.
@@ -55,19 +62,25 @@ class Machine:
     def node(self) -> str:
         return str(self.vmi.object()["status"]["nodeName"])
 
+    def begin_migration(self) -> Migration:
+        """A live one to another node, which has been asked for."""
+        return Migration(self._site.client, self.vmi)
+
     def migrate(self) -> None:
-        """Live, to another node; returns when KubeVirt says that it has succeeded."""
-        path = f"/apis/kubevirt.io/v1/namespaces/{self.vmi.namespace}/virtualmachineinstancemigrations"
-        created = self._site.client.post(path, migration(self.vmi.name, self.vmi.namespace))
-        path = f"{path}/{created['metadata']['name']}"
+        """Returns when KubeVirt says that it has succeeded."""
+        self.begin_migration().wait_succeeded()
 
-        def phase() -> str:
-            seen = str(self._site.client.get(path).get("status", {}).get("phase", ""))
-            assert seen != "Failed", "the migration has failed"
-            return seen
-
-        done = f"{self.vmi.name} is migrated"
-        wait_until(phase, lambda seen: seen == "Succeeded", what=done, timeout=START_TIMEOUT, interval=0.02)
+    def evict(self) -> None:
+        """Its pod is asked to leave the node, as `kubectl drain` does it. KubeVirt says no, and migrates the VM."""
+        (pod,) = self.pods()
+        metadata = {"name": pod["metadata"]["name"], "namespace": self.vmi.namespace}
+        path = "/api/v1/namespaces/{namespace}/pods/{name}/eviction".format(**metadata)
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        try:
+            self._site.client.post(path, eviction)
+        except ApiError as error:
+            if error.code != http.HTTPStatus.TOO_MANY_REQUESTS:
+                raise
 
     # --- its pod ---
 
@@ -82,16 +95,26 @@ class Machine:
         listed = self._site.cluster.kubectl("get", "pods", f"--namespace={self.vmi.namespace}", label, "--output=json")
         return list(json.loads(listed)["items"])
 
+    @property
+    def has_agent(self) -> bool:
+        (pod,) = self.pods()
+        return AGENT in [container["name"] for container in pod["spec"].get("initContainers", ())]
+
     def kill_in_pod(self, name: str) -> None:
         """SIGKILL for the processes of that name beside the VM."""
-        self._in_pod("pkill", "-KILL", "--exact", name)
+        self._in_pod(self.pod.name, "pkill", "-KILL", "--exact", name)
+
+    def kill_target(self) -> None:
+        """SIGKILL for the QEMU that a migration is sent to."""
+        (target,) = (pod["metadata"]["name"] for pod in self.pods() if pod["spec"].get("nodeName") != self.node)
+        self._in_pod(target, "pkill", "-KILL", "--exact", QEMU)
 
     def processes(self, name: str) -> list[str]:
         """Their numbers there."""
-        return self._in_pod("pgrep", "--exact", name, check=False).split()
+        return self._in_pod(self.pod.name, "pgrep", "--exact", name, check=False).split()
 
-    def _in_pod(self, *command: str, check: bool = True) -> str:
-        where = (self.pod.name, f"--namespace={self.vmi.namespace}", f"--container={COMPUTE}")
+    def _in_pod(self, pod: str, *command: str, check: bool = True) -> str:
+        where = (pod, f"--namespace={self.vmi.namespace}", f"--container={COMPUTE}")
         return self._site.cluster.kubectl("exec", *where, "--", *command, check=check)
 
     # --- its screen ---
@@ -118,15 +141,22 @@ class Machines:
         self._logs = logs
 
     def create(
-        self, name: str = "vm", *, labels: Mapping[str, str] | None = None, node: str | None = FIRST_NODE
+        self,
+        name: str = "vm",
+        *,
+        labels: Mapping[str, str] | None = None,
+        node: str | None = FIRST_NODE,
+        memory: str = "64Mi",
+        spec: Mapping[str, object] | None = None,
     ) -> Machine:
-        """Bound to a node, unless that is None."""
+        """Bound to a node, unless that is None. `spec` comes on top of the usual one."""
         vmi = Vmi(self._site.client, self._namespace, name)
-        manifest = instance(name, self._namespace)
+        manifest = instance(name, self._namespace, memory)
         manifest["metadata"]["labels"] = dict(labels or {})
+        manifest["spec"] |= dict(spec or {})
         if node is not None:
             manifest["spec"]["nodeSelector"] = {"kubernetes.io/hostname": node}
-        created = self._site.client.post(vmi.path.rpartition("/")[0], manifest)
+        created = self._site.client.post(self._path, manifest)
         vmi.uid = created["metadata"]["uid"]
         return Machine(self._site, self._deployment, vmi, self._logs)
 
@@ -150,8 +180,31 @@ class Machines:
         machine.wait_running()
         return machine
 
-    def start(self, name: str = "vm", *, node: str | None = FIRST_NODE) -> Machine:
+    def start(
+        self,
+        name: str = "vm",
+        *,
+        labels: Mapping[str, str] | None = None,
+        node: str | None = FIRST_NODE,
+        memory: str = "64Mi",
+        spec: Mapping[str, object] | None = None,
+    ) -> Machine:
         """Returns when it runs."""
-        machine = self.create(name, node=node)
+        machine = self.create(name, labels=labels, node=node, memory=memory, spec=spec)
         machine.wait_running()
         return machine
+
+    # --- all of them ---
+
+    def record(self) -> Recorder:
+        """Of every VMI here."""
+        return Recorder(self._site.client, self._path)
+
+    def wait_none(self) -> None:
+        """Until no VMI is left here."""
+        client, gone = self._site.client, f"all VMs of {self._namespace} are gone"
+        wait_until(lambda: client.get(self._path)["items"], lambda left: not left, what=gone, timeout=START_TIMEOUT)
+
+    @property
+    def _path(self) -> str:
+        return f"/apis/kubevirt.io/v1/namespaces/{self._namespace}/virtualmachineinstances"

@@ -81,7 +81,7 @@ def _impatient(kind: str, name: str) -> Object:
     return {"resourceType": kind, "resourceName": name, "type": "strategic", "patch": patch}
 
 
-def instance(name: str, namespace: str) -> Object:
+def instance(name: str, namespace: str, memory: str = "64Mi") -> Object:
     """A VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough."""
     return {
         "apiVersion": "kubevirt.io/v1",
@@ -90,20 +90,10 @@ def instance(name: str, namespace: str) -> Object:
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "domain": {
-                "memory": {"guest": "64Mi"},
+                "memory": {"guest": memory},
                 "devices": {"autoattachPodInterface": False, "autoattachMemBalloon": False},
             },
         },
-    }
-
-
-def migration(vmi: str, namespace: str) -> Object:
-    """Asks for one live migration of a VM."""
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstanceMigration",
-        "metadata": {"generateName": f"{vmi}-", "namespace": namespace},
-        "spec": {"vmiName": vmi},
     }
 
 

@@ -37,7 +37,12 @@ class PersistentViewer:
         self._viewer.close()
 
     def _dial(self) -> Viewer:
-        return Viewer(open_websocket(self._kubeconfig, self._vmi, "vnc")).handshake()
+        viewer = Viewer(open_websocket(self._kubeconfig, self._vmi, "vnc"))
+        try:
+            return viewer.handshake()
+        except BaseException:  # KubeVirt may let one in to a screen that is about to go
+            viewer.close()
+            raise
 
     def _run(self) -> None:
         while not self._ending.wait(0.01):

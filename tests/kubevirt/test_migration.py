@@ -13,14 +13,19 @@ from tests.support.waiting import wait_until
 
 # Of the publisher's patience with a fall: a viewer who is back by then has never been away.
 PATIENCE = 1.0
-# The source's pod lingers for 8 s, in which nobody may be counted twice.
-LINGERING = 12.0
+# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+PAUSE = 1.5
 
 
 @pytest.fixture
 def machine(machines: Machines) -> Machine:
     """A VM that may run on either node."""
     return machines.start(node=None)
+
+
+def running(machine: Machine) -> int:
+    """Its pods that have not ended: the source's lingers for 8 s, in which nobody may be counted twice."""
+    return sum(pod["status"]["phase"] == "Running" for pod in machine.pods())
 
 
 def test_a_viewer_follows_a_migration(cluster: Cluster, machine: Machine) -> None:
@@ -32,7 +37,10 @@ def test_a_viewer_follows_a_migration(cluster: Cluster, machine: Machine) -> Non
             machine.migrate()
             wait_until(lambda: len(viewer.gaps), lambda count: count > 0, what="the viewer is back")
             machine.vmi.wait_told(seen(1))
-            time.sleep(LINGERING)
+            wait_until(
+                lambda: running(machine), lambda count: count == 1, what="the source's pod has ended", timeout=60
+            )
+            time.sleep(PAUSE)
         assert machine.node != source
         numbers = {value[0] for value in [*samples.values, *versions.values(told)] if value is not None}
         assert numbers <= ({1} if max(viewer.gaps) < PATIENCE else {1, None}), (viewer.gaps, str(samples))

@@ -1,6 +1,7 @@
 """A websocket straight at a subresource of a VMI, as a browser opens it: through TLS and the API server."""
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -40,16 +41,17 @@ def open_websocket(kubeconfig: Path, vmi: Vmi, subresource: str) -> WebsocketTra
     cluster = config["clusters"][0]["cluster"]
     server = urlsplit(cluster["server"])
     tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    raw = socket.create_connection((server.hostname, server.port), TIMEOUT)
-    transport = _TlsTransport(tls.wrap_socket(raw, server_hostname=server.hostname))
-    path = vmi.path.replace("/apis/kubevirt.io/", "/apis/subresources.kubevirt.io/", 1)
-    transport.send(_request(f"{path}/{subresource}", server.netloc, config["users"][0]["user"]["token"]))
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        answer += transport.receive(1)
-    if not answer.startswith(b"HTTP/1.1 101 "):
-        transport.close()
-        raise ConnectionError(f"no websocket: {answer!r}")
+    with contextlib.ExitStack() as undo:
+        raw = undo.enter_context(socket.create_connection((server.hostname, server.port), TIMEOUT))
+        transport = _TlsTransport(undo.enter_context(tls.wrap_socket(raw, server_hostname=server.hostname)))
+        path = vmi.path.replace("/apis/kubevirt.io/", "/apis/subresources.kubevirt.io/", 1)
+        transport.send(_request(f"{path}/{subresource}", server.netloc, config["users"][0]["user"]["token"]))
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += transport.receive(1)
+        if not answer.startswith(b"HTTP/1.1 101 "):
+            raise ConnectionError(f"no websocket: {answer!r}")
+        undo.pop_all()
     return WebsocketTransport(transport)
 
 

@@ -1,0 +1,120 @@
+"""Migrations that come to nothing, that a drain asks for, and that meet handlers which are away or come back."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.apiserver.vmis import seen, told
+from tests.cluster.cluster import Cluster
+from tests.kubevirt.deployment import Deployment
+from tests.kubevirt.machines import Machine, Machines
+from tests.kubevirt.migrations import SLOW, SLOW_MEMORY, TIMEOUT
+from tests.kubevirt.persistent import PersistentViewer
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+PAUSE = 1.5
+# Of the publisher's patience with a fall: a viewer who is back by then has never been away.
+PATIENCE = 1.0
+
+
+@pytest.fixture
+def slow(machines: Machines) -> Machine:
+    """A VM that may run on either node, and whose migrations can be met in the middle."""
+    return machines.start(node=None, labels=SLOW, memory=SLOW_MEMORY)
+
+
+@contextmanager
+def always_one(machine: Machine) -> Iterator[None]:
+    """Each version of the companion, and each look at it, says 1."""
+    with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+        yield
+        time.sleep(PAUSE)
+    assert samples.values == [seen(1)], str(samples)
+    assert versions.values(told) == [seen(1)]
+
+
+def test_an_aborted_migration_changes_nothing(slow: Machine) -> None:
+    """The viewer stays where it is, and so does the number."""
+    source = slow.node
+    with slow.virtctl() as virtctl:
+        viewer = virtctl.view()
+        slow.vmi.wait_told(seen(1))
+        with always_one(slow):
+            migration = slow.begin_migration()
+            migration.wait_under_way()
+            migration.abort()
+        assert viewer.connected
+        assert slow.node == source
+    slow.vmi.wait_told(seen(0))
+
+
+def test_a_migration_whose_target_dies_changes_nothing(slow: Machine) -> None:
+    """The target's QEMU is killed in the middle: the VM runs on at the source, with its viewer."""
+    source = slow.node
+    with slow.virtctl() as virtctl:
+        viewer = virtctl.view()
+        slow.vmi.wait_told(seen(1))
+        with always_one(slow):
+            migration = slow.begin_migration()
+            migration.wait_under_way()
+            slow.kill_target()
+            migration.wait_failed()
+        assert viewer.connected
+        assert slow.node == source
+    slow.vmi.wait_told(seen(0))
+
+
+@contextmanager
+def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer]:
+    """A viewer who dials again follows the VM to another node: 1 at each look, unless it stays away for long itself."""
+    with PersistentViewer(cluster.kubeconfig, machine.vmi) as viewer:
+        machine.vmi.wait_told(seen(1))
+        source = machine.node
+        with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+            yield viewer
+            wait_until(lambda: viewer.gaps, what="the viewer was cut off and is back")
+            time.sleep(PAUSE)
+        assert machine.node != source
+        numbers = {value[0] for value in [*samples.values, *versions.values(told)] if value is not None}
+        assert numbers <= ({1} if max(viewer.gaps) < PATIENCE else {1, None}), (viewer.gaps, str(samples))
+        machine.vmi.wait_told(seen(1), timeout=60)
+    machine.vmi.wait_told(seen(0))
+
+
+def test_a_viewer_follows_a_drain(cluster: Cluster, machines: Machines) -> None:
+    """The node is emptied for a repair, and KubeVirt migrates what may be migrated."""
+    machine = machines.start(node=None, spec={"evictionStrategy": "LiveMigrate"})
+    with never_wrong(cluster, machine):
+        source = machine.node
+        machine.evict()
+        moved = "KubeVirt has migrated the VM"
+        wait_until(lambda: machine.node, lambda node: node != source, what=moved, timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_viewer_follows_to_or_from_a_node_without_its_handler(
+    cluster: Cluster, machines: Machines, installation: Deployment, end: str
+) -> None:
+    """The number stays while nobody is there to write another one, and is right when somebody is."""
+    machine = machines.start(node=None)
+    with never_wrong(cluster, machine):
+        nodes = [node.name for node in cluster.nodes]
+        source = machine.node
+        (target,) = (node for node in nodes if node != source)
+        with installation.handler_away({"source": source, "target": target}[end]):
+            machine.migrate()
+
+
+def test_handlers_are_rolled_in_the_middle_of_a_migration(
+    cluster: Cluster, slow: Machine, installation: Deployment
+) -> None:
+    """Both of them, one after the other, while the VM moves between their nodes."""
+    with never_wrong(cluster, slow):
+        migration = slow.begin_migration()
+        migration.wait_under_way()
+        installation.roll_handler()
+        migration.wait_succeeded()
