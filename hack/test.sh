@@ -2,14 +2,14 @@
 # Runs parts of the test suite: hack/test.sh PART... Two at a time, each line of output with its part's name before it,
 # since most of them wait (for leases, for a kubelet) more than they compute. JOBS=1 runs one after the other.
 # After a failure no further part starts; those under way run to their end, so that nothing of theirs is left behind.
-# While the first ones run, the Go programs that the others need are built in the background.
+# While the first ones run, the Go programs and the KubeVirt that the others need are built in the background.
 . "$(dirname "$0")/common.sh"
 # A job of its own process group can be ended whole, and does not ignore Ctrl-C as bash's background jobs do otherwise.
 set -m
 
 jobs=${JOBS:-$(($(nproc) > 1 ? 2 : 1))}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "test: JOBS=$jobs is not a number of parts to run at once"
-build=$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")
+builds=("$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")" "$(hack/kubevirt --background)")
 declare -A part_of=() started=()
 summary=
 failed=
@@ -22,7 +22,7 @@ interrupt() {
 finish() {
   local status=$?
   # Nothing to end if all went well: the last part waited for it.
-  kill -- "-$build" 2> /dev/null || true
+  kill -- "${builds[@]/#/-}" 2> /dev/null || true
   printf '\n%-10s  %-7s  %s\n%s' part result time "$summary"
   printf '%-10s  %-7s  %4d s\n' all "$([[ $status == 0 ]] && echo passed || echo FAILED)" $SECONDS
   exit "$status"
