@@ -200,6 +200,11 @@ class Machines:
         """Of every VMI here."""
         return Recorder(self._site.client, self._path)
 
+    def record_companions(self) -> Recorder:
+        """Of every VMI here."""
+        companions = f"namespaces/{self._namespace}/virtualmachineinstanceservicestatuses"
+        return Recorder(self._site.client, f"/apis/servicestatus.kubevirt.io/v1alpha1/{companions}")
+
     def wait_none(self) -> None:
         """Until no VMI is left here."""
         client, gone = self._site.client, f"all VMs of {self._namespace} are gone"

@@ -1,0 +1,46 @@
+"""KubeVirt tells of a VM's life what it would tell without us: the same conditions, and the same events."""
+
+from tests.apiserver.client import Recorder
+from tests.kubevirt.machines import WITHOUT, Machine, Machines
+from tests.node.pods import Site
+from tests.support.waiting import wait_until
+
+
+def live(machine: Machine) -> None:
+    """A viewer, a pause, a live migration."""
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.do("pause", "vmi")
+        wait_until(lambda: "Paused" in machine.conditions(), what=f"{machine.vmi.name} is paused")
+        machine.do("unpause", "vmi")
+        wait_until(lambda: "Paused" not in machine.conditions(), what=f"{machine.vmi.name} runs on")
+    machine.migrate()
+
+
+def conditions(versions: Recorder, name: str) -> set[tuple[str, str]]:
+    """Each type and status that any version of this VMI had."""
+    vmis = [event.object for event in versions.events if event.object["metadata"]["name"] == name]
+    found = [condition for vmi in vmis for condition in vmi.get("status", {}).get("conditions", [])]
+    return {(condition["type"], condition["status"]) for condition in found}
+
+
+def events(site: Site, machine: Machine) -> set[tuple[str, str]]:
+    """Type and reason of each that is about this VMI."""
+    path = f"/api/v1/namespaces/{machine.vmi.namespace}/events"
+    listed = site.client.get(path, {"fieldSelector": f"involvedObject.uid={machine.vmi.uid}"})["items"]
+    return {(event["type"], event["reason"]) for event in listed}
+
+
+def test_conditions_and_events_are_as_without_us(site: Site, machines: Machines) -> None:
+    """Of two VMs side by side that live the same life, one with an agent and one without."""
+    with machines.record() as versions:
+        ours = machines.create("with", node=None)
+        plain = machines.create("without", node=None, labels=WITHOUT)
+        for machine in (ours, plain):
+            machine.wait_running()
+        for machine in (ours, plain):
+            live(machine)
+            machine.vmi.delete()
+        machines.wait_none()
+    assert conditions(versions, "with") == conditions(versions, "without")
+    assert events(site, ours) == events(site, plain)
