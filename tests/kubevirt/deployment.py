@@ -51,6 +51,9 @@ class Deployment:
         self._kubectl("create", "namespace", NAMESPACE)
         self._kubectl("apply", "--server-side", f"--filename={self.build.manifests}")
         self._apply(operator(self.build))
+        self._have_deployed()
+
+    def _have_deployed(self) -> None:
         self._apply(kubevirt())
         phase = "--for=jsonpath={.status.phase}=Deployed"
         self._wait("kubevirt/kubevirt", phase, f"--namespace={NAMESPACE}")
@@ -58,6 +61,12 @@ class Deployment:
         self._apply(slow_policy())
         for node in self.cluster.nodes:
             self._wait(f"node/{node.name}", r"--for=jsonpath={.metadata.labels.kubevirt\.io/schedulable}=true")
+
+    def reinstall(self) -> None:
+        """Its object is deleted, which takes all VMs and its CRDs along, and made again."""
+        what = ("kubevirt/kubevirt", f"--namespace={NAMESPACE}", f"--timeout={DEPLOY_TIMEOUT:g}s")
+        self._kubectl("delete", *what, timeout=DEPLOY_TIMEOUT + 10)
+        self._have_deployed()
 
     def _apply(self, manifest: object) -> None:
         self._kubectl("apply", "--server-side", "--filename=-", input=json.dumps(manifest))
@@ -75,10 +84,11 @@ class Deployment:
             return False
         return True
 
-    def rollout(self, what: str, namespace: str = NAMESPACE) -> None:
-        """New pods in the place of the old ones; returns when they are ready."""
-        self._kubectl("rollout", "restart", what, f"--namespace={namespace}")
-        self._rolled_out(what, namespace)
+    def rollout(self, *what: str, namespace: str = NAMESPACE) -> None:
+        """New pods in the place of the old ones, of all at once; returns when they are ready."""
+        self._kubectl("rollout", "restart", *what, f"--namespace={namespace}")
+        for one in what:
+            self._rolled_out(one, namespace)
 
     def _rolled_out(self, what: str, namespace: str) -> None:
         status = ("rollout", "status", what, f"--namespace={namespace}", f"--timeout={ROLLOUT_TIMEOUT:g}s")
@@ -111,7 +121,7 @@ class Deployment:
         self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
 
     def roll_handler(self) -> None:
-        self.rollout(HANDLER, OURS)
+        self.rollout(HANDLER, namespace=OURS)
 
     @contextmanager
     def handler_away(self, node: str) -> Iterator[None]:
@@ -135,6 +145,12 @@ class Deployment:
     def _handlers(self, node: str) -> list[Object]:
         ours = {"labelSelector": "app.kubernetes.io/component=handler", "fieldSelector": f"spec.nodeName={node}"}
         return list(self.client.get(f"/api/v1/namespaces/{OURS}/pods", ours)["items"])
+
+    def handler_restarts(self) -> dict[str, int]:
+        """Of each handler's container, by its pod's name."""
+        path, ours = f"/api/v1/namespaces/{OURS}/pods", {"labelSelector": "app.kubernetes.io/component=handler"}
+        pods = self.client.get(path, ours)["items"]
+        return {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods}
 
     def handler_log(self) -> str:
         """Of every node's handler."""

@@ -96,13 +96,25 @@ def test_the_handler_is_rolled(machine: Machine, installation: Deployment) -> No
     machine.vmi.wait_told(seen(0), timeout=BACK)
 
 
-@pytest.mark.parametrize("program", ["daemonset/virt-handler", "deployment/virt-api"])
-def test_a_program_of_kubevirts_is_replaced(machine: Machine, installation: Deployment, program: str) -> None:
-    """Both are on the viewer's way to the screen: who is cut off is gone soon, and who comes afterwards is counted."""
+ALL_OF_KUBEVIRT = (
+    *("deployment/virt-operator", "deployment/virt-api", "deployment/virt-controller"),
+    "daemonset/virt-handler",
+)
+
+
+@pytest.mark.parametrize(
+    "programs",
+    [("daemonset/virt-handler",), ("deployment/virt-api",), ALL_OF_KUBEVIRT],
+    ids=["virt-handler", "virt-api", "all"],
+)
+def test_programs_of_kubevirts_are_replaced(
+    machine: Machine, installation: Deployment, programs: tuple[str, ...]
+) -> None:
+    """Who is cut off by it is gone soon, and who comes afterwards is counted. All of them: an upgrade of KubeVirt's."""
     virtctl = machine.virtctl().start()
     viewer = virtctl.view()
     machine.vmi.wait_told(seen(1))
-    installation.rollout(program)
+    installation.rollout(*programs)
     if not viewer.connected:
         machine.vmi.wait_told(seen(0), timeout=10)
     virtctl.kill()
