@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node test-kubevirt images lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl 
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@hack/images $(ARGS)
 
-gencode: setup ## Generate the Python code of proto/ anew (1 s)
+docs: setup ## The documentation as pages that need no server: dist/docs/index.html (3 s)
+	@.venv/bin/mkdocs build --strict
+
+gencode: setup ## Generate the Python code of proto/ and the companion's reference anew (2 s)
 	@hack/gencode.sh
 
 release-descriptor: setup ## At a release: the API as it is now becomes the one that must not break (1 s)

@@ -17,6 +17,12 @@ generated_code() {
   diff -rq "$work/committed" "$work/generated" || { echo 'run: make gencode' && return 1; }
 }
 
+# The reference of the companion object is written from its CRD.
+companion_reference() {
+  python hack/companion_reference.py "$work/companion-api.md" || return
+  diff docs/companion-api.md "$work/companion-api.md" || { echo 'run: make gencode' && return 1; }
+}
+
 # The released API is a file in this tree, so that the check needs neither tags nor network.
 compatible_api() {
   [[ -f proto/released/v1.binpb ]] || { echo 'there is no released API; run: make release-descriptor' && return 1; }
@@ -57,6 +63,8 @@ check 'imports (import-linter)' lint-imports --no-cache --no-logo
 check 'API style (buf lint)' buf lint
 check 'API unbroken (buf breaking)' compatible_api
 check 'generated code' generated_code
+check 'companion reference' companion_reference
+check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py
 check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/kubevirt tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 

@@ -1,0 +1,127 @@
+"""Writes docs/companion-api.md, the reference of the companion object, from its CRD. Another FILE may be named.
+
+The CRD is what an API server holds people to, and the handler has the words of its conditions, so nothing of either is
+written twice; `make lint` writes the page anew and compares.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from handler_service.kube import companion
+from handler_service.values import Reason, Standing
+
+_ROOT = Path(__file__).resolve().parents[1]
+_CRD = _ROOT / "manifests/base/crd.yaml"
+_PAGE = _ROOT / "docs/companion-api.md"
+
+_HEAD = """\
+<!-- Written by hack/companion_reference.py from manifests/base/crd.yaml; `make gencode` writes it anew. -->
+
+# The companion object
+
+*What exactly stands in a `{kind}`?* {description}
+
+| | |
+|---|---|
+| API | `{group}/{version}`, kind `{kind}` |
+| for kubectl | `{plural}`, `{singular}`, `{short}`; a part of `kubectl get all` |
+| path | `/apis/{group}/{version}/namespaces/NAMESPACE/{plural}/NAME` |
+| scope | {scope}: it has the namespace and the name of its VMI |
+| status | a subresource: whoever may write the object may not write what it says |
+
+How to read, wait and watch: [for whoever writes a UI](ui-author.md), [for whoever writes a tool](tool-author.md).
+"""
+
+
+def page(crd: dict[str, Any]) -> str:
+    """The whole page."""
+    spec = crd["spec"]
+    (version,) = spec["versions"]
+    names, schema = spec["names"], version["schema"]["openAPIV3Schema"]
+    head = _HEAD.format(
+        group=spec["group"],
+        version=version["name"],
+        kind=names["kind"],
+        plural=names["plural"],
+        singular=names["singular"],
+        short=names["shortNames"][0],
+        scope=spec["scope"],
+        description=schema["description"],
+    )
+    parts = ["## Fields", _table(["field", "type", "meaning"], _fields(schema, ""))]
+    parts += ["## What the API server refuses", _table(["where", "why"], _rules(schema, ""))]
+    parts += ["## Reasons of the condition Observed", _table(["reason", "message"], map(_reason, Reason))]
+    parts += ["## What kubectl prints", _table(["column", "holds", "meaning"], map(_column, _columns(version)))]
+    return "\n".join([head, *(f"{part}\n" for part in parts)])
+
+
+def _table(head: list[str], rows: Iterator[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+# --- fields -----------------------------------------------------------------------------------------------------------
+
+
+def _fields(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
+    """A row for each field, depth first; those that all Kubernetes objects have are left out."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        if not path and name in ("apiVersion", "kind", "metadata"):
+            continue
+        here = f"{path}{name}"
+        yield [f"`{here}`", _type(field, required=name in required), field["description"]]
+        yield from _fields(field, f"{here}.")
+        if "items" in field:
+            yield from _fields(field["items"], f"{here}[].")
+
+
+def _type(field: dict[str, Any], *, required: bool) -> str:
+    """The type with its bounds, as one says it."""
+    words = [field.get("format") or field["type"]]
+    if field["type"] == "array":
+        words = [f"list of {field['items']['type']}s, one for each {', '.join(field['x-kubernetes-list-map-keys'])}"]
+    if "enum" in field:
+        words.append("one of " + ", ".join(f"`{value}`" for value in field["enum"]))
+    if "minimum" in field:
+        words.append(
+            f"{field['minimum']} to {field['maximum']}" if "maximum" in field else f"{field['minimum']} or more"
+        )
+    if field["type"] == "string" and "maxLength" in field:
+        words.append(f"at most {field['maxLength']} characters")
+    return ", ".join([*words, "always there" if required else "may be absent"])
+
+
+# --- rules and columns ------------------------------------------------------------------------------------------------
+
+
+def _rules(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
+    for rule in schema.get("x-kubernetes-validations", []):
+        yield [f"`{path or '(the whole)'}`", rule["message"]]
+    for name, field in schema.get("properties", {}).items():
+        yield from _rules(field, f"{path}.{name}" if path else name)
+
+
+def _reason(reason: Reason) -> list[str]:
+    """As the handler writes it into the object; words of the agent may follow in brackets."""
+    standing = Standing(0, False, reason, "", None, True, ())
+    return [f"`{reason.value}`", companion.detail(standing, "").message]
+
+
+def _columns(version: dict[str, Any]) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = version["additionalPrinterColumns"]
+    return columns
+
+
+def _column(column: dict[str, Any]) -> list[str]:
+    wide = " (with `-o wide`)" if column.get("priority") else ""
+    return [f"`{column['name'].upper()}`{wide}", f"`{column['jsonPath']}`", column.get("description", "Its age.")]
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else _PAGE).write_text(page(yaml.safe_load(_CRD.read_text())))
