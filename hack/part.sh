@@ -20,7 +20,10 @@ printf '\n=== %s: %s\n' "$part" "$title"
 # What a test would have to wait for is made before its clock starts.
 case $part in
   libvirt) hack/gotools --wait "${LIBVIRT_TOOLS[@]}" > /dev/null ;;
-  apiserver) hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null ;;
+  apiserver)
+    hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null
+    hack/recipes > /dev/null
+    ;;
   node)
     hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
     hack/images > /dev/null

@@ -1,0 +1,178 @@
+"""The examples of docs/ that run in a cluster: as a user who may view a namespace, and nothing else.
+
+One VM, `fedora`, whose agent is driven by hand. Each scene is the state in which a page shows its commands.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from servicestatus.v1 import session_report_service_pb2 as pb
+from tests.apiserver.client import Client
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.vmis import Vmi, seen, unknown
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.tools import REPOSITORY, tool
+from tests.support.documents import Example, examples
+from tests.support.playing import Scene, play
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def node(shared_node: Node) -> Node:
+    return shared_node
+
+
+@pytest.fixture
+def vmi(client: Client, namespace: str, node: Node, shared_handler: Handler) -> Vmi:
+    return node.run(Vmi(client, namespace, "fedora"))
+
+
+@pytest.fixture
+def peer(vmi: Vmi, peers: Peers) -> Peer:
+    """The agent of `vmi`, which has said that nobody is connected."""
+    connected = peers.connect(vmi.socket)
+    connected.wait_published()
+    return connected
+
+
+@pytest.fixture(scope="session")
+def recipes() -> Path:
+    """The folder of the Go programs in docs/, built."""
+    built = subprocess.run([REPOSITORY / "hack/recipes"], stdout=subprocess.PIPE, text=True, check=True, timeout=100)
+    return Path(built.stdout.strip())
+
+
+@pytest.fixture
+def viewer(control_plane: ControlPlane, client: Client, namespace: str) -> Path:
+    """The kubeconfig of somebody with the ClusterRole `view` in the namespace, who works there."""
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    client.post(path, {"metadata": {"name": "viewer"}, "roleRef": role, "subjects": [subject]})
+    kubeconfig = control_plane.kubeconfig_with(control_plane.token(namespace, "default"))
+    _wait_for_rights(Client(kubeconfig), namespace)
+    return _working_in(namespace, kubeconfig)
+
+
+def _wait_for_rights(user: Client, namespace: str) -> None:
+    """The API server needs a moment to know of a new binding, and its controllers one to aggregate a role."""
+    attributes = {"verb": "watch", "group": "servicestatus.kubevirt.io", "namespace": namespace}
+    attributes["resource"] = "virtualmachineinstanceservicestatuses"
+    review = {"spec": {"resourceAttributes": attributes}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    with contextlib.closing(user):
+        wait_until(lambda: user.post(path, review)["status"]["allowed"], what="the viewer may view", interval=0.05)
+
+
+def _working_in(namespace: str, kubeconfig: Path) -> Path:
+    config = json.loads(kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    kubeconfig.write_text(json.dumps(config))
+    return kubeconfig
+
+
+def _environment(kubeconfig: Path, folder: Path) -> dict[str, str]:
+    """kubectl is the one that was built here, python the one of this environment."""
+    path = [tool("kubectl").parent, Path(sys.executable).parent, os.environ["PATH"]]
+    return {"PATH": ":".join(map(str, path)), "KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(folder / "cache")}
+
+
+# --- scenes -----------------------------------------------------------------------------------------------------------
+
+
+def _viewers(number: int) -> Callable[[Vmi, Peer], Scene]:
+    """So many are connected, and nothing happens."""
+
+    def scene(vmi: Vmi, peer: Peer) -> Scene:
+        _set(vmi, peer, number)
+        yield
+
+    return scene
+
+
+def _set(vmi: Vmi, peer: Peer, sessions: int) -> None:
+    if peer.sessions != sessions:
+        peer.report(sessions)
+    vmi.wait_told(seen(sessions))
+    peer.wait_published()
+
+
+def _stop(vmi: Vmi, peer: Peer) -> None:
+    peer.say(pb.ReportSessionsRequest(goodbye=pb.Goodbye(reason=pb.GOODBYE_REASON_SHUTDOWN)))
+    vmi.wait_told(unknown(peer.sessions, "AgentStopped"))
+
+
+def _stopped(vmi: Vmi, peer: Peer) -> Scene:
+    _stop(vmi, peer)
+    yield
+
+
+def _come_and_go(vmi: Vmi, peer: Peer) -> Scene:
+    command = yield
+    command.wait_for_log("True")
+    for sessions in (1, 2, 0):
+        _set(vmi, peer, sessions)
+
+
+def _come_and_stop(vmi: Vmi, peer: Peer) -> Scene:
+    command = yield
+    command.wait_for_log("nobody is connected")
+    _set(vmi, peer, 1)
+    command.wait_for_log("1 connected")
+    _stop(vmi, peer)
+
+
+def _leave(vmi: Vmi, peer: Peer) -> Scene:
+    _set(vmi, peer, 1)
+    yield
+    _set(vmi, peer, 0)
+
+
+def _come_meanwhile(vmi: Vmi, peer: Peer) -> Scene:
+    command = yield
+    command.wait_for_log("a long action")
+    _set(vmi, peer, 1)
+
+
+SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
+    "nobody": _viewers(0),
+    "one viewer": _viewers(1),
+    "the agent was stopped": _stopped,
+    "a viewer comes, a second one, and both leave": _come_and_go,
+    "a viewer comes, and its agent is stopped": _come_and_stop,
+    "the viewer leaves": _leave,
+    "a viewer comes while it acts": _come_meanwhile,
+}
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", examples("cluster"), ids=str)
+def test_it_prints_what_the_page_says(
+    example: Example, viewer: Path, vmi: Vmi, peer: Peer, recipes: Path, tmp_path: Path
+) -> None:
+    """On any KubeVirt, for whoever may view the namespace."""
+    for program in recipes.iterdir():
+        (tmp_path / program.name).symlink_to(program)
+    play(example, SCENES[example.scene](vmi, peer), tmp_path, _environment(viewer, tmp_path))
+
+
+@pytest.mark.usefixtures("service_status_schema")
+@pytest.mark.parametrize("example", examples("cluster with the field"), ids=str)
+def test_it_prints_what_the_page_says_of_the_vmi(
+    example: Example, control_plane: ControlPlane, vmi: Vmi, peer: Peer, tmp_path: Path
+) -> None:
+    """On a KubeVirt with VEP #119's field, for whoever may view VMIs."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(control_plane.kubeconfig.read_text())
+    environment = _environment(_working_in(vmi.namespace, kubeconfig), tmp_path)
+    play(example, SCENES[example.scene](vmi, peer), tmp_path, environment)
