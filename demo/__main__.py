@@ -22,6 +22,14 @@ from tests.support.rfb import HandshakeRefusedError
 # What can go wrong with real parts, said in one line; anything else is a mistake in here and shows its traceback.
 FAILURES = (AssertionError, OSError, GrpcurlError, HandshakeRefusedError, libvirt.libvirtError)
 
+_EPILOG = """\
+examples:
+  make demo         sets everything up, tells the story and takes it down again
+  make demo-live    the same, and it stays; it says how to connect and where to look
+
+It needs no cluster, no network and no root. It leaves nothing, however it ends.
+"""
+
 
 def main() -> int:
     """Run it; the exit status."""
@@ -66,7 +74,12 @@ def _perform(stage: Stage, narrator: Narrator, *, stay: bool) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m demo", description="A VM, its viewers, and its status.")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description="A VM, viewers that come and go, and the VMI's status that follows them; half a minute.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--live", action="store_true", help="stay until Ctrl-C, for a VNC viewer of your own")
     return parser.parse_args()
 

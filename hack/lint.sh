@@ -56,6 +56,7 @@ check() {
 
 # Errors are counted from here on, not fatal where they happen.
 set +e
+patience lint
 check 'types (mypy)' types
 check 'style (ruff check)' ruff check --quiet
 check 'format (ruff format)' ruff format --quiet --diff
@@ -76,4 +77,5 @@ for i in "${!names[@]}"; do
   printf '%-6s  %-28s %3d.%d s\n' "$answer" "$name" $((tenths / 10)) $((tenths % 10))
   if [[ $answer == FAILED ]]; then sed 's/^/        /' "$work/$name"; fi
 done
+settle
 ((failed == 0)) || die "lint: $failed of ${#names[@]} checks failed"

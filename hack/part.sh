@@ -18,19 +18,24 @@ esac
 
 printf '\n=== %s: %s\n' "$part" "$title"
 # What a test would have to wait for is made before its clock starts.
+gotools() {
+  patience "$part: the Go programs are built, or somebody else is building them"
+  hack/gotools --wait "$@" > /dev/null
+  settle
+}
 case $part in
-  libvirt) hack/gotools --wait "${LIBVIRT_TOOLS[@]}" > /dev/null ;;
+  libvirt) gotools "${LIBVIRT_TOOLS[@]}" ;;
   apiserver)
-    hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null
+    gotools "${APISERVER_TOOLS[@]}"
     hack/recipes > /dev/null
     ;;
   node)
-    hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
+    gotools "${NODE_TOOLS[@]}"
     hack/images > /dev/null
     python -m tests.node.launcher.image > /dev/null
     ;;
   kubevirt)
-    hack/gotools --wait "${NODE_TOOLS[@]}" > /dev/null
+    gotools "${NODE_TOOLS[@]}"
     hack/images > /dev/null
     hack/kubevirt > /dev/null
     ;;

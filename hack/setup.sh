@@ -73,10 +73,13 @@ system_tools() {
   mapfile -t missing < <(lacking | tr ' ' '\n')
   if ((${#missing[@]} == 0)); then return; fi
   if ((EUID != 0)) || ! found apt-get; then
-    die "setup: please install (Debian's names): ${missing[*]}"
+    die "setup: please install what is missing (Debian's names), then try again:
+  sudo apt-get install --no-install-recommends ${missing[*]}"
   fi
   say "setup: installing ${missing[*]} (about a minute)"
+  patience 'setup: Debian packages'
   install_packages "${missing[@]}"
+  settle
 }
 
 # --- .venv ------------------------------------------------------------------------------------------------------------
@@ -99,9 +102,11 @@ packages() {
   python=$(choose_python) || die "setup: ${PYTHON:-no python3 here} is not a Python 3.11 or newer with its venv module" \
     "and headers (Debian: python3-venv, python3-dev); PYTHON=/path/to/python chooses one"
   say "setup: Python packages into .venv, by $python (about a minute; libvirt-python is compiled)"
+  patience 'setup: Python packages'
   "$python" -m venv --clear "$VENV"
   pip_install --require-hashes -r requirements/build.txt
   pip_install --require-hashes --no-build-isolation -r requirements/dev.txt
+  settle
   echo "$key" > "$VENV/.packages"
 }
 

@@ -14,19 +14,23 @@ from servicestatus import contract, flags, logs
 
 _T = TypeVar("_T")
 
+_NO_DIRECTORY: Final = "is not a directory: make it first, or name another"
+
 _CLUSTER_PUBLISHERS: Final = ("auto", "vmi-status", "companion")
 _DESCRIPTION: Final = (
     "Hears the agents of this host's VMs and publishes how many people are connected to each over VNC."
 )
 _EPILOG: Final = """\
 examples:
-  Without a cluster, one VM, its VMI document at /var/lib/vmi/default/vm.json:
-    handler-service --endpoint default/vm=/run/vmi/handler.sock --file-dir /var/lib/vmi
+  without a cluster, one VM, its VMI document at /var/lib/vmi/default/vm.json:
+    mkdir -p /run/vmi /var/lib/vmi
+    handler-service --endpoint default/vm=/run/vmi/handler.sock --file-dir /var/lib/vmi \\
+      --admin-socket /run/vmi/admin.sock
 
-  On a node, as its DaemonSet does:
+  on a node, as its DaemonSet does:
     handler-service --publisher auto --node-name "$NODE_NAME" --pods-dir /pods
 
-  What does it know?
+  what does it know?
     grpcurl -plaintext -unix /run/vmi/admin.sock servicestatus.v1.ServiceStatusService/ListServiceStatuses
 
 Every flag is an environment variable too: --file-dir is HANDLER_SERVICE_FILE_DIR. Repeatable flags take values
@@ -76,8 +80,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     options = parser.parse(arguments, environment)
     if options.lease < 2 * options.heartbeat_interval:
         parser.fail("--lease", f"{options.lease:g}s is less than two heartbeat intervals")
+    mode = _static(parser, options) if options.publisher == "file" else _cluster(parser, options)
+    # After what every command line needs: a default that does not fit is not the first thing to be told.
+    if not options.admin_socket.parent.is_dir():
+        parser.fail("--admin-socket", f"{options.admin_socket.parent} {_NO_DIRECTORY}")
     return Config(
-        mode=_static(parser, options) if options.publisher == "file" else _cluster(parser, options),
+        mode=mode,
         admin_socket=options.admin_socket,
         admin_address=options.admin_address,
         http_address=options.http_address,
@@ -89,13 +97,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
 
 def _static(parser: flags.FlagParser, options: argparse.Namespace) -> StaticConfig:
     if not options.endpoint:
-        parser.fail("--endpoint", "at least one is needed with --publisher file")
+        parser.fail("--endpoint", "at least one is needed with --publisher file; on a node say --publisher auto")
     sockets = [endpoint.socket for endpoint in options.endpoint]
     for socket in sockets:
         if sockets.count(socket) > 1:
             parser.fail("--endpoint", f"the socket {socket} is there twice")
     if options.file_dir is None:
-        parser.fail("--file-dir", "is needed with --publisher file")
+        parser.fail("--file-dir", "is needed with --publisher file: a directory for the documents")
     return StaticConfig(tuple(options.endpoint), options.file_dir)
 
 
@@ -134,7 +142,8 @@ def _parser() -> flags.FlagParser:
     add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
         " %(default)s)")  # fmt: skip
-    add("--admin-socket", type=_saying(_socket), default="/run/vmi-service-status/admin.sock", metavar="SOCKET",
+    add("--admin-socket", type=_saying(_socket), default=Path("/run/vmi-service-status/admin.sock"),
+        metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
     add("--admin-address", type=_saying(addresses.parse_loopback), metavar="HOST:PORT",
         help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
@@ -190,19 +199,19 @@ def _file(text: str) -> Path:
 def _directory(text: str) -> Path:
     path = Path(text).absolute()
     if not path.is_dir():
-        raise ValueError(f"{path} is not a directory")
+        raise ValueError(f"{path} {_NO_DIRECTORY}")
     return path
 
 
 def _writable_directory(text: str) -> Path:
     path = _directory(text)
     if not os.access(path, os.W_OK | os.X_OK):
-        raise ValueError(f"{path} may not be written")
+        raise ValueError(f"{path} may not be written by this user")
     return path
 
 
 def _socket(text: str) -> Path:
     path = Path(text).absolute()
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory")
+        raise ValueError(f"{path.parent} {_NO_DIRECTORY}")
     return path

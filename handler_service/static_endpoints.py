@@ -38,7 +38,7 @@ def parse(text: str) -> StaticEndpoint:
         raise ValueError(f"{name!r} is not the name of a VMI")
     path = Path(socket).absolute()
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory")
+        raise ValueError(f"{path.parent} is not a directory: make it first, or name another socket")
     return StaticEndpoint(VmiId(namespace, name, ""), path)
 
 

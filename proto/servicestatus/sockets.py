@@ -51,7 +51,7 @@ class SocketDirectory:
         try:
             mode = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode
             if not stat.S_ISSOCK(mode):
-                raise SocketError(f"{self.path / name} is there and is no socket")
+                raise SocketError(f"{self.path / name} is there and is no socket: move it away, or name another")
             os.unlink(name, dir_fd=self._descriptor)
         except FileNotFoundError:
             return
@@ -71,6 +71,8 @@ class SocketLock:
         path = socket.with_name(socket.name + ".lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+        except FileNotFoundError as error:
+            raise SocketError(f"{socket.parent} is not there: make it first, or name another socket") from error
         except OSError as error:
             raise SocketError(f"{path}: {error.strerror}") from error
         try:
@@ -78,7 +80,8 @@ class SocketLock:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            raise SocketError(f"{socket} is served by another process (pid {holder or 'unknown'})") from None
+            told = f"{socket} is served by another process (pid {holder or 'unknown'})"
+            raise SocketError(f"{told}: end it first, or name another socket") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 

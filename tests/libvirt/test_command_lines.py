@@ -1,5 +1,6 @@
 """A wrong value of each flag ends each program at once: status 2, and one line that names flag and value."""
 
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,3 +103,18 @@ def test_help_has_examples_and_version_is_one_line(program: str) -> None:
     """Both end with status 0."""
     assert "example" in _run(program, "--help", expected=0).stdout
     assert _run(program, "--version", expected=0).stdout.startswith(f"{program} ")
+
+
+@pytest.mark.parametrize("program", ["launcher-agent", "handler-service"])
+def test_help_has_examples_whose_flags_exist(program: str) -> None:
+    """Lines to copy; a flag that was renamed would fail whoever does."""
+    flags, _, examples = _run(program, "--help", expected=0).stdout.partition("examples:\n")
+    mine = [line for line in examples.splitlines() if "grpcurl" not in line and "servicestatus.v1" not in line]
+    used = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(mine)))
+    assert used
+    assert used <= set(re.findall(r"(?<![\w-])--[a-z-]+", flags))
+
+
+def test_a_missing_flag_says_what_is_needed() -> None:
+    """Without any, the handler asks for what it cannot guess, and not for what it could."""
+    _assert_one_line(_run("handler-service").stderr, "argument --endpoint: at least one is needed", "--publisher auto")

@@ -81,6 +81,8 @@ def _libvirt_away(stage: Stage, viewers: ViewerPool) -> Scene:
     _wait_handler(stage, "there is one viewer", sessions=1)
     stage.machine.libvirtd.kill()
     _wait_handler(stage, "it knows that libvirt is away", sessions=1, observed=False)
+    # What it says of the next attempt, rather than of the cut.
+    _wait(lambda: "connect" in stage.ask(AGENT)["status"]["observation"]["message"][:20], True, "it dials again")
     yield
 
 

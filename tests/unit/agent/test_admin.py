@@ -180,7 +180,7 @@ async def test_what_is_no_socket_is_never_replaced(folder: Path) -> None:
 
 
 async def test_a_directory_that_is_not_there_is_told(folder: Path) -> None:
-    with pytest.raises(SocketError, match="No such file or directory"):
+    with pytest.raises(SocketError, match="missing is not there: make it first"):
         async with door(folder / "missing" / "agent.sock"):
             pass
 

@@ -53,7 +53,8 @@ def test_a_second_process_is_refused_and_told_who_is_there(tmp_path: Path, holde
     path = tmp_path / "handler.sock"
     with pytest.raises(SocketError) as refused:
         SocketLock(path)
-    assert str(refused.value) == f"{path} is served by another process (pid {holder.pid})"
+    told = f"{path} is served by another process (pid {holder.pid}): end it first, or name another socket"
+    assert str(refused.value) == told
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
@@ -94,8 +95,8 @@ def test_a_lock_file_is_no_symlink(tmp_path: Path) -> None:
 
 
 def test_a_lock_needs_its_directory(tmp_path: Path) -> None:
-    """And says so."""
-    with pytest.raises(SocketError, match=r"nowhere/s\.lock: No such file or directory"):
+    """And says what to do."""
+    with pytest.raises(SocketError, match=r"nowhere is not there: make it first, or name another socket"):
         SocketLock(tmp_path / "nowhere" / "s")
 
 
@@ -136,7 +137,7 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path, kind: str) -> None:
     with pytest.raises(SocketError) as refused:
         directory.remove_stale("s")
     directory.close()
-    assert str(refused.value) == f"{path} is there and is no socket"
+    assert str(refused.value) == f"{path} is there and is no socket: move it away, or name another"
     assert path.is_symlink() or path.exists()
 
 
