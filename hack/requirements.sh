@@ -12,9 +12,12 @@ compile() {
     --no-emit-index-url --no-emit-find-links "$@"
 }
 
+say 'requirements: resolving (10 s)'
+patience 'requirements'
 compile pyproject.toml --all-extras --group build --group dev --output-file requirements/dev.txt
 # What was tested is what ships: the others take their versions from dev.txt.
 compile pyproject.toml --extra agent --constraints requirements/dev.txt --output-file requirements/agent.txt
 compile pyproject.toml --extra handler --constraints requirements/dev.txt --output-file requirements/handler.txt
 compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 compile --group go --output-file requirements/go.txt
+settle

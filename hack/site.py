@@ -21,6 +21,7 @@ log = logging.getLogger("mkdocs.hooks.site")
 _ROOT = Path(__file__).resolve().parents[1]
 #: Checked and shown although no page may link to them.
 _ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+_PICTURES = (".png", ".svg", ".jpg", ".gif")
 _LINK = re.compile(r"\]\(([^)\s#]+)((?:#[^)\s]*)?)\)")
 _FOLDER_LINK = re.compile(r"\[([^\]]*)\]\(FOLDER\)")
 _FENCE = re.compile(r"^ *(```|~~~)")
@@ -54,6 +55,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if path in added or path.startswith("docs/") or not (_ROOT / path).is_file():
                 continue
             added.add(path)
+            if path.endswith(_PICTURES):
+                files.append(File.generated(config, _site_path(path), abs_src_path=str(_ROOT / path)))
+                continue
             text = (_ROOT / path).read_text()
             files.append(File.generated(config, _site_path(path), content=_as_page(path, text)))
             if path.endswith(".md"):
@@ -126,7 +130,7 @@ def _site_path(path: str) -> str:
     """Where the site has a file of this tree."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    return f"source/{path}" + ("" if path.endswith(".md") else ".md")
+    return f"source/{path}" + ("" if path.endswith((".md", *_PICTURES)) else ".md")
 
 
 def _tree_path(site_path: str) -> str:

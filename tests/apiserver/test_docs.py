@@ -6,6 +6,7 @@ One VM, `fedora`, whose agent is driven by hand. Each scene is the state in whic
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -176,3 +177,14 @@ def test_it_prints_what_the_page_says_of_the_vmi(
     kubeconfig.write_text(control_plane.kubeconfig.read_text())
     environment = _environment(_working_in(vmi.namespace, kubeconfig), tmp_path)
     play(example, SCENES[example.scene](vmi, peer), tmp_path, environment)
+
+
+@pytest.mark.parametrize("example", examples("a kustomization"), ids=str)
+def test_a_kustomization_of_a_page_is_one(example: Example, tmp_path: Path) -> None:
+    """With this tree beside it, it gives what the page says; nothing is applied."""
+    shutil.copytree(REPOSITORY / "manifests", tmp_path / "vmi-service-status/manifests")
+    play(example, _still(), tmp_path, _environment(tmp_path / "none", tmp_path))
+
+
+def _still() -> Scene:
+    yield
