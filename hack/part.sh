@@ -18,11 +18,15 @@ esac
 
 printf '\n=== %s: %s\n' "$part" "$title"
 # What a test would have to wait for is made before its clock starts.
-gotools() {
-  patience "$part: the Go programs are built, or somebody else is building them"
-  hack/gotools --wait "$@" > /dev/null
+# Two of these scripts name what they made by a hash of themselves, so what they say meanwhile is said here.
+made() {
+  local what=$1
+  shift
+  patience "$part: $what"
+  "$@" > /dev/null
   settle
 }
+gotools() { made 'the Go programs are built, or another make builds them' hack/gotools --wait "$@"; }
 case $part in
   libvirt) gotools "${LIBVIRT_TOOLS[@]}" ;;
   apiserver)
@@ -32,12 +36,12 @@ case $part in
   node)
     gotools "${NODE_TOOLS[@]}"
     hack/images > /dev/null
-    python -m tests.node.launcher.image > /dev/null
+    made "the image of a launcher's stand-in" python -m tests.node.launcher.image
     ;;
   kubevirt)
     gotools "${NODE_TOOLS[@]}"
     hack/images > /dev/null
-    hack/kubevirt > /dev/null
+    made 'KubeVirt' hack/kubevirt
     ;;
 esac
 case $part in
