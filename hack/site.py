@@ -19,8 +19,6 @@ from mkdocs.structure.pages import Page
 log = logging.getLogger("mkdocs.hooks.site")
 
 _ROOT = Path(__file__).resolve().parents[1]
-#: Checked and shown although no page may link to them.
-_ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 _PICTURES = (".png", ".svg", ".jpg", ".gif")
 _LINK = re.compile(r"\]\(([^)\s#]+)((?:#[^)\s]*)?)\)")
 _FOLDER_LINK = re.compile(r"\[([^\]]*)\]\(FOLDER\)")
@@ -48,7 +46,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files of this tree that pages link to, and those that these link to."""
     waiting = [("docs/" + file.src_uri, file.content_string) for file in files.documentation_pages()]
-    waiting += [("", "".join(f"[]({name})" for name in _ROOT_PAGES))]
+    waiting += [("", "".join(f"[]({name})" for name in config.extra["tree"]))]
     added: set[str] = set()
     while waiting:
         for path in _linked(*waiting.pop()):
@@ -108,7 +106,7 @@ def _linked(path: str, markdown: str) -> Iterator[str]:
 
 def _resolved(path: str, target: str) -> str | None:
     """Where a link of the page at `path` leads in this tree; None where it leads elsewhere."""
-    if re.match(r"[a-z]+:", target):
+    if re.match(r"[a-z]+:|/", target):
         return None
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
 
@@ -120,8 +118,7 @@ def _rewritten(link: re.Match[str], source: str) -> str:
     if (_ROOT / path).is_dir():
         return "](FOLDER)"
     if not (_ROOT / path).is_file():
-        log.warning("%s links to %s, which is not there", source, path)
-        return link[0]
+        return link[0]  # mkdocs says that it leads nowhere
     here = posixpath.dirname(_site_path(source))
     return f"]({posixpath.relpath(_site_path(path), here or '.')}{link[2]})"
 
