@@ -2,7 +2,7 @@
 
 from tests.apiserver.client import Recorder
 from tests.kubevirt.machines import WITHOUT, Machine, Machines
-from tests.node.pods import Site
+from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 
