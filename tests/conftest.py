@@ -2,8 +2,19 @@
 
 import signal
 
+import pytest
+
+from tests.support.progress import Progress
+
 
 def pytest_configure() -> None:
     """A job that a shell started in the background ignores SIGINT, and each program under test would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say in a log how far the run is."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not reporter.isatty:
+        session.config.pluginmanager.register(Progress(reporter))
