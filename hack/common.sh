@@ -12,27 +12,33 @@ LIBVIRT_TOOLS=(grpcurl)
 APISERVER_TOOLS=(etcd kube-apiserver kube-controller-manager kubectl)
 NODE_TOOLS=("${APISERVER_TOOLS[@]}" kubelet kube-scheduler kube-proxy containerd containerd-shim-runc-v2 ctr)
 
-# Says every 20 s that something is still at work, until `settle` or the script's end: `patience WHAT`. On standard error,
-# in whole lines, so that it reads as well in a log of CI as at a terminal. The subshell waits without a process of its
-# own (a `sleep` would outlive it and hold the output open), and looks each second whether the script still lives.
+# Says every so many seconds that something is still at work, until `settle` or the script's end: `patience WHAT [20]`. On
+# standard error, in whole lines, so that it reads as well in a log of CI as at a terminal. It waits at a pipe that ends
+# with the script, however that ends: a `sleep` would hold the script's output open, and a script that its parent has not
+# waited for yet still has a pid.
 patience() {
   settle
-  local what=$1 start=$SECONDS
-  (
-    trap - EXIT
-    exec 9>&- # the lock is the script's
-    next=20
-    while kill -0 $$ 2> /dev/null; do
-      read -rt 1 <> <(:) || true
-      ((SECONDS - start < next)) || { say "$what: still at it ($((SECONDS - start)) s)" && next=$((next + 20)); }
+  local what=$1 every=${2:-20}
+  exec {PATIENT}> >(
+    exec > /dev/null 9>&- # neither the script's answer nor its lock
+    start=$SECONDS next=$every
+    while
+      status=0
+      read -rt 1 || status=$?
+      ((status > 128)) # the second is over; else the pipe is
+    do
+      if ((SECONDS - start >= next)); then
+        say "$what: still at it ($((SECONDS - start)) s)"
+        next=$((next + every))
+      fi
     done
-  ) < /dev/null > /dev/null &
-  PATIENT=$!
+  )
+  PATIENT_PID=$!
 }
 settle() {
   if [[ -n ${PATIENT:-} ]]; then
-    kill "$PATIENT" 2> /dev/null || true
-    wait "$PATIENT" 2> /dev/null || true
+    exec {PATIENT}>&-
+    kill "$PATIENT_PID" 2> /dev/null || true # what the script has started may hold the pipe as well
   fi
   PATIENT=
 }
