@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-monitoring test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,13 +14,16 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
-	@hack/test.sh lint unit libvirt apiserver node kubevirt
+	@hack/test.sh lint unit monitoring libvirt apiserver node kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
 
 test-unit: setup ## The rules of both programs, in memory and in virtual time (30 s)
 	@hack/part.sh unit $(ARGS)
+
+test-monitoring: setup ## Metrics, alerts and dashboard, by Prometheus' own tool (5 s)
+	@hack/part.sh monitoring $(ARGS)
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)
 	@hack/part.sh libvirt $(ARGS)

@@ -42,6 +42,8 @@ lacking() {
   found iptables || echo iptables
   found openssl || echo openssl
   found shellcheck || echo shellcheck
+  # The alerts' rules are checked, unit-tested and fired with the program that runs them in a cluster.
+  found promtool && found prometheus || echo prometheus
   # KubeVirt's programs: one has a file capability, one is linked statically.
   found setcap || echo libcap2-bin
   # The images are built without a daemon, from Debian's packages.

@@ -15,6 +15,7 @@ from typing import Final
 
 from handler_service.schedule import Item, Job, View
 from handler_service.spacing import Change, Spacing, change_of
+from handler_service.tally import Histogram
 from handler_service.values import Mark, Outcome, OutcomeKind, Shown, Standing, VmiId
 from servicestatus.pacing import TokenBucket
 
@@ -22,6 +23,9 @@ from servicestatus.pacing import TokenBucket
 _AGAIN: Final = 0.01
 #: Entries of the heap that may be out of date before it is built anew.
 _SLACK: Final = 1024
+#: Seconds, for the histogram of delays: the rules' own (0.02, 0.3, 1, and what follows a write that was just made) each
+#: stand a little below a bound, so that keeping a rule and breaking it are told apart.
+_DELAYS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Clockwork:
@@ -41,6 +45,8 @@ class Clockwork:
         self._detail = detail
         self._items: dict[VmiId, Item] = {}
         self._heap: list[tuple[float, VmiId]] = []
+        #: Seconds from the moment that a value became known to the answer that showed it in place, by its change.
+        self.delays = {change: Histogram(_DELAYS) for change in Change}
 
     # --- what shall be, and what is ---
 
@@ -49,6 +55,8 @@ class Clockwork:
         item = self._items.setdefault(vmi, Item())
         item.wanted = standing
         item.detail = self._detail(standing)
+        if item.awaited is None:
+            item.awaited = now
         self._settle(vmi, item, now)
 
     def hold(self, vmi: VmiId, shown: Shown, now: float) -> None:
@@ -141,6 +149,18 @@ class Clockwork:
             last_write=item.last_write,
         )
 
+    def waiting(self, now: float) -> tuple[int, float]:
+        """How many VMIs wait to be shown as they are, and for how many seconds the first of them has.
+
+        Not those whose last write failed: they wait for something else than their turn.
+        """
+        waits = [
+            now - item.awaited
+            for item in self._items.values()
+            if item.wanted is not None and item.awaited is not None and (item.last is None or item.last.ok)
+        ]
+        return len(waits), max(waits, default=0.0)
+
     def vmis(self) -> list[VmiId]:
         """The VMIs that are scheduled."""
         return [vmi for vmi, item in self._items.items() if item.wanted is not None]
@@ -171,12 +191,14 @@ class Clockwork:
             return
         target = self._target(item)
         if target is None or target == item.held:
-            item.change, item.zero_since, item.due = None, None, None
+            item.change, item.zero_since, item.due, item.awaited = None, None, None, None
             if target is not None and item.last is not None and not item.last.ok:
                 item.backoff, item.last = 0, Outcome(OutcomeKind.UNCHANGED, item.held)
             if item.wanted is not None and item.wanted.settled:
                 self._publish(item, item.wanted.marks)
             return
+        if item.awaited is None:
+            item.awaited = now
         self._push(vmi, item, self._due(item, target, item.held, now))
 
     def _due(self, item: Item, target: Shown, held: Shown, now: float) -> float:
@@ -227,9 +249,11 @@ class Clockwork:
 
     def _start(self, vmi: VmiId, item: Item, now: float) -> Job:
         job = item.job = Job(vmi, self._target(item))
+        item.writing_change = item.change
         item.due, item.change, item.zero_since = None, None, None
         if job.shown is not None and item.wanted is not None:
             item.writing = item.wanted.marks
+            item.writing_awaited, item.awaited = item.awaited, None
             item.next_write = max(item.next_write, now) + self._spacing.interval
         return job
 
@@ -242,17 +266,24 @@ class Clockwork:
         if outcome.kind is OutcomeKind.WRITTEN:
             item.writes += 1
             item.last_write = now
+            self._delayed(item, now)
             if item.disturbed:
                 self._rewrites(item).take(now)
-        item.disturbed = False
+        item.disturbed, item.writing_awaited = False, None
 
     def _read(self, item: Item, outcome: Outcome, now: float) -> None:
         item.not_before = float("-inf")  # but the backoff goes on: only a write shows that writing works again
         if item.last is not None and item.last.held is not None and outcome.held is not None:
             self._compare(item, item.last.held, outcome.held, now)
 
+    def _delayed(self, item: Item, now: float) -> None:
+        if item.writing_change is not None and item.writing_awaited is not None:
+            self.delays[item.writing_change].add(now - item.writing_awaited)
+
     def _failed(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
+        if item.writing_awaited is not None:
+            item.awaited, item.writing_awaited = item.writing_awaited, None  # it goes on waiting
         item.failures += 1
         item.not_before = now + self._delay(item, outcome)
 

@@ -18,6 +18,7 @@ from handler_service.publication import Publication
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
 from handler_service.publishing import publication
+from handler_service.tally import ApiTally
 from handler_service.values import Shown, VmiId
 from servicestatus import contract
 
@@ -49,6 +50,7 @@ class Cluster:
         self._schema_news = asyncio.Event()
         self._vmi_status: Publication | None = None
         self._companion: Publication | None = None
+        self._companions: ListWatch | None = None
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
         self._companion_publisher = CompanionPublisher(self._client, config.node)
         self._choose_publishers()
@@ -73,12 +75,19 @@ class Cluster:
             if self._vmi_status is not None:
                 group.create_task(self._schema.run())
                 group.create_task(self._renew())
-            if self._companion is not None:
-                group.create_task(self._companions().run())
+            if self._companions is not None:
+                group.create_task(self._companions.run())
 
     def ready(self) -> bool:
         """Whether this node's VMIs were listed."""
         return self._vmis.synced
+
+    def api(self) -> ApiTally:
+        """What it asked of the API server."""
+        followed = [*self._vmis.watches]
+        followed += [self._schema.watch] if self._vmi_status is not None else []
+        followed += [self._companions] if self._companions is not None else []
+        return ApiTally(self._client.tally, followed)
 
     def drain(self, grace: float) -> None:
         """Tell all agents that the handler stops."""
@@ -88,14 +97,15 @@ class Cluster:
         # The companion first: where a VMI drops the field, it is the truth.
         if self._config.publisher in ("auto", "companion"):
             self._companion = publication(self._companion_publisher, self._hub)
+            self._companions = self._follow_companions(self._companion)
             self._hub.publications.append(self._companion)
         if self._config.publisher in ("auto", "vmi-status"):
             self._vmi_status = publication(self._status_publisher, self._hub)
             self._hub.publications.append(self._vmi_status)
 
-    def _companions(self) -> ListWatch:
+    def _follow_companions(self, companion: Publication) -> ListWatch:
         selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})
-        sink = _CompanionSink(self._companion_publisher, self._companion)
+        sink = _CompanionSink(self._companion_publisher, companion)
         return ListWatch(self._client, selection, sink, self._config.watch_timeout)
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
@@ -137,7 +147,7 @@ class Cluster:
 class _CompanionSink:
     """Tells the publication what the companions of this node show."""
 
-    def __init__(self, publisher: CompanionPublisher, publication: Publication | None) -> None:
+    def __init__(self, publisher: CompanionPublisher, publication: Publication) -> None:
         self._publisher = publisher
         self._publication = publication
 
@@ -151,7 +161,7 @@ class _CompanionSink:
 
     def changed(self, object_: Object) -> None:
         held = companions.parse(object_)
-        if held is not None and self._publisher.learn(held) and self._publication is not None:
+        if held is not None and self._publisher.learn(held):
             self._publication.seen(held.vmi, held.shown)
 
     def deleted(self, object_: Object) -> None:
@@ -161,5 +171,4 @@ class _CompanionSink:
 
     def _gone(self, vmi: VmiId) -> None:
         self._publisher.forget(vmi)
-        if self._publication is not None:
-            self._publication.seen(vmi, _NOTHING)
+        self._publication.seen(vmi, _NOTHING)

@@ -69,6 +69,7 @@ class Config:
     admin_socket: Path
     admin_address: Address | None
     http_address: Address | None
+    metrics: bool
     terms: contract.Terms
     log_level: str
     log_format: str
@@ -89,6 +90,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         admin_socket=options.admin_socket,
         admin_address=options.admin_address,
         http_address=options.http_address,
+        metrics=options.metrics,
         terms=contract.Terms(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
         log_level=options.log_level,
         log_format=options.log_format,
@@ -148,7 +150,8 @@ def _parser() -> flags.FlagParser:
     add("--admin-address", type=_saying(addresses.parse_loopback), metavar="HOST:PORT",
         help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
     add("--http-address", type=_saying(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz and /readyz here (default: none)")  # fmt: skip
+        help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
+    add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics there")
     add("--heartbeat-interval", type=_between(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
         help="how often an agent gives a sign of life (default: %(default)s)")  # fmt: skip
     add("--lease", type=_between(*contract.LEASE_RANGE), default="15s", metavar="DURATION",

@@ -13,6 +13,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from handler_service.tally import StreamTally
 from handler_service.values import Endpoint, Mark, Reason, Standing, VmiId
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -100,6 +101,8 @@ class Ledger:
         self._service = service
         self._lease = lease
         self._changed = changed
+        #: Of all endpoints, those included that are gone.
+        self.tally = StreamTally()
         self._entries: dict[str, Entry] = {}
         # Never used twice, so that a mark of an endpoint that was removed and is back cannot be taken for a new one.
         self._stream_numbers = itertools.count(1)
@@ -132,6 +135,7 @@ class Ledger:
         entry = self._entries[endpoint_id]
         entry.stream = next(self._stream_numbers)
         entry.streams += 1
+        self.tally.streams += 1
         entry.accepted = 0
         entry.instance, entry.agent_version = instance, agent_version
         self._heard(entry, now)
@@ -179,6 +183,16 @@ class Ledger:
             entry.state = EntryState.REPORTING
             self._changed(entry.endpoint.vmi)
 
+    def resyncing(self, endpoint_id: str, reason: int) -> None:
+        """A stream was asked for a snapshot, since what it said did not follow from what is known."""
+        self._entries[endpoint_id].resyncs += 1
+        self.tally.resyncs[reason] += 1
+
+    def unknown(self, endpoint_id: str, number: int) -> None:
+        """So many items of a later version came."""
+        self._entries[endpoint_id].unknown_items += number
+        self.tally.unknown_items += number
+
     def closed(self, endpoint_id: str, stream: int) -> None:
         """A stream ended without goodbye: what it said holds until the lease ends."""
         if not self.current(endpoint_id, stream):
@@ -205,6 +219,7 @@ class Ledger:
     def expire(self, now: float) -> list[Endpoint]:
         """End the leases that are over; returns their endpoints."""
         over = [entry for entry in self._entries.values() if _leased(entry) and entry.lease_until <= now]
+        self.tally.lease_expiries += len(over)
         for entry in over:
             entry.state = EntryState.SILENT
             self._changed(entry.endpoint.vmi)
@@ -223,6 +238,10 @@ class Ledger:
     def entries(self, vmi: VmiId) -> Iterator[Entry]:
         """The endpoints of one VMI; none when it is not known."""
         yield from self._by_vmi.get(vmi, {}).values()
+
+    def all_entries(self) -> Iterator[Entry]:
+        """Every endpoint."""
+        yield from self._entries.values()
 
     def vmis(self) -> list[VmiId]:
         """All VMIs that have an endpoint, ordered."""

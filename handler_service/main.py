@@ -19,6 +19,7 @@ from handler_service.publishers.file import FilePublisher
 from handler_service.publishing import publication
 from handler_service.static_endpoints import StaticEndpoints
 from handler_service.status_service import StatusService
+from handler_service.tally import ApiTally
 from servicestatus import logs
 from servicestatus.sockets import SocketError
 
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     def ready(self) -> bool:
         """Whether all that there are were seen."""
+
+    def api(self) -> ApiTally | None:
+        """What it asked of the API server, where there is one."""
 
     def drain(self, grace: float) -> None:
         """Tell the agents that the handler stops in `grace` seconds."""
@@ -67,7 +71,7 @@ async def run(options: config.Config) -> None:
         admin = AdminServer(options.admin_socket, StatusService(hub, _wall), options.admin_address)
         await stack.enter_async_context(admin)
         source = await _source(options, hub, stack)
-        await _serve_http(options, lambda: source.ready() and not stop.is_set(), stack)
+        await _serve_http(options, hub, source, stop, stack)
         work = asyncio.create_task(_work(hub, source))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -98,11 +102,23 @@ async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> So
     return cluster
 
 
-async def _serve_http(options: config.Config, ready: Callable[[], bool], stack: AsyncExitStack) -> None:
-    if options.http_address is not None:
-        from handler_service.http_server import HttpServer  # noqa: PLC0415  # as above
+async def _serve_http(
+    options: config.Config, hub: Hub, source: Source, stop: asyncio.Event, stack: AsyncExitStack
+) -> None:
+    if options.http_address is None:
+        return
+    from handler_service.http_server import HttpServer  # noqa: PLC0415  # as above
 
-        await stack.enter_async_context(HttpServer(options.http_address, ready))
+    metrics = _metrics(options, hub, source) if options.metrics else None
+    server = HttpServer(options.http_address, lambda: source.ready() and not stop.is_set(), metrics)
+    await stack.enter_async_context(server)
+
+
+def _metrics(options: config.Config, hub: Hub, source: Source) -> Callable[[str], tuple[bytes, str]]:
+    from handler_service.metrics.exposition import Exposition  # noqa: PLC0415  # as above
+
+    node = options.mode.node if isinstance(options.mode, config.ClusterConfig) else ""
+    return Exposition(hub, source.api(), node, program_version()).render
 
 
 async def _work(hub: Hub, source: Source) -> None:

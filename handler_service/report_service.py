@@ -58,12 +58,14 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         if len(self._streams) >= contract.MAX_STREAMS:
+            self._hub.ledger.tally.refusals["RESOURCE_EXHAUSTED"] += 1
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams on this socket")
         stream = _Stream(self._protocol(), context, self._hub, self._endpoint, self._hello_timeout)
         self._streams.add(stream)
         try:
             await stream.run()
         except RefusedError as refusal:
+            self._hub.ledger.tally.refusals[refusal.status] += 1
             if self._log_lines.take(self._hub.clock()):
                 log.info("%s: stream on %s ended: %s", self._endpoint.vmi, self._endpoint.socket, refusal)
             await context.abort(grpc.StatusCode[refusal.status], refusal.detail)

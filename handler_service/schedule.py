@@ -34,6 +34,11 @@ class Item:
     #: Meanwhile the place was seen to hold something else, before or after the job: read it again.
     doubted: bool = False
     due: float | None = None
+    #: Since when the place has been known to show something else than what is wanted: the wanted value's arrival.
+    awaited: float | None = None
+    #: The same of the job that is under way, and the kind of its change.
+    writing_awaited: float | None = None
+    writing_change: Change | None = None
     next_write: float = float("-inf")
     not_before: float = float("-inf")
     #: Failures without a success between.

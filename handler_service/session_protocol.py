@@ -90,6 +90,7 @@ class SessionProtocol:
         if not self._bucket.take(now):
             raise RefusedError("RESOURCE_EXHAUSTED", "too many messages")
         arm = request.WhichOneof("message")
+        self._ledger.tally.messages[arm or "unknown"] += 1
         if not self._stream:
             if arm != "hello":
                 raise RefusedError("INVALID_ARGUMENT", "the first message must be hello")
@@ -215,9 +216,9 @@ class SessionProtocol:
     def _resync(self, reason: "pb.ResyncReason", now: float) -> list[pb.ReportSessionsResponse]:
         self._resyncing = True
         self._ledger.heard(self._endpoint.id, now)
-        entry = self._ledger.entry(self._endpoint.id)
-        entry.resyncs += 1
-        return [pb.ReportSessionsResponse(resync_request=pb.ResyncRequest(accepted=entry.accepted, reason=reason))]
+        self._ledger.resyncing(self._endpoint.id, reason)
+        accepted = self._ledger.entry(self._endpoint.id).accepted
+        return [pb.ReportSessionsResponse(resync_request=pb.ResyncRequest(accepted=accepted, reason=reason))]
 
     def _anonymize(self, message: pb.Snapshot | pb.Delta) -> None:
         if contract.IDENTIFIED_SESSIONS not in self._in_force:
@@ -228,7 +229,7 @@ class SessionProtocol:
             self._ledger.entry(self._endpoint.id).counters = messages.counters(message.counters)
 
     def _unknown(self, number: int) -> None:
-        self._ledger.entry(self._endpoint.id).unknown_items += number
+        self._ledger.unknown(self._endpoint.id, number)
 
 
 def _duration(seconds: float) -> Duration:

@@ -85,6 +85,9 @@ class StaticEndpoints:
         """From the start on."""
         return True
 
+    def api(self) -> None:
+        """There is no API server."""
+
     def drain(self, grace: float) -> None:
         """Tell all agents that the handler stops."""
         for server in self._servers:

@@ -6,8 +6,9 @@ came from, and the request tried once more.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,6 +21,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from handler_service.errors import ConfigurationError
 from handler_service.kube import errors
+from handler_service.tally import RequestTally
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -40,6 +42,7 @@ class KubeClient:
         # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
         # clusters have them. The chain and the name are verified all the same.
         self._configuration.disable_strict_ssl_verification = True
+        self.tally = RequestTally()
         self._api: kubernetes_client.ApiClient
 
     async def __aenter__(self) -> Self:
@@ -132,10 +135,12 @@ class KubeClient:
             if token:
                 headers["Authorization"] = token
             url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-            answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body, _request_timeout=limits
-            )
-            response: aiohttp.ClientResponse = answer.response
+            with self._counted("WATCH" if query and "watch" in query else method) as answered:
+                answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+                    method, url, headers=headers, body=body, _request_timeout=limits
+                )
+                response: aiohttp.ClientResponse = answer.response
+                answered(response.status)
             if response.status < 300:
                 return response
             text = await response.read()
@@ -144,6 +149,16 @@ class KubeClient:
         except errors.ServerError:
             status = None
         raise errors.of_status(response.status, status, response.headers.get("Retry-After"))
+
+    @contextmanager
+    def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
+        """Counts a request; what it gives is called with the status of the answer."""
+        began = time.monotonic()
+        try:
+            yield lambda status: self.tally.answered(verb, status, time.monotonic() - began)
+        except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
+            self.tally.failed(verb)
+            raise
 
     async def _load(self) -> None:
         try:

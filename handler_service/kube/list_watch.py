@@ -92,7 +92,8 @@ class ListWatch:
         self._renewing = False
         # Of the watch that is open: a moment that never comes, unless renew() asks for it.
         self._limit: asyncio.Timeout | None = None
-        #: Lists and watches so far, for metrics.
+        #: What is followed, and lists and watches so far, for metrics.
+        self.resource = selection.path.rpartition("/")[2]
         self.lists = 0
         self.watches = 0
 
@@ -101,6 +102,11 @@ class ListWatch:
         self._renewing = True
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed: what is known may be out of date."""
+        return self._failing
 
     async def run(self) -> None:
         """Follow until cancelled."""

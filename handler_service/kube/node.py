@@ -65,7 +65,7 @@ class NodeVmis:
         self._tell = changed
         self._running = _Selected(self._changed)
         self._arriving = _Selected(self._changed)
-        self._watches = [
+        self.watches = [
             ListWatch(
                 client,
                 Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}),
@@ -87,7 +87,7 @@ class NodeVmis:
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for watch in self._watches:
+            for watch in self.watches:
                 group.create_task(watch.run())
 
     def renew(self) -> None:

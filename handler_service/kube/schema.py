@@ -33,12 +33,12 @@ class VmiSchema:
         self._outdated = asyncio.Event()
         self._first = asyncio.Event()
         selection = Selection(_PATH, {"fieldSelector": f"metadata.name={CRD}"}, metadata_only=True)
-        self._list_watch = ListWatch(client, selection, self, watch_seconds)
+        self.watch = ListWatch(client, selection, self, watch_seconds)
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._list_watch.run())
+            group.create_task(self.watch.run())
             group.create_task(self._read_again())
 
     async def first_look(self) -> None:

@@ -175,6 +175,15 @@ class Handler(ManagedProcess):
         finally:
             connection.close()
 
+    def metrics(self) -> str:
+        """What a scrape would see."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """It stands still meanwhile, as on a node that is short of CPU."""

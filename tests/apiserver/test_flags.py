@@ -170,7 +170,7 @@ def test_a_second_handler_on_one_admin_socket_is_refused(node: Node) -> None:
 
 
 def test_the_probes_of_the_kubelet(node: Node) -> None:
-    """`/healthz` while it runs, `/readyz` when it has seen its VMIs and until it stops; nothing else is there."""
+    """`/healthz` while it runs, `/readyz` when it has seen its VMIs and until it stops."""
     with node.handler() as handler:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         assert handler.probe("/healthz") == 200
@@ -179,6 +179,18 @@ def test_the_probes_of_the_kubelet(node: Node) -> None:
         connection.request("POST", "/healthz")
         assert connection.getresponse().status == 405
         connection.close()
+
+
+def test_metrics_beside_the_probes(node: Node) -> None:
+    """What it asked of the real API server is there; `--no-metrics` leaves the probes."""
+    with node.handler() as handler:
+        wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
+        text = handler.metrics()
+        assert 'vmi_service_status_watches_failing{resource="virtualmachineinstances"} 0.0' in text
+        assert 'vmi_service_status_api_requests_total{code="200",verb="WATCH"}' in text
+    with node.handler("--no-metrics") as handler:
+        wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
+        assert handler.probe("/metrics") == 404
 
 
 def test_it_may_open_as_many_files_as_it_is_allowed(node: Node) -> None:

@@ -1,0 +1,27 @@
+"""Writes all metrics out for one scrape, in the form that the scraper asked for."""
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from handler_service.hub import Hub
+from handler_service.metrics.pair import ApiCollector, PairCollector
+from handler_service.metrics.vmis import VmiCollector
+from handler_service.tally import ApiTally
+
+
+class Exposition:
+    """All collectors of one handler, in a registry of their own."""
+
+    def __init__(self, hub: Hub, api: ApiTally | None, node: str, version: str) -> None:
+        """`node` is empty, and `api` None, outside a cluster."""
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(VmiCollector(hub, node))
+        self._registry.register(PairCollector(hub, version))
+        if api is not None:
+            self._registry.register(ApiCollector(api))
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The text and its content type, by a request's Accept header."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type

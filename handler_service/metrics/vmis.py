@@ -1,0 +1,88 @@
+"""What concerns a VMI: `kubevirt_vmi_*`, with KubeVirt's labels, and what its agent tells of itself.
+
+Invariants:
+- A VMI has series at one handler only, that of the node which the VMI names, and none when it is gone.
+- A zero is shown only where it is observed: *unknown is not zero*, and a graph cannot tell them apart.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+
+from handler_service.hub import Hub
+from handler_service.metrics.families import counter, gauge
+from handler_service.values import Standing, VmiId
+
+_VMI: Final = ("node", "namespace", "name")
+_SERVICE: Final = "vnc"
+#: The agent's counters that come out here, with what they say. The others are for the status service.
+_AGENT: Final[Mapping[str, tuple[str, str]]] = {
+    "libvirt_connects": (
+        "libvirt_connects",
+        "Connections to libvirt that the VMI's agents have made since they started.",
+    ),
+    "events_received": ("events", "Graphics events that the VMI's agents have received since they started."),
+    "events_ignored": (
+        "events_ignored",
+        "Graphics events that the VMI's agents did not understand, or that belong to another service.",
+    ),
+    "queries": ("queries", "Times that the VMI's agents have asked QEMU who is connected, since they started."),
+}
+
+
+class VmiCollector:
+    """Collects them from the hub."""
+
+    def __init__(self, hub: Hub, node: str) -> None:
+        """`node` is the label's value; empty outside a cluster."""
+        self._hub = hub
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, of this moment."""
+        standings = {vmi: standing for vmi in self._hub.vmis() if (standing := self._hub.standing(vmi)) is not None}
+        shown = {vmi: standing for vmi, standing in standings.items() if _shows_number(standing)}
+        yield gauge(
+            "kubevirt_vmi_service_sessions",
+            "Sessions of the VMI that are open, by service; where they are not observed, the last number known. "
+            "Absent where nothing is known.",
+            (*_VMI, "service"),
+            ((self._labels(vmi, _SERVICE), standing.sessions) for vmi, standing in shown.items()),
+        )
+        yield gauge(
+            "kubevirt_vmi_service_observed",
+            "Whether the sessions of the VMI are observed at this moment, by service.",
+            (*_VMI, "service"),
+            ((self._labels(vmi, _SERVICE), standing.observed) for vmi, standing in standings.items()),
+        )
+        yield gauge(
+            "kubevirt_vmi_service_sessions_since_timestamp_seconds",
+            "Unix time since when the VMI's sessions have been zero, or more than zero, at least; absent where it "
+            "cannot be proved.",
+            (*_VMI, "service"),
+            (
+                (self._labels(vmi, _SERVICE), standing.since)
+                for vmi, standing in shown.items()
+                if standing.since is not None
+            ),
+        )
+        yield from self._agents()
+
+    def _agents(self) -> Iterator[Metric]:
+        # By VMI and not in sum: an agent may lie, about its own VM only.
+        told: dict[VmiId, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for entry in self._hub.ledger.all_entries():
+            for name, number in entry.counters.items():
+                told[entry.endpoint.vmi][name] += number
+        for field, (name, text) in _AGENT.items():
+            samples = [(self._labels(vmi), counters[field]) for vmi, counters in told.items()]
+            yield counter(f"vmi_service_status_agent_{name}", text, _VMI, samples)
+
+    def _labels(self, vmi: VmiId, *more: str) -> tuple[str, ...]:
+        return (self._node, vmi.namespace, vmi.name, *more)
+
+
+def _shows_number(standing: Standing) -> bool:
+    return standing.observed or standing.sessions > 0

@@ -1,0 +1,89 @@
+"""What the handler counts while it works, for whoever asks: plain numbers. Pure.
+
+Counters live beside the code that knows, and only grow while the handler runs; what a VMI or a socket takes with it
+when it goes is not lost from them. Labels come from the contract or from this code, never from a peer, so their number
+is bounded.
+"""
+
+import bisect
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+
+class Histogram:
+    """Values by the bucket that they fall into, and their sum."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds` are the buckets' upper ends, each included, in order; one without an end follows."""
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one."""
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+#: Seconds, for the histogram of requests: a patch takes 3 to 10 ms where all is well, and 10 s are the default timeout.
+_LATENCIES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class RequestTally:
+    """Requests to the API server."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        #: By verb, and the answer's HTTP status; "none" where there was no answer.
+        self.answers: Counter[tuple[str, str]] = Counter()
+        #: Seconds until an answer began, by verb; without the requests that had none.
+        self.latencies: dict[str, Histogram] = {}
+
+    def answered(self, verb: str, status: int, seconds: float) -> None:
+        """The server has answered."""
+        self.answers[verb, str(status)] += 1
+        self.latencies.setdefault(verb, Histogram(_LATENCIES)).add(seconds)
+
+    def failed(self, verb: str) -> None:
+        """It has not."""
+        self.answers[verb, "none"] += 1
+
+
+class Followed(Protocol):
+    """A set of objects that is followed by lists and watches."""
+
+    #: The kind's plural.
+    resource: str
+    lists: int
+    watches: int
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiTally:
+    """All that a handler has to do with its API server."""
+
+    requests: RequestTally
+    followed: Sequence[Followed]
+
+
+@dataclass(slots=True)
+class StreamTally:
+    """What came in by streams, and how they went."""
+
+    #: Streams that said Hello.
+    streams: int = 0
+    #: Streams that ended with a status other than OK, by the status.
+    refusals: Counter[str] = field(default_factory=Counter)
+    #: Messages, by their kind; "unknown" for one of a later version.
+    messages: Counter[str] = field(default_factory=Counter)
+    #: ResyncRequests, by the reason's number.
+    resyncs: Counter[int] = field(default_factory=Counter)
+    lease_expiries: int = 0
+    #: Messages, services and enum values of a later version.
+    unknown_items: int = 0

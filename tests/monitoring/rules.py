@@ -1,0 +1,43 @@
+"""The alerts' rules as Prometheus takes them, from the object that its operator takes."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMPONENT = REPOSITORY / "manifests/components/monitoring"
+# It parses some kilobytes; a machine that is busy elsewhere has its time all the same.
+_TIMEOUT = 60
+
+
+def groups() -> list[dict[str, Any]]:
+    """Of the PrometheusRule."""
+    return list(yaml.safe_load((COMPONENT / "prometheusrule.yaml").read_text())["spec"]["groups"])
+
+
+def rules() -> list[dict[str, Any]]:
+    """All of them, recording and alerting."""
+    return [rule for group in groups() for rule in group["rules"]]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """By name."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def write(file: Path, groups_: list[dict[str, Any]]) -> Path:
+    """A rule file."""
+    file.write_text(yaml.safe_dump({"groups": groups_}))
+    return file
+
+
+def promtool(*arguments: str | Path, input_: str = "") -> str:
+    """What it says; fails with that where it finds fault."""
+    done = subprocess.run(
+        ["promtool", *arguments], input=input_, capture_output=True, text=True, check=False, timeout=_TIMEOUT
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said

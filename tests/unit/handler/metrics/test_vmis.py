@@ -1,0 +1,103 @@
+"""The metrics that concern a VMI."""
+
+from handler_service.values import Assignment, VmiId
+from tests.unit.handler.builders import OTHER_VMI, UNREACHABLE, VMI
+from tests.unit.handler.metrics.scene import Scene
+
+SESSIONS = "kubevirt_vmi_service_sessions"
+OBSERVED = "kubevirt_vmi_service_observed"
+SINCE = "kubevirt_vmi_service_sessions_since_timestamp_seconds"
+ITS = "name=vm,namespace=default,node=n1"
+VNC = f"{ITS},service=vnc"
+
+
+def test_a_vmi_that_is_observed() -> None:
+    """How many, that it is sure, and since when."""
+    scene = Scene()
+    scene.add()
+    scene.report(sessions=2, since=1_700_000_000.5)
+    assert scene.series(SESSIONS) == {VNC: 2}
+    assert scene.series(OBSERVED) == {VNC: 1}
+    assert scene.series(SINCE) == {VNC: 1_700_000_000.5}
+
+
+def test_unknown_is_not_zero() -> None:
+    """An agent that has not spoken, and one that sees nothing, say no zero."""
+    scene = Scene()
+    scene.add()
+    assert scene.series(SESSIONS) == {}
+    assert scene.series(OBSERVED) == {VNC: 0}
+    scene.report(sessions=0, since=1.0, observed=UNREACHABLE)
+    assert scene.series(SESSIONS) == scene.series(SINCE) == {}
+
+
+def test_the_last_number_known_stays_while_it_is_unknown() -> None:
+    """It is what is published, too."""
+    scene = Scene()
+    scene.add()
+    scene.report(sessions=2, observed=UNREACHABLE)
+    assert scene.series(SESSIONS) == {VNC: 2}
+    assert scene.series(OBSERVED) == {VNC: 0}
+
+
+def test_a_proven_zero_is_shown() -> None:
+    """Nobody is connected, and that is sure."""
+    scene = Scene()
+    scene.add()
+    scene.report(sessions=0)
+    assert scene.series(SESSIONS) == {VNC: 0}
+
+
+def test_series_end_with_the_vmi() -> None:
+    """The object is gone, then its pod's socket."""
+    scene = Scene()
+    made = scene.add()
+    scene.report(sessions=1)
+    scene.hub.unassign(VMI)
+    assert scene.series(SESSIONS) == scene.series(OBSERVED) == {}
+    scene.hub.remove(made.id)
+    assert 'name="vm"' not in scene.text()
+
+
+def test_a_vmi_that_migrates_to_here_is_still_the_others() -> None:
+    """One handler shows it at any time; what its new agent tells of itself is told already."""
+    scene = Scene()
+    scene.add()
+    scene.hub.assign(VMI, Assignment(owned=False))
+    scene.report(sessions=1)
+    scene.hub.ledger.entry("vm").counters = {"libvirt_connects": 1}
+    assert scene.series(SESSIONS) == {}
+    assert scene.series("vmi_service_status_agent_libvirt_connects_total") == {ITS: 1}
+
+
+def test_what_agents_tell_of_themselves_is_told_by_vmi() -> None:
+    """An agent that lies does so about its own VM."""
+    scene = Scene()
+    for vmi, number in ((VMI, 3), (OTHER_VMI, 2**64 - 1)):
+        scene.add(vmi)
+        scene.hub.ledger.entry(vmi.name).counters = {
+            "libvirt_connects": number,
+            "events_received": 10,
+            "events_ignored": 1,
+            "queries": 2,
+            "table_overflows": 5,
+        }
+    assert scene.series("vmi_service_status_agent_libvirt_connects_total")[ITS] == 3
+    assert scene.series("vmi_service_status_agent_events_total")[ITS] == 10
+    assert scene.series("vmi_service_status_agent_events_ignored_total")[ITS] == 1
+    assert scene.series("vmi_service_status_agent_queries_total")[ITS] == 2
+
+
+def test_how_many_series_a_vmi_costs() -> None:
+    """Seven, and 1750 at 250 VMIs."""
+
+    def lines(vmis: int) -> int:
+        scene = Scene()
+        for number in range(vmis):
+            vmi = VmiId("default", f"vm-{number}", "")
+            scene.add(vmi)
+            scene.report(vmi, sessions=1, since=1.0)
+            scene.hub.ledger.entry(vmi.name).counters = {"libvirt_connects": 1}
+        return sum(not line.startswith("#") for line in scene.text().splitlines())
+
+    assert lines(2) - lines(1) == 7
