@@ -1,0 +1,62 @@
+"""The alerts by themselves: that they are rules, fire when they say and no earlier, and lead to a page that helps."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.monitoring.rules import REPOSITORY, alerts, groups, promtool, write
+
+_TESTS = Path(__file__).with_name("alerts.test.yaml")
+# What somebody who was woken by it looks for, in this order.
+_HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
+
+
+@pytest.fixture
+def rule_file(tmp_path: Path) -> Path:
+    return write(tmp_path / "rules.yaml", groups())
+
+
+def test_the_rules_are_rules(rule_file: Path) -> None:
+    """As Prometheus itself reads them, with no rule there twice."""
+    assert "FAILED" not in promtool("check", "rules", "--lint=all", "--lint-fatal", rule_file)
+
+
+def test_each_alert_fires_when_it_should(rule_file: Path) -> None:
+    """At the edge of its expression and of its time, in alerts.test.yaml."""
+    tests = rule_file.with_name(_TESTS.name)
+    shutil.copy(_TESTS, tests)
+    promtool("test", "rules", tests)
+
+
+def test_no_alert_is_without_such_a_test() -> None:
+    """One that is added needs one."""
+    cases = [case for test in yaml.safe_load(_TESTS.read_text())["tests"] for case in test.get("alert_rule_test", [])]
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts().keys()
+
+
+@pytest.mark.parametrize("name", sorted(alerts()))
+def test_an_alert_leads_to_its_runbook(name: str) -> None:
+    """What it means, what it does to people, how to find the cause by commands, what to do."""
+    alert = alerts()[name]
+    assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    text = (REPOSITORY / f"docs/runbooks/{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## .*", text, re.MULTILINE) == _HEADINGS
+    diagnosis = text.partition("## Diagnosis")[2].partition("## Mitigation")[0]
+    assert "```" in diagnosis
+
+
+def test_no_runbook_is_without_its_alert() -> None:
+    """Pages of alerts that are gone mislead."""
+    assert {page.stem for page in (REPOSITORY / "docs/runbooks").glob("*.md")} - {"index"} == alerts().keys()
+
+
+def test_every_alert_says_how_urgent_it_is() -> None:
+    """In KubeVirt's words."""
+    for name, alert in alerts().items():
+        assert alert["labels"]["severity"] in {"info", "warning", "critical"}, name
+        assert alert["labels"]["operator_health_impact"] in {"none", "warning", "critical"}, name
+        assert {"summary", "description"} <= alert["annotations"].keys(), name

@@ -1,0 +1,95 @@
+"""The dashboard by itself: each query is one that Prometheus takes, about metrics that the handler really has."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.monitoring.rules import COMPONENT, promtool, rules, write
+from tests.unit.handler.metrics.scene import Scene
+
+# KubeVirt's own, where they are collected, and what Prometheus itself says of each target.
+FOREIGN = {"kubevirt_vmi_info", "up"}
+_OURS = re.compile(r"\b(?:kubevirt_vmi_|vmi_service_status_|process_|(?:cluster|node):)[\w:]+|\bup\b")
+_VARIABLES = {"$__rate_interval": "5m", "$node": ".*", "$namespace": ".*"}
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text())
+    return found
+
+
+def queries() -> Iterator[str]:
+    """Of all panels, with Grafana's variables filled in."""
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", ()):
+            query = target["expr"]
+            for variable, value in _VARIABLES.items():
+                query = query.replace(variable, value)
+            yield query
+
+
+def exported() -> set[str]:
+    """The names of all samples of a handler that has seen something of everything."""
+    scene = Scene()
+    scene.add()
+    scene.report(sessions=1, since=1.0)
+    scene.hub.ledger.entry("vm").counters = {"libvirt_connects": 1}
+    scene.hub.ledger.tally.refusals["ABORTED"] += 1
+    scene.requests.answered("PATCH", 200, 0.01)
+    samples = [line for line in scene.text().splitlines() if not line.startswith("#")]
+    return {re.split(r"[ {]", sample, maxsplit=1)[0] for sample in samples}
+
+
+def known() -> set[str]:
+    return exported() | FOREIGN | {rule["record"] for rule in rules() if "record" in rule}
+
+
+def names(expression: str) -> set[str]:
+    """The metrics in it; what stands in quotation marks is a label's value."""
+    return set(_OURS.findall(re.sub(r'"[^"]*"', '""', expression)))
+
+
+def test_prometheus_takes_every_query(tmp_path: Path) -> None:
+    """Parsed as rules, since that is what promtool parses."""
+    recorded = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
+    assert len(recorded) > 20
+    promtool("check", "rules", write(tmp_path / "queries.yaml", [{"name": "dashboard", "rules": recorded}]))
+
+
+def test_every_query_is_about_metrics_that_exist() -> None:
+    """A panel that is empty for ever says that all is well."""
+    for query in queries():
+        assert names(query), query
+        assert names(query) <= known(), query
+
+
+def test_every_rule_is_about_metrics_that_exist() -> None:
+    """An alert on a name that nobody has never fires."""
+    for rule in rules():
+        assert names(rule["expr"]), rule
+        assert names(rule["expr"]) <= known(), rule
+
+
+def test_the_panels_do_not_lie_upon_each_other() -> None:
+    """Nor beside the grid, which is 24 wide."""
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert place["x"] + place["w"] <= 24
+        assert not taken & cells, panel["title"]
+        taken |= cells
+
+
+def test_the_data_source_is_for_the_reader_to_choose() -> None:
+    """No panel names one that only its author has."""
+    panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    ids = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(ids) == len(set(ids))
