@@ -4,10 +4,12 @@ import asyncio
 from types import TracebackType
 from typing import Final, Self
 
+from handler_service.announcer import Announcer
 from handler_service.config import ClusterConfig
 from handler_service.hub import Hub
 from handler_service.kube import companion as companions
 from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.events import VmiEvents
 from handler_service.kube.list_watch import ListWatch, Selection
 from handler_service.kube.node import NodeVmis
 from handler_service.kube.schema import VmiSchema
@@ -54,6 +56,8 @@ class Cluster:
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
         self._companion_publisher = CompanionPublisher(self._client, config.node)
         self._choose_publishers()
+        self._events = VmiEvents(self._client, config.node)
+        self._announcer = Announcer(hub, self._events.write) if config.events else None
 
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigurationError."""
@@ -72,6 +76,8 @@ class Cluster:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._vmis.run())
             group.create_task(self._pods.run())
+            if self._announcer is not None:
+                group.create_task(self._announcer.run())
             if self._vmi_status is not None:
                 group.create_task(self._schema.run())
                 group.create_task(self._renew())
@@ -87,7 +93,7 @@ class Cluster:
         followed = [*self._vmis.watches]
         followed += [self._schema.watch] if self._vmi_status is not None else []
         followed += [self._companions] if self._companions is not None else []
-        return ApiTally(self._client.tally, followed)
+        return ApiTally(self._client.tally, followed, self._events.tally)
 
     def drain(self, grace: float) -> None:
         """Tell all agents that the handler stops."""

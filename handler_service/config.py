@@ -59,6 +59,8 @@ class ClusterConfig:
     #: Seconds for one request, and after which a watch is renewed.
     api_timeout: float
     watch_timeout: float
+    #: Whether to tell of VMIs by Kubernetes events.
+    events: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
         kubeconfig=options.kubeconfig,
         api_timeout=options.api_timeout,
         watch_timeout=options.watch_timeout,
+        events=options.events,
     )
 
 
@@ -144,6 +147,8 @@ def _parser() -> flags.FlagParser:
     add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
         " %(default)s)")  # fmt: skip
+    add("--events", action=argparse.BooleanOptionalAction, default=True,
+        help="in a cluster, tell of sessions by events on the VMI, at most one a minute for each")  # fmt: skip
     add("--admin-socket", type=_saying(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip

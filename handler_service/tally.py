@@ -7,7 +7,7 @@ is bounded.
 
 import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -70,6 +70,8 @@ class ApiTally:
 
     requests: RequestTally
     followed: Sequence[Followed]
+    #: Kubernetes events, by reason and by whether they were written.
+    events: Mapping[tuple[str, str], int]
 
 
 @dataclass(slots=True)

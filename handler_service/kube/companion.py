@@ -69,6 +69,11 @@ def detail(standing: Standing, node: str) -> Detail:
     return Detail(standing.observed, standing.reason.value, message, since, node)
 
 
+def explanation(reason: str) -> str:
+    """What the word of a reason means, for people."""
+    return _MESSAGES[Reason(reason)]
+
+
 def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
     """The object to create; its status follows by the subresource."""
     owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": vmi.name, "uid": vmi.uid}

@@ -92,7 +92,7 @@ class NodeVmis:
 
     def renew(self) -> None:
         """List again, now: what the watches have shown lately may be wrong."""
-        for watch in self._watches:
+        for watch in self.watches:
             watch.renew()
 
     def get(self, vmi: VmiId) -> Vmi | None:

@@ -170,6 +170,12 @@ class ApiCollector:
         label = ("resource",)
         yield counter("vmi_service_status_lists", "Complete lists, by the kind of object.", label, _each(lists))
         yield counter("vmi_service_status_watches", "Watches begun, by the kind of object.", label, _each(watches))
+        yield counter(
+            "vmi_service_status_events",
+            "Kubernetes events on VMIs, by reason and by whether the API server took them.",
+            ("reason", "outcome"),
+            self._api.events.items(),
+        )
         yield gauge(
             "vmi_service_status_watches_failing",
             "Watches that cannot be taken up, so that what is known may be out of date, by the kind of object.",

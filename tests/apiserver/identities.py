@@ -7,6 +7,7 @@ and message that the handler's own client would.
 import http.client
 import json
 import ssl
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +25,7 @@ ACCOUNT = "vmi-service-status-handler"
 NODE_LABEL = "servicestatus.kubevirt.io/nodeName"
 
 COMPANIONS = ("servicestatus.kubevirt.io/v1alpha1", "virtualmachineinstanceservicestatuses")
-PLURALS = dict([("kubevirt.io/v1", "virtualmachineinstances"), COMPANIONS])
+PLURALS = dict([("kubevirt.io/v1", "virtualmachineinstances"), ("events.k8s.io/v1", "events"), COMPANIONS])
 
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
@@ -157,6 +158,24 @@ def companion_of(vmi: Object, node_name: str) -> Object:
     )
 
 
+def event_about(vmi: Object, node_name: str) -> Object:
+    """An event as the handler of that node creates it."""
+    named = {key: vmi["metadata"].get(key, "") for key in ("namespace", "name", "uid")}
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"namespace": named["namespace"], "name": f"{named['name']}.{uuid.uuid4().hex[:16]}"},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "type": "Normal",
+        "reason": "VNCSessionStarted",
+        "action": "ObservingSessions",
+        "note": "Somebody has connected to the VM over VNC.",
+        "reportingController": "servicestatus.kubevirt.io/handler",
+        "reportingInstance": node_name,
+        "regarding": {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", **named},
+    }
+
+
 def install(plane: ControlPlane) -> None:
     """Applies the base, and waits until its guards are in force, which takes up to two seconds; idempotent."""
     plane.apply(BASE)
@@ -165,8 +184,8 @@ def install(plane: ControlPlane) -> None:
     vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "spec": {}}
     probe = admin(plane).create({**vmi, "metadata": {"generateName": "probe-", "namespace": NAMESPACE}}).taken()
     denied_by(stray, "PATCH", path_of(probe), {}, MERGE_PATCH)
-    companion = companion_of(probe, "")
-    denied_by(stray, "POST", collection_of(companion), companion)
+    for thing in (companion_of(probe, ""), event_about(probe, "nowhere")):
+        denied_by(stray, "POST", collection_of(thing), thing)
     admin(plane).delete(probe)
 
 

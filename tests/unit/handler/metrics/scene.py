@@ -17,6 +17,9 @@ from tests.unit.handler.peer import MemoryPlace
 Series = dict[str, float]
 
 
+EVENTS = {("VNCSessionStarted", "written"): 4, ("VNCSessionStarted", "failed"): 0}
+
+
 class Followed:
     """A list-watch that does nothing."""
 
@@ -36,7 +39,7 @@ class Scene:
         self.publication = Publication(MemoryPlace(), clockwork, self.hub.clock, self.hub.answered)
         self.hub.publications.append(self.publication)
         self.requests = RequestTally()
-        self.exposition = Exposition(self.hub, ApiTally(self.requests, [Followed(), Followed()]), "n1", "9.9")
+        self.exposition = Exposition(self.hub, ApiTally(self.requests, [Followed(), Followed()], EVENTS), "n1", "9.9")
 
     def add(self, vmi: VmiId = VMI) -> Endpoint:
         """A VMI of this node, with a socket."""

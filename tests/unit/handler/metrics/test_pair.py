@@ -97,6 +97,7 @@ def test_what_was_asked_of_the_api_server() -> None:
     assert scene.series("vmi_service_status_api_request_duration_seconds_sum") == {"verb=PATCH": 0.007}
     assert scene.series("vmi_service_status_lists_total") == {"resource=virtualmachineinstances": 4}
     assert scene.series("vmi_service_status_watches_total") == {"resource=virtualmachineinstances": 6}
+    assert told(scene, "vmi_service_status_events_total") == {"outcome=written,reason=VNCSessionStarted": 4}
     assert scene.series("vmi_service_status_watches_failing") == {"resource=virtualmachineinstances": 2}
 
 
