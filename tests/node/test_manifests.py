@@ -54,7 +54,8 @@ def handler_of(objects: list[Object]) -> Object:
     return spec
 
 
-ALL = ["injection", "injection-opt-in", "vmi-status", "guard-companion-owner"]
+ALL = ["injection", "injection-opt-in", "vmi-status", "guard-companion-owner", "monitoring"]
+OPERATOR = REPOSITORY / "tests/cluster/manifests/prometheus-operator"
 
 
 @pytest.fixture
@@ -77,6 +78,18 @@ def project_namespace(cluster: Workloads) -> Iterator[None]:
         cluster.kubectl("delete", "namespace", NAMESPACE)
 
 
+@pytest.fixture(scope="module")
+def operator_kinds(cluster: Workloads) -> Iterator[None]:
+    """PodMonitor and PrometheusRule: by hand, unless the operator that acts by them is here."""
+    if cluster.kubectl("get", "crd", "podmonitors.monitoring.coreos.com", "--ignore-not-found", "--output=name"):
+        yield
+        return
+    cluster.kubectl("apply", "--server-side", "-k", OPERATOR)
+    cluster.kubectl("wait", "--for=condition=Established", "-k", OPERATOR, "--timeout=60s")
+    yield
+    cluster.kubectl("delete", "-k", OPERATOR)
+
+
 @pytest.mark.parametrize("name", ["kubevirt", "test-node"])
 def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, name: str) -> None:
     """Every object of it is valid, and none brings a warning: not of a Pod Security Standard, not of an old version."""
@@ -86,7 +99,9 @@ def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, nam
 
 
 @pytest.mark.parametrize("component", ALL)
-def test_a_component_is_accepted(cluster: Workloads, project_namespace: None, component: str, tmp_path: Path) -> None:
+def test_a_component_is_accepted(
+    cluster: Workloads, project_namespace: None, operator_kinds: None, component: str, tmp_path: Path
+) -> None:
     """Upon the base alone."""
     folder = overlay(tmp_path, {"components": [component]})
     cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)
@@ -193,3 +208,21 @@ def test_with_vmi_status_the_handler_publishes_into_the_vmi_alone(tmp_path: Path
     changed = handler_of(build(overlay(tmp_path, {"components": ["vmi-status"]})))["containers"][0]["args"]
     assert (plain[0], changed[0]) == ("--publisher=auto", "--publisher=vmi-status")
     assert plain[1:] == changed[1:]
+
+
+def test_the_dashboard_is_where_grafana_looks(tmp_path: Path) -> None:
+    """A ConfigMap with its sidecar's label, under a name that stays."""
+    built = build(overlay(tmp_path, {"components": ["monitoring"]}))
+    board = one(built, "ConfigMap")
+    assert board["metadata"]["name"] == "vmi-service-status-dashboard"
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(board["data"]["vmi-service-status.json"])["title"] == "VMI Service Status"
+
+
+def test_the_monitor_selects_the_handlers_port(tmp_path: Path) -> None:
+    """By labels and by the port's name, which the DaemonSet's template has."""
+    built = build(overlay(tmp_path, {"components": ["monitoring"]}))
+    monitor, template = one(built, "PodMonitor")["spec"], one(built, "DaemonSet")["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]

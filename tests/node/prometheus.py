@@ -1,0 +1,80 @@
+"""Debian's Prometheus, on this machine: it scrapes the handler every second and runs the project's own rules."""
+
+import json
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+from tests.cluster.ports import free_port
+from tests.monitoring.rules import groups, write
+from tests.support.processes import ManagedProcess
+from tests.support.waiting import wait_until
+
+_JOB = "vmi-service-status-handler"
+# What passes in a cluster in minutes passes here in seconds; the rules are the same but for that. A rate looks back
+# over several scrapes.
+_FOR, _WINDOW = "2s", "[10s]"
+
+
+def _hurried(rule: dict[str, Any]) -> dict[str, Any]:
+    changed = {**rule, "expr": re.sub(r"\[\d+m\]", _WINDOW, rule["expr"])}
+    return {**changed, "for": _FOR} if "for" in rule else changed
+
+
+class Prometheus(ManagedProcess):
+    """A server whose one target is told by `watch`."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the test's own."""
+        rules = [{**group, "rules": [_hurried(rule) for rule in group["rules"]]} for group in groups()]
+        self._targets = folder / "targets.json"
+        self._url = f"http://127.0.0.1:{(port := free_port())}"
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(write(folder / "rules.yaml", rules))],
+            "scrape_configs": [
+                {"job_name": _JOB, "honor_labels": True, "file_sd_configs": [{"files": [str(self._targets)]}]}
+            ],
+        }
+        # What is JSON is YAML.
+        (folder / "prometheus.yaml").write_text(json.dumps(config))
+        flags = {
+            "config.file": folder / "prometheus.yaml",
+            "storage.tsdb.path": folder / "data",
+            "web.listen-address": f"127.0.0.1:{port}",
+        }
+        argv = ["prometheus", *(f"--{flag}={value}" for flag, value in flags.items())]
+        super().__init__(argv, log=folder / "prometheus.log")
+
+    def watch(self, port: int, node: str) -> Self:
+        """The handler of that node is to be had at this port of this machine's loopback."""
+        self._targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": {"node": node}}]))
+        return self
+
+    def query(self, expression: str) -> dict[str, float]:
+        """An instant query; values by their labels but for the target's own."""
+        found = self._get(f"query?query={urllib.request.quote(expression)}")["result"]  # type: ignore[attr-defined]
+        return {_named(one["metric"]): float(one["value"][1]) for one in found}
+
+    def firing(self) -> dict[str, dict[str, str]]:
+        """Labels by alert's name."""
+        found = self._get("alerts")["alerts"]
+        return {one["labels"]["alertname"]: one["labels"] for one in found if one["state"] == "firing"}
+
+    def wait_firing(self, *names: str, timeout: float = 60.0) -> dict[str, dict[str, str]]:
+        """Until all of these fire at once."""
+        wanted = set(names)
+        return wait_until(
+            self.firing, lambda now: wanted <= now.keys(), what=f"{sorted(wanted)} fire", timeout=timeout, interval=0.2,
+            retry_on=(OSError,),
+        )  # fmt: skip
+
+    def _get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self._url}/api/v1/{path}", timeout=10) as answer:  # noqa: S310  # http, to itself
+            return json.loads(answer.read())["data"]
+
+
+def _named(labels: dict[str, str]) -> str:
+    kept = {key: value for key, value in labels.items() if key not in ("__name__", "instance", "job", "node")}
+    return ",".join(f"{key}={value}" for key, value in sorted(kept.items()))

@@ -1,0 +1,151 @@
+"""Each alert fires once for real: its fault is caused on the node, and a real Prometheus with our rules sees it.
+
+The faults are laid upon each other, so that their times run together.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
+from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.vmis import Vmi, seen
+from tests.cluster.workloads import Workloads
+from tests.monitoring.rules import alerts
+from tests.monitoring.test_dashboard import FOREIGN, names, queries
+from tests.node.installation import NAMESPACE, Installation
+from tests.node.launcher.kubevirt import KubeVirt
+from tests.node.launcher.shape import IDLE
+from tests.node.place import Ability
+from tests.node.prometheus import Prometheus
+from tests.node.site import Site
+from tests.node.test_manifests import overlay
+from tests.support.waiting import wait_until
+
+HTTP_PORT = 8187
+# Three a second, each with its snapshot: well below what a socket may send.
+STORM = 15
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
+    with Prometheus(tmp_path).watch(1, "node-0") as running:
+        yield running
+
+
+@pytest.fixture
+def peers() -> Iterator[Peers]:
+    with Peers() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def scraped(prometheus: Prometheus, site: Site, installation: Installation) -> Iterator[None]:
+    """By the way that `kubectl port-forward` makes."""
+    with site.cluster.port_forward(NAMESPACE, f"pod/{installation.handler.name}", HTTP_PORT) as port:
+        prometheus.watch(port, site.node_name)
+        wait_until(
+            lambda: prometheus.query("up == 1"), what="the handler is scraped", retry_on=(OSError,), interval=0.2
+        )
+        yield
+
+
+def lose_track(peer: Peer) -> None:
+    """An agent whose messages do not follow from each other."""
+    for _ in range(STORM):
+        peer.sequence += 7
+        peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
+        peer.snapshot(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
+
+
+@contextlib.contextmanager
+def without_rights(cluster: Workloads) -> Iterator[None]:
+    """Somebody removes the handler's role, and puts it back."""
+    binding = ("clusterrolebinding", "vmi-service-status-handler")
+    kept = cluster.kubectl("get", *binding, "--output=json")
+    cluster.kubectl("delete", *binding)
+    try:
+        yield
+    finally:
+        cluster.kubectl("create", "--filename=-", input=re.sub(r'"(resourceVersion|uid)": "[^"]*",?', "", kept))
+
+
+def publish_into_vmis(cluster: Workloads, folder: Path) -> None:
+    """The component `vmi-status`, on a KubeVirt that it is not for."""
+    chosen = overlay(folder, {"components": ["vmi-status"]}, base="overlays/test-node")
+    cluster.kubectl("apply", "--server-side", "-k", chosen)
+
+
+@pytest.mark.needs(Ability.LOOK)
+@pytest.mark.timeout(240)  # a lease, three starts of a handler and six alerts
+def test_each_alert_fires_when_its_fault_is_there(
+    cluster: Workloads,
+    site: Site,
+    kubevirt: KubeVirt,
+    installation: Installation,
+    namespace: str,
+    prometheus: Prometheus,
+    peers: Peers,
+    tmp_path: Path,
+) -> None:
+    """Nothing before; then each by its own fault, with the labels that its runbook begins with."""
+    node = site.node_name
+    machine = kubevirt.start("vm", command=IDLE, owns_status=True)
+    machine.launcher.wait_started()
+    with scraped(prometheus, site, installation):
+        peer = peers.connect(machine.launcher.volume("service-status") / "handler.sock")
+        machine.vmi.wait_told(seen(0))
+        series = 'kubevirt_vmi_service_sessions{name="vm"}'
+        told = {f"name=vm,namespace={namespace},service=vnc": 0.0}
+        wait_until(lambda: prometheus.query(series), lambda now: now == told, what=f"{told} is scraped", interval=0.2)
+        wait_until(prometheus.firing, lambda now: "VMIServiceStatusHandlerDown" not in now, what="calm", interval=0.2)
+        assert prometheus.firing() == {}
+        assert_scraped(prometheus)
+
+        without_agent = Vmi(site.client, namespace, "older").create(node, pods={})
+        with without_rights(cluster):
+            peer.report(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
+            lose_track(peer)
+            firing = prometheus.wait_firing(
+                "VMIServiceStatusUnknown",
+                "VMIServiceStatusResyncStorm",
+                "VMIServiceStatusPublishingFails",
+                "VMIServiceStatusNoAgent",
+            )
+        assert firing["VMIServiceStatusUnknown"]["reason"] == "LibvirtUnreachable"
+        assert firing["VMIServiceStatusPublishingFails"]["state"] == "forbidden"
+        assert firing["VMIServiceStatusPublishingFails"]["publisher"] == "companion"
+        installation.remove_handler()
+        firing = prometheus.wait_firing("VMIServiceStatusHandlerDown")
+        assert firing["VMIServiceStatusHandlerDown"]["node"] == node
+
+    publish_into_vmis(cluster, tmp_path)
+    installation.wait_ready()
+    with scraped(prometheus, site, installation):
+        peers.connect(peer.socket, sessions=1)
+        firing = prometheus.wait_firing("VMIServiceStatusNotKept")
+        assert firing["VMIServiceStatusNotKept"]["state"] == "pruned"
+    without_agent.delete()
+    kubevirt.stop(machine)
+    installation.apply()
+    assert alerts().keys() == {
+        "VMIServiceStatusHandlerDown",
+        "VMIServiceStatusUnknown",
+        "VMIServiceStatusNoAgent",
+        "VMIServiceStatusPublishingFails",
+        "VMIServiceStatusNotKept",
+        "VMIServiceStatusResyncStorm",
+    }
+
+
+def assert_scraped(prometheus: Prometheus) -> None:
+    """What the dashboard asks for is there, in the handler of the image too."""
+    late = {"vmi_service_status_streams_refused_total"}  # appears with the first
+    for query in queries():
+        for name in names(query) - FOREIGN - late:
+            if not name.startswith("vmi_service_status_agent_"):  # the peer tells nothing of itself
+                assert prometheus.query(f"count({name})"), name
