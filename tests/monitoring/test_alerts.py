@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handler_service.values import Reason
 from tests.monitoring.rules import REPOSITORY, alerts, groups, promtool, write
 
 _TESTS = Path(__file__).with_name("alerts.test.yaml")
@@ -60,3 +61,11 @@ def test_every_alert_says_how_urgent_it_is() -> None:
         assert alert["labels"]["severity"] in {"info", "warning", "critical"}, name
         assert alert["labels"]["operator_health_impact"] in {"none", "warning", "critical"}, name
         assert {"summary", "description"} <= alert["annotations"].keys(), name
+
+
+def test_the_runbook_knows_every_reason() -> None:
+    """Why a value may be unknown; one that is added needs a line."""
+    fine = {Reason.WATCHING, Reason.NO_DOMAIN, Reason.FINISHED, Reason.NO_AGENT, Reason.LOWER_BOUND}
+    page = (REPOSITORY / "docs/runbooks/VMIServiceStatusUnknown.md").read_text()
+    told = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert told == {reason.value for reason in Reason if reason not in fine}
