@@ -14,7 +14,6 @@ from tests.cluster.cache import CACHE
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment
-from tests.node.archives import AGENT, HANDLER, archive_of
 
 
 def main() -> None:
@@ -23,11 +22,11 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     options = parser.parse_args()
     build = Build.find()
-    images = [build.archive, archive_of(AGENT), archive_of(HANDLER)]
-    cluster = Cluster(options.dir, nodes=options.nodes, images=images).up(detached=True)
+    cluster = Cluster(options.dir, nodes=options.nodes, images=[build.archive]).up(detached=True)
     with contextlib.closing(Client(cluster.kubeconfig)) as client:
         deployment = Deployment(cluster, client, build)
         deployment.deploy()
+        deployment.give_images()
         deployment.install()
     sys.stdout.write(f"KUBECONFIG={cluster.kubeconfig}\nVIRTCTL={build.virtctl}\n")
 

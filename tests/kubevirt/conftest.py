@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from tests.cluster.cluster import Cluster
 from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
-from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.node.site import Site
 
 # The first test waits for KubeVirt's operator, and any for pods of KubeVirt's that take their time.
@@ -37,8 +37,7 @@ def cluster(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if kept := os.environ.get("KUBEVIRT_CLUSTER"):
         yield Cluster.attach(Path(kept))
         return
-    images = [build.archive, archive_of(AGENT), archive_of(HANDLER)]
-    with Cluster(tmp_path_factory.mktemp("cluster"), nodes=2, images=images) as up:
+    with Cluster(tmp_path_factory.mktemp("cluster"), nodes=2, images=[build.archive]) as up:
         yield up
 
 
@@ -56,7 +55,11 @@ def kubevirt(site: Site, build: Build) -> Deployment:
     """KubeVirt, deployed, and nothing of the project's."""
     deployment = Deployment(site.cluster, site.client, build)
     if not deployment.deployed:
-        deployment.deploy()
+        # Most of the time virt-operator waits.
+        with ThreadPoolExecutor() as pool:
+            given = pool.submit(deployment.give_images)
+            deployment.deploy()
+            given.result()
     return deployment
 
 

@@ -13,12 +13,13 @@ from tests.cluster.tools import REPOSITORY
 from tests.kubevirt.build import Build
 from tests.kubevirt.migrations import slow_policy
 from tests.kubevirt.objects import NAMESPACE, OPERATOR, instance, kubevirt, operator
+from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.support.waiting import wait_until
 
 OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 OURS = "vmi-service-status"
-HANDLER = "daemonset/vmi-service-status-handler"
-HANDLER_PATH = f"/apis/apps/v1/namespaces/{OURS}/daemonsets/vmi-service-status-handler"
+DAEMON_SET = "daemonset/vmi-service-status-handler"
+DAEMON_SET_PATH = f"/apis/apps/v1/namespaces/{OURS}/daemonsets/vmi-service-status-handler"
 # virt-operator works in steps of 5 to 10 s: 55 s on two idle cores.
 DEPLOY_TIMEOUT = 400.0
 # Two programs of Python start within 2 s, and within 10 on two busy cores.
@@ -107,12 +108,18 @@ class Deployment:
 
     # --- the project ---
 
+    def give_images(self) -> None:
+        """Each node gets ours, which change with each edit; KubeVirt's are there from the start."""
+        for node in self.cluster.nodes:
+            for image in (AGENT, HANDLER):
+                node.import_images(archive_of(image))
+
     def install(self) -> None:
         """Returns when the handler is ready and new pods are given their agent; done already, it costs nothing."""
         if self._installed:
             return
         self._kubectl("apply", "--server-side", "-k", OVERLAY)
-        self._rolled_out(HANDLER, OURS)
+        self._rolled_out(DAEMON_SET, OURS)
         wait_until(self._injects, what="launcher pods are given the agent", interval=0.2)
         self._installed = True
 
@@ -121,12 +128,12 @@ class Deployment:
         self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
 
     def roll_handler(self) -> None:
-        self.rollout(HANDLER, namespace=OURS)
+        self.rollout(DAEMON_SET, namespace=OURS)
 
     @contextmanager
     def handler_away(self, node: str) -> Iterator[None]:
         """A node without its handler from enter to exit; the other nodes keep theirs."""
-        before = self.client.get(HANDLER_PATH)["spec"]["updateStrategy"]
+        before = self.client.get(DAEMON_SET_PATH)["spec"]["updateStrategy"]
         self._patch_handler({"type": "OnDelete", "rollingUpdate": None}, _not_on(node))
         gone = f"the handler of {node} is gone"
         wait_until(
@@ -136,11 +143,11 @@ class Deployment:
             yield
         finally:
             self._patch_handler(before, None)
-            self._rolled_out(HANDLER, OURS)
+            self._rolled_out(DAEMON_SET, OURS)
 
     def _patch_handler(self, strategy: Object, affinity: Object | None) -> None:
         template = {"spec": {"affinity": affinity}}
-        self.client.patch(HANDLER_PATH, {"spec": {"updateStrategy": strategy, "template": template}})
+        self.client.patch(DAEMON_SET_PATH, {"spec": {"updateStrategy": strategy, "template": template}})
 
     def _handlers(self, node: str) -> list[Object]:
         ours = {"labelSelector": "app.kubernetes.io/component=handler", "fieldSelector": f"spec.nodeName={node}"}

@@ -105,9 +105,10 @@ class Machine:
         self._in_pod(self.pod.name, "pkill", "-KILL", "--exact", name)
 
     def kill_target(self) -> None:
-        """SIGKILL for the QEMU that a migration is sent to."""
+        """SIGKILL for the QEMU that a migration is sent to, as soon as there is one."""
         (target,) = (pod["metadata"]["name"] for pod in self.pods() if pod["spec"].get("nodeName") != self.node)
-        self._in_pod(target, "pkill", "-KILL", "--exact", QEMU)
+        kill = ("pkill", "-KILL", "--echo", "--exact", QEMU)
+        wait_until(lambda: self._in_pod(target, *kill, check=False), what=f"{QEMU} in {target} is killed")
 
     def processes(self, name: str) -> list[str]:
         """Their numbers there."""

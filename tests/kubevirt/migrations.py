@@ -14,8 +14,10 @@ ENDS = ("Succeeded", "Failed")
 
 #: Of a VM whose migrations take so long that something can happen in the middle of one.
 SLOW = {"vmi-service-status-test/migrates": "slowly"}
-# A page that the firmware never touched takes 9 bytes on the way, so these are 7 MB, and 7 s; nothing stores them.
+# A page that the firmware never touched takes 9 bytes on the way, and none in the machine: 7 MB, which take 7 s, and
+# 18 s where the migration will be broken off, however busy the machine is.
 SLOW_MEMORY = "3Gi"
+ENDLESS_MEMORY = "8Gi"
 
 
 def slow_policy() -> Object:

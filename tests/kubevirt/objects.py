@@ -82,7 +82,10 @@ def _impatient(kind: str, name: str) -> Object:
 
 
 def instance(name: str, namespace: str, memory: str = "64Mi") -> Object:
-    """A VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough."""
+    """A VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough.
+
+    It touches little of its memory, so its pod asks for little, however much it has.
+    """
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
@@ -91,6 +94,7 @@ def instance(name: str, namespace: str, memory: str = "64Mi") -> Object:
             "terminationGracePeriodSeconds": 0,
             "domain": {
                 "memory": {"guest": memory},
+                "resources": {"requests": {"memory": "64Mi"}},
                 "devices": {"autoattachPodInterface": False, "autoattachMemBalloon": False},
             },
         },

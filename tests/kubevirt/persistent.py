@@ -10,6 +10,8 @@ from tests.apiserver.vmis import Vmi
 from tests.kubevirt.websocket import open_websocket
 from tests.support.rfb import HandshakeRefusedError, Viewer
 
+# Of the publisher's with a fall: who is back by then has never been away.
+PATIENCE = 1.0
 # Between two tries; KubeVirt itself needs 20 ms for one that fails.
 INTERVAL = 0.05
 
@@ -60,3 +62,10 @@ class PersistentViewer:
                 continue
             return True
         return False
+
+    def may_be_absent(self, lateness: float) -> bool:
+        """Whether it was ever away for so long that nobody is told to be there.
+
+        `lateness` is that of a thread which meant to look every 10 ms: any program of this machine may be as late.
+        """
+        return max(self.gaps) + lateness >= PATIENCE

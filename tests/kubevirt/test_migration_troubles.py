@@ -1,5 +1,6 @@
 """Migrations that come to nothing, that a drain asks for, and that meet handlers which are away or come back."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,21 +11,19 @@ from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
-from tests.kubevirt.migrations import SLOW, SLOW_MEMORY, TIMEOUT
+from tests.kubevirt.migrations import ENDLESS_MEMORY, SLOW, SLOW_MEMORY, TIMEOUT
 from tests.kubevirt.persistent import PersistentViewer
 from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
 
 # Longer than every wait of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5
-# Of the publisher's patience with a fall: a viewer who is back by then has never been away.
-PATIENCE = 1.0
 
 
 @pytest.fixture
-def slow(machines: Machines) -> Machine:
-    """A VM that may run on either node, and whose migrations can be met in the middle."""
-    return machines.start(node=None, labels=SLOW, memory=SLOW_MEMORY)
+def endless(machines: Machines) -> Machine:
+    """A VM that may run on either node, and whose migrations take so long that they can be broken off."""
+    return machines.start(node=None, labels=SLOW, memory=ENDLESS_MEMORY)
 
 
 @contextmanager
@@ -37,35 +36,35 @@ def always_one(machine: Machine) -> Iterator[None]:
     assert versions.values(told) == [seen(1)]
 
 
-def test_an_aborted_migration_changes_nothing(slow: Machine) -> None:
+def test_an_aborted_migration_changes_nothing(endless: Machine) -> None:
     """The viewer stays where it is, and so does the number."""
-    source = slow.node
-    with slow.virtctl() as virtctl:
+    source = endless.node
+    with endless.virtctl() as virtctl:
         viewer = virtctl.view()
-        slow.vmi.wait_told(seen(1))
-        with always_one(slow):
-            migration = slow.begin_migration()
+        endless.vmi.wait_told(seen(1))
+        with always_one(endless):
+            migration = endless.begin_migration()
             migration.wait_under_way()
             migration.abort()
         assert viewer.connected
-        assert slow.node == source
-    slow.vmi.wait_told(seen(0))
+        assert endless.node == source
+    endless.vmi.wait_told(seen(0))
 
 
-def test_a_migration_whose_target_dies_changes_nothing(slow: Machine) -> None:
+def test_a_migration_whose_target_dies_changes_nothing(endless: Machine) -> None:
     """The target's QEMU is killed in the middle: the VM runs on at the source, with its viewer."""
-    source = slow.node
-    with slow.virtctl() as virtctl:
+    source = endless.node
+    with endless.virtctl() as virtctl:
         viewer = virtctl.view()
-        slow.vmi.wait_told(seen(1))
-        with always_one(slow):
-            migration = slow.begin_migration()
+        endless.vmi.wait_told(seen(1))
+        with always_one(endless):
+            migration = endless.begin_migration()
             migration.wait_under_way()
-            slow.kill_target()
+            endless.kill_target()
             migration.wait_failed()
         assert viewer.connected
-        assert slow.node == source
-    slow.vmi.wait_told(seen(0))
+        assert endless.node == source
+    endless.vmi.wait_told(seen(0))
 
 
 @contextmanager
@@ -79,8 +78,10 @@ def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer
             wait_until(lambda: viewer.gaps, what="the viewer was cut off and is back")
             time.sleep(PAUSE)
         assert machine.node != source
+        sys.stdout.write(f"{samples}; away for {viewer.gaps} s\n")
         numbers = {value[0] for value in [*samples.values, *versions.values(told)] if value is not None}
-        assert numbers <= ({1} if max(viewer.gaps) < PATIENCE else {1, None}), (viewer.gaps, str(samples))
+        absent = {None} if viewer.may_be_absent(samples.longest_gap) else set()
+        assert numbers <= {1} | absent, (viewer.gaps, str(samples))
         machine.vmi.wait_told(seen(1), timeout=60)
     machine.vmi.wait_told(seen(0))
 
@@ -110,11 +111,12 @@ def test_a_viewer_follows_to_or_from_a_node_without_its_handler(
 
 
 def test_handlers_are_rolled_in_the_middle_of_a_migration(
-    cluster: Cluster, slow: Machine, installation: Deployment
+    cluster: Cluster, machines: Machines, installation: Deployment
 ) -> None:
     """Both of them, one after the other, while the VM moves between their nodes."""
-    with never_wrong(cluster, slow):
-        migration = slow.begin_migration()
+    machine = machines.start(node=None, labels=SLOW, memory=SLOW_MEMORY)
+    with never_wrong(cluster, machine):
+        migration = machine.begin_migration()
         migration.wait_under_way()
         installation.roll_handler()
         migration.wait_succeeded()
