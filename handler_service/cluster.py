@@ -30,16 +30,21 @@ _NOTHING: Final = Shown(0, None)
 _SCHEMA_SETTLES: Final = 5.0
 
 
+def cluster(config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str) -> "Cluster":
+    """What `config` names."""
+    client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
+    return Cluster(config, hub, client, PodEndpoints(PodsDirectory(config.pods_dir), hub, terms, version))
+
+
 class Cluster:
     """All that a node's handler does beyond hearing its agents."""
 
-    def __init__(self, config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str) -> None:
-        """Nothing is opened before it is entered."""
+    def __init__(self, config: ClusterConfig, hub: Hub, client: KubeClient, pods: PodEndpoints) -> None:
+        """Nothing is opened before it is entered. `client` and `pods` are closed with it."""
         self._config = config
         self._hub = hub
-        self._client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
-        self._pods_directory = PodsDirectory(config.pods_dir)
-        self._pods = PodEndpoints(self._pods_directory, hub, terms, version)
+        self._client = client
+        self._pods = pods
         self._vmis = NodeVmis(
             self._client,
             config.node,
@@ -68,7 +73,6 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._pods.close()
-        self._pods_directory.close()
         await self._client.__aexit__(kind, error, trace)
 
     async def run(self) -> None:

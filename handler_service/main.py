@@ -94,12 +94,12 @@ async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> So
         log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
         return static
     # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
-    from handler_service.cluster import Cluster  # noqa: PLC0415
+    from handler_service.cluster import cluster  # noqa: PLC0415
 
-    cluster = Cluster(options.mode, hub, options.terms, program_version())
-    await stack.enter_async_context(cluster)
+    node = cluster(options.mode, hub, options.terms, program_version())
+    await stack.enter_async_context(node)
     log.info("%s: serving node %s", program_version(), options.mode.node)
-    return cluster
+    return node
 
 
 async def _serve_http(

@@ -9,7 +9,8 @@ Invariants:
   nothing is ever queued.
 - Unfinished clients are for debugging alone: their number waits for company, so that a viewer who connects and has
   finished a millisecond later is one message, and a port scanner uses up nothing that a session needs.
-- A sequence is never used twice. At most `window` Deltas are on their way, paced by a token bucket.
+- A sequence is never used twice. At most `window` Deltas are on their way, paced by a token bucket; what they keep
+  waiting for a heartbeat's time goes as a Snapshot, so that no lost Ack can silence a stream.
 - No answer of a handler raises: what is not understood is counted and ignored, what is out of bounds is clamped.
 
 Times are seconds of any clock that only grows.
@@ -148,7 +149,9 @@ class ReportProtocol:
             return self._snapshot(now, stream) if now >= stream.snapshot_due else self._heartbeat(stream)
         if stream.terms and self._may_send_delta(stream, stream.terms) and stream.bucket.take(now):
             return self._delta(stream) or self._snapshot(now, stream)
-        return self._heartbeat(stream)
+        # News that the window has kept for a whole interval: whatever became of the acks, a Snapshot says it all.
+        overdue = stream.terms and self._changed() and self._on_their_way(stream) >= stream.terms.window
+        return self._snapshot(now, stream) if overdue else self._heartbeat(stream)
 
     def _changed(self) -> bool:
         """Whether something is worth a message; counters alone are not."""
@@ -156,8 +159,10 @@ class ReportProtocol:
         return base is not None and (base.vnc != report.vnc or base.observation != report.observation)
 
     def _may_send_delta(self, stream: Stream, terms: contract.Terms) -> bool:
-        on_their_way = self.sequence - max(stream.last_ack.accepted, stream.first)
-        return self._changed() and on_their_way < terms.window
+        return self._changed() and self._on_their_way(stream) < terms.window
+
+    def _on_their_way(self, stream: Stream) -> int:
+        return self.sequence - max(stream.last_ack.accepted, stream.first)
 
     def _snapshot(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
         self.sequence += 1

@@ -9,7 +9,7 @@ Invariant: a change of state leads to at most one message that waits, however sl
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,9 @@ Call = grpc.aio.StreamStreamCall[pb.ReportSessionsRequest, pb.ReportSessionsResp
 #: Seconds of a clock that only grows, such as `time.monotonic`.
 Clock = Callable[[], float]
 
+#: Opens one stream to whoever serves a socket, and closes it. SocketError where there is no socket to dial.
+Dial = Callable[[Path], contextlib.AbstractAsyncContextManager[Call]]
+
 #: A stream that lived so long has worked: the pauses begin anew. A handler that welcomes everybody and fails at once
 #: must not be dialled ten times a second.
 _PROVEN: Final = 5.0
@@ -49,6 +52,15 @@ _OPTIONS: Final = [
 ]
 
 
+@contextlib.asynccontextmanager
+async def dial(socket: Path) -> AsyncIterator[Call]:
+    """One stream over gRPC."""
+    with contextlib.closing(SocketDirectory.open(socket.parent)) as directory:
+        target = directory.address(socket.name)
+        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+            yield SessionReportServiceStub(channel).ReportSessions()
+
+
 class ReportStream:
     """Reports the state to whoever serves `socket`."""
 
@@ -62,6 +74,7 @@ class ReportStream:
         sleep: Sleep,
         uniform: retry.Uniform,
         patience: float = contract.HELLO_TIMEOUT,
+        dial: Dial = dial,
     ) -> None:
         """`patience`: seconds until Welcome must have come."""
         self._socket = socket
@@ -71,6 +84,7 @@ class ReportStream:
         self._clock = clock
         self._sleep = sleep
         self._uniform = uniform
+        self._dial = dial
         self._stopping = False
         self._welcomed: float | None = None  # when the stream at hand was
         self._said = ""  # the status that was logged last, so that it is said once
@@ -104,7 +118,7 @@ class ReportStream:
         """One stream. How it ended: returned when it had worked, raised when it had not."""
         self._closed.clear()
         try:
-            ended = await self._dial()
+            ended = await self._stream()
         finally:
             self._closed.set()
         worked = self._welcomed is not None and self._clock() - self._welcomed >= _PROVEN
@@ -112,15 +126,13 @@ class ReportStream:
             return ended
         raise ended
 
-    async def _dial(self) -> StreamError:
+    async def _stream(self) -> StreamError:
         self._state.handler.streams += 1
         self._welcomed = None
         self._enter(StreamState.CONNECTING)
         try:
-            with contextlib.closing(SocketDirectory.open(self._socket.parent)) as directory:
-                target = directory.address(self._socket.name)
-                async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
-                    return await self._converse(SessionReportServiceStub(channel).ReportSessions())
+            async with self._dial(self._socket) as call:
+                return await self._converse(call)
         except SocketError as error:
             return StreamError("UNAVAILABLE", str(error))
 

@@ -48,7 +48,7 @@ class PodEndpoints:
     """The endpoints of this node's launcher pods."""
 
     def __init__(self, pods: PodsDirectory, hub: Hub, terms: contract.Terms, version: str) -> None:
-        """Nothing is served before run()."""
+        """Nothing is served before run(). `pods` is closed with this."""
         self._pods = pods
         self._hub = hub
         self._terms = terms
@@ -85,6 +85,7 @@ class PodEndpoints:
         """Stop serving. What is published stays."""
         for uid in list(self._served):
             await self._release(uid)
+        self._pods.close()
 
     def _expecting(self) -> bool:
         young = self._hub.clock() - _EXPECTED

@@ -163,6 +163,20 @@ def test_a_full_window_holds_deltas_back_until_some_are_accepted() -> None:
     assert (vnc.started, vnc.sessions) == (1, 3)
 
 
+def test_news_that_a_full_window_has_kept_for_a_heartbeat_s_time_goes_as_a_snapshot() -> None:
+    """Whatever became of the acks, a stream is never silent about its viewers."""
+    dialogue = Dialogue().welcomed(window=1)
+    dialogue.viewer()
+    dialogue.delta()
+    dialogue.viewer()
+    assert dialogue.poll() is None
+    dialogue.pass_time(5)
+    snapshot = dialogue.snapshot()
+    assert (snapshot.sequence, snapshot.services[0].sessions) == (3, 2)
+    dialogue.pass_time(5)
+    assert dialogue.arm() == "heartbeat"
+
+
 def test_unfinished_clients_alone_wait_for_company() -> None:
     dialogue = Dialogue().welcomed()
     dialogue.table.apply(Phase.CONNECT, UNIX, 2.0)

@@ -1,0 +1,138 @@
+"""Makes a history from a seed: mostly viewers that come and go, and faults of all kinds between them, in crowds."""
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Final
+
+from tests.simulation.apiserver import Fate
+from tests.simulation.history import History, Setting, Step, Value
+
+Arguments = Mapping[str, Value]
+Maker = Callable[[Random], Arguments]
+
+
+def _pause(rng: Random, *choices: float) -> float:
+    """One of these lengths, not to the moment."""
+    return round(rng.choice(choices) * rng.uniform(0.8, 1.2), 3)
+
+
+def _connect(rng: Random) -> Arguments:
+    return {"finish": rng.choice([0.001, 0.001, 0.002, _pause(rng, 0.1, 0.3, 1.0), -1.0])}
+
+
+def _leave(rng: Random) -> Arguments:
+    return {"who": rng.randrange(8), "notice": _pause(rng, 0.02, 0.03, 0.1, 0.2, 1.0, 2.5)}
+
+
+def _takeover(rng: Random) -> Arguments:
+    early = rng.random() < 0.75
+    return {
+        "early": early,
+        "notice": _pause(rng, 0.0005, 0.02) if early else _pause(rng, 0.03, 0.08),
+        "finish": _pause(rng, 0.002, 0.1, 0.28) if early else 0.002,
+    }
+
+
+def _migrate(rng: Random) -> Arguments:
+    return {
+        "succeeds": rng.random() < 0.75,
+        "cut": _pause(rng, 0.05, 0.08, 0.2),
+        "flip": _pause(rng, 0.09, 0.2),
+        "redial": rng.choice([_pause(rng, 0.2, 0.45, 0.9), -1.0]),
+        "stopped": _pause(rng, 0.3, 0.4),
+    }
+
+
+def _seconds(*choices: float) -> Maker:
+    return lambda rng: {"seconds": _pause(rng, *choices)}
+
+
+def _nothing(_: Random) -> Arguments:
+    return {}
+
+
+_VIEWERS: Final[Mapping[str, tuple[float, Maker]]] = {
+    "connect": (6, _connect),
+    "leave": (5, _leave),
+    "takeover": (3, _takeover),
+    "crowd": (0.5, lambda rng: {"count": rng.randint(3, 12), "apart": rng.choice([0.001, 0.02, 0.2])}),
+}
+_FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
+    "vm_restart": (0.5, _seconds(0.05, 1.0)),
+    "vm_end": (0.4, lambda rng: {"goodbye": rng.random() < 0.5, "seconds": _pause(rng, 0.1, 1.0)}),
+    "vm_new": (0.7, _seconds(0.05, 1.0, 3.0)),
+    "libvirt_restart": (1, _seconds(0.1, 1.0, 3.0)),
+    "libvirt_hang": (0.6, _seconds(0.5, 5.0, 8.0)),
+    "libvirt_slow": (0.4, _seconds(1.0, 5.0)),
+    "query_refused": (0.5, _seconds(1.0, 5.0)),
+    "agent_kill": (1.2, lambda rng: {"half_open": rng.random() < 0.5, "seconds": _pause(rng, 0.05, 1.0, 5.0, 20.0)}),
+    "agent_stop": (0.5, _seconds(0.05, 1.0, 20.0)),
+    "wire_cut": (1, lambda rng: {"handler_after": rng.choice([0.0, 0.0, 0.5, 7.0])}),
+    "wire_stall": (
+        1.2,
+        lambda rng: {
+            "way": rng.choice(["up", "down", "both"]),
+            "seconds": _pause(rng, 0.3, 2.0, 6.0, 12.0),
+        },
+    ),
+    "wire_lose": (0.5, lambda rng: {"way": rng.choice(["up", "up", "down"]), "count": rng.randint(1, 3)}),
+    "wire_double": (0.5, lambda rng: {"way": rng.choice(["up", "up", "down"]), "count": rng.randint(1, 3)}),
+    "handler_kill": (1, lambda rng: {"node": rng.randrange(2), "seconds": _pause(rng, 0.2, 2.0, 20.0)}),
+    "handler_stop": (0.6, lambda rng: {"node": rng.randrange(2), "seconds": _pause(rng, 0.2, 2.0)}),
+    "api_down": (0.8, _seconds(0.2, 2.0, 20.0, 50.0)),
+    "api_fates": (1.2, lambda rng: {"fate": rng.choice(list(Fate)).name, "count": rng.randint(1, 3)}),
+    "api_refuses": (
+        0.6,
+        lambda rng: {"fate": rng.choice(["FAILED", "FORBIDDEN", "CONFLICT"]), "seconds": _pause(rng, 1.0, 5.0, 30.0)},
+    ),
+    "api_slow": (0.5, _seconds(1.0, 5.0)),
+    "api_reverts": (0.5, _seconds(0.5, 3.0)),
+    "api_schema": (0.4, lambda rng: {"knows": rng.random() < 0.6}),
+    "watch_gap": (0.8, lambda rng: {"forget": rng.random() < 0.6}),
+    "watch_lag": (0.6, lambda rng: {"lag": _pause(rng, 0.2, 2.0), "seconds": _pause(rng, 2.0, 8.0)}),
+    "foreign_erase": (0.8, _nothing),
+    "foreign_touch": (0.6, _nothing),
+    "companion_lost": (0.4, _nothing),
+    "migrate": (0.9, _migrate),
+}
+
+
+def generate(seed: int) -> History:
+    """The history of a seed."""
+    rng = Random(seed)  # noqa: S311  # chance that can be repeated
+    calm = rng.random() < 0.12
+    setting = Setting(
+        publisher=rng.choice(["auto", "auto", "vmi-status", "companion"]),
+        knows_field=calm or rng.random() < 0.85,
+        tcp=rng.random() < 0.25,
+        may_query=calm or rng.random() < 0.88,
+        agent_after=rng.choice([0.0, 0.0, 0.3, 2.0]),
+        boot_after=rng.choice([0.0, 0.0, 0.5, 3.0]),
+        calm=calm,
+    )
+    # Few kinds of fault at a time, but often: what meets itself finds more than what meets everything once.
+    kinds = ["migrate"] if calm else rng.sample(sorted(_FAULTS), k=rng.choice([1, 2, 3, 4, 6]))
+    epochs = tuple(_epoch(rng, kinds) for _ in range(rng.choice([1, 1, 2])))
+    return History(seed, setting, epochs)
+
+
+def _epoch(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    at = 0.0
+    pace = rng.choice([(0.001, 0.05), (0.02, 0.3, 1.0), (0.3, 1.2, 4.0), (0.05, 1.0, 16.0)])
+    erasures = 0
+    for _ in range(rng.randint(3, 14)):
+        at = round(at + _pause(rng, *pace), 3)
+        name, make = _choose(rng, kinds)
+        if name in {"foreign_erase", "companion_lost"}:
+            erasures += 1
+            if erasures > 2:  # more are answered rarely, on purpose
+                continue
+        steps.append(Step(at, name, tuple(make(rng).items())))
+    return tuple(steps)
+
+
+def _choose(rng: Random, kinds: list[str]) -> tuple[str, Maker]:
+    table = _VIEWERS if rng.random() < 0.6 else {kind: _FAULTS[kind] for kind in kinds}
+    name = rng.choices(list(table), [weight for weight, _ in table.values()])[0]
+    return name, table[name][1]

@@ -1,0 +1,152 @@
+"""The six promises, held against the records of a run."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from servicestatus import contract
+from tests.simulation.truth import Held, State, Truth
+from tests.simulation.world import Ack, World
+
+#: What a handler was told may be this old when a write that follows from it is committed: a lease, and the longest
+#: that a request is on its way.
+_STALE: Final = contract.DEFAULT_TERMS.lease + 4.0
+#: A handler may not have heard yet of what is as new as this: messages wait for each other when there are many.
+_NEWS: Final = 0.5
+#: The longest that viewers of a migrated VM were seen to live on after its node had changed.
+_SWITCH: Final = 0.3
+#: Rounding.
+_SLACK: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was not kept."""
+
+    promise: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.words}"
+
+
+PLACES: Final = {
+    "auto": ("companion", "vmi-status"),
+    "companion": ("companion",),
+    "vmi-status": ("vmi-status",),
+}
+
+
+def at_rest(world: World, doubts: bool) -> list[Violation]:
+    """NoPhantom and Converges: all has been quiet for ten seconds. `doubts`: a lower bound is all that can be known."""
+    if world.vmi is None or doubts:
+        return []
+    truth = world.truths[world.vmi.uid].now
+    found = []
+    for place in places(world):
+        shown = world.held[place, world.vmi.uid].now
+        if shown > truth.high:
+            found.append(Violation("NoPhantom", f"{place} shows {shown} at rest, and {truth.high} are connected"))
+        elif shown < truth.low:
+            found.append(Violation("Converges", f"{place} shows {shown} at rest, and {truth.low} are connected"))
+    return found
+
+
+def places(world: World) -> list[str]:
+    """Where the value must be."""
+    return [place for place in PLACES[world.setting.publisher] if place == "companion" or world.api.knows_field]
+
+
+def in_hindsight(world: World) -> list[Violation]:
+    """What the records of a whole run show."""
+    found = [Violation(*wrong) for wrong in world.wrong]
+    for (place, uid), held in world.held.items():
+        truth = world.truths[uid]
+        found += _ordered(place, held, truth)
+        found += _unknown_is_not_zero(place, held, truth)
+        if world.setting.calm:
+            found += _spaced(place, held, truth, world.flips)
+    for (handler, place, uid), times in world.writes.items():
+        found += _bounded(f"{handler} writes {place} of {uid}", times)
+    for ack in world.acks:
+        found += _published(world, ack)
+    return found
+
+
+def _ordered(place: str, held: Held, truth: Truth) -> list[Violation]:
+    """Each value was true at a moment, and the moments are in order."""
+    index = 0
+    for at, value, by in held.values:
+        if not by:
+            continue
+        while index < len(truth.states) and not truth.states[index].floor <= value <= truth.states[index].high:
+            index += 1
+        if index == len(truth.states) or truth.states[index].at > at:
+            return [Violation("Ordered", f"{place} shows {value} at {at:.3f}, which was not so, or was long ago")]
+    return []
+
+
+def _unknown_is_not_zero(place: str, held: Held, truth: Truth) -> list[Violation]:
+    """A handler lowers a value only to what was so while its news could be believed."""
+    before = 0
+    for at, value, by in held.values:
+        if by and value < before:
+            states = [state for state in truth.since(at - _STALE) if state.at <= at]
+            if min(state.low for state in states) > value:
+                words = f"{place} fell to {value} at {at:.3f}, and there were more for {_STALE:g} s"
+                return [Violation("UnknownIsNotZero", words)]
+        before = value
+    return []
+
+
+def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
+    """Where nothing fails, a fall is not told before it is a second old."""
+    before = 0
+    for at, value, by in held.values:
+        if by and value < before:
+            fallen = _fallen_since(truth.states, before if value else 1, at)
+            # The target's handler has its own agents only: for it, the viewers are gone with the switch.
+            fallen = min([fallen, *(flip for flip in flips if fallen - _SWITCH < flip)])
+            if at - fallen < 1.0 - _SLACK:
+                return [Violation("BoundedWrites", f"{place} fell to {value} at {at:.3f}, too early")]
+        before = value
+    return []
+
+
+def _fallen_since(states: list[State], held: int, at: float) -> float:
+    """Since when there have been fewer viewers than `held`, news of the last moments aside."""
+    since = at
+    for state in reversed([state for state in states if state.at <= at]):
+        if state.low < held:
+            since = state.at
+        elif state.at < at - _NEWS:
+            break
+    return since
+
+
+def _bounded(words: str, times: list[float]) -> list[Violation]:
+    """One a second, one of them a second early."""
+    for first, third in zip(times, times[2:], strict=False):
+        if third - first < 1.0 - _SLACK:
+            return [Violation("BoundedWrites", f"{words} three times from {first:.3f} to {third:.3f}")]
+    return []
+
+
+def _published(world: World, ack: Ack) -> list[Violation]:
+    """Between the report and the ack, each place has held what follows from it, or from a newer one."""
+    if ack.pod.shared or ack.published not in ack.said:
+        return []
+    reports = [(sequence, *said) for sequence, said in ack.said.items() if sequence >= ack.published]
+    exact = False
+    words = f"{ack.published} of {ack.pod.uid} was said to be published at {ack.at:.3f}"
+    for place in PLACES[world.setting.publisher]:
+        held = world.held[place, ack.pod.vmi.uid]
+        seen = [
+            sequence
+            for sequence, said_at, sessions, observed in reports
+            if said_at <= ack.at
+            and any(value == sessions if observed else value >= sessions for value in held.between(said_at, ack.at))
+        ]
+        if not seen and place in ack.places:
+            return [Violation("PublishedMeansPublished", f"{words}; {place} never held it, or what came later")]
+        exact = exact or ack.published in seen
+    return [] if exact else [Violation("PublishedMeansPublished", f"{words}; no place ever held it")]

@@ -1,0 +1,258 @@
+"""Both programs as they run, wired as their own main() does it, from the same parts; what they touch is a model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from handler_service import main as handler_main
+from handler_service.cluster import Cluster
+from handler_service.config import ClusterConfig
+from handler_service.hub import Hub
+from handler_service.pods.endpoints import PodEndpoints
+from handler_service.report_service import ReportService
+from handler_service.values import Endpoint, VmiId
+from launcher_agent.report_protocol import ReportProtocol
+from launcher_agent.state import Life, State
+from launcher_agent.stream import ReportStream
+from launcher_agent.watcher import Watcher
+from servicestatus import contract
+from servicestatus.v1.sessions_pb2 import VmiReference
+from tests.simulation.kubernetes import ApiClient
+from tests.simulation.qemu import Libvirt
+from tests.simulation.transport import AgentCall, HandlerContext, Wire
+
+#: Wall time is of no consequence; it has to be one.
+_EPOCH: Final = 1_700_000_000.0
+_SOCKET: Final = Path("/handler.sock")
+
+Crashed = Callable[[str, BaseException], None]
+Served = tuple[Endpoint, ReportService]
+
+
+@dataclass(eq=False)
+class Pod:
+    """A launcher pod."""
+
+    uid: str
+    vmi: VmiId
+    node: str
+    libvirt: Libvirt
+    #: Another pod of the same VMI is, or was, on the same node: its reports count too, so none stands alone.
+    shared: bool = False
+    agent: "Agent | None" = None
+    wires: set[Wire] = field(default_factory=set)
+    #: Events were missed, so that nobody can tell unfinished clients from viewers: until nobody is connected.
+    doubtful: bool = True
+    #: Since when nobody was, and all that sees it has worked; None while that is not so.
+    clear_since: float | None = None
+    #: Anonymous clients that moved near a question to QEMU: they may be part of the answer, or not.
+    stirred: int = 0
+    #: The same where QEMU must not be asked: for as long as this QEMU runs.
+    unknowable: bool = False
+
+
+class Agent:
+    """A run of `launcher_agent`."""
+
+    def __init__(self, instance: str, pod: Pod, rng: Random, *, may_query: bool, dial: Any, crashed: Crashed) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._crashed = crashed
+        self.pod = pod
+        self.started = self._loop.time()
+        self.state = State(self._wall)
+        vmi = VmiReference(namespace=pod.vmi.namespace, name=pod.vmi.name)
+        protocol = ReportProtocol(instance, "1.0.0", vmi, self.state.report())
+        watcher = Watcher(pod.libvirt, self.state, None, may_query=may_query, sleep=asyncio.sleep, uniform=rng.uniform)
+        self.stream = ReportStream(
+            _SOCKET,
+            protocol,
+            self.state,
+            clock=self._loop.time,
+            sleep=asyncio.sleep,
+            uniform=rng.uniform,
+            dial=dial,
+        )
+        self._tasks = [self._loop.create_task(watcher.run()), self._loop.create_task(self.stream.run())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """SIGTERM."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self.stream.goodbye()
+        except TimeoutError:
+            pass
+        self.kill()
+
+    @property
+    def domain_ended(self) -> bool:
+        """Whether it saw the VM end."""
+        return self.state.life is Life.ENDED
+
+    def _wall(self) -> float:
+        return _EPOCH + self._loop.time()
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._crashed("agent", task.exception())  # type: ignore[arg-type]
+
+
+class Pods(PodEndpoints):
+    """The sockets of a node's launcher pods. Looks as often as the real one."""
+
+    def __init__(self, hub: Hub, exists: Callable[[str], bool], terms: contract.Terms) -> None:
+        self._hub = hub
+        self._exists = exists
+        self._terms = terms
+        self._wanted: dict[str, VmiId] = {}
+        self._models: dict[str, Served] = {}
+        self._wake = asyncio.Event()
+
+    def want(self, pods: Mapping[str, VmiId]) -> None:
+        """These, where they are here."""
+        self._wanted = dict(pods)
+        self._wake.set()
+
+    def service(self, uid: str) -> ReportService | None:
+        """Who answers on a pod's socket."""
+        return self._models[uid][1] if uid in self._models else None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._wake.clear()
+            for uid, (endpoint, _) in list(self._models.items()):
+                if self._wanted.get(uid) != endpoint.vmi or not self._exists(uid):
+                    self._remove(uid)
+            for uid, vmi in self._wanted.items():
+                if uid not in self._models and self._exists(uid):
+                    self._add(uid, vmi)
+            missing = self._wanted.keys() - self._models.keys()
+            try:
+                async with asyncio.timeout(0.25 if missing else 1.0):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def drain(self, grace: float) -> None:
+        """The handler stops."""
+        for _, service in self._models.values():
+            service.drain(grace)
+
+    async def close(self) -> None:
+        """Serve no more."""
+        for uid in list(self._models):
+            self._remove(uid)
+
+    def _add(self, uid: str, vmi: VmiId) -> None:
+        endpoint = Endpoint(uid, vmi, f"/pods/{uid}/handler.sock", uid)
+        self._models[uid] = endpoint, ReportService(endpoint, self._hub, self._terms, "1.0.0", contract.HELLO_TIMEOUT)
+        self._hub.add(endpoint)
+
+    def _remove(self, uid: str) -> None:
+        _, service = self._models.pop(uid)
+        service.end("UNAVAILABLE", "this socket is no longer served")
+        self._hub.remove(uid)
+
+
+class Handler:
+    """A run of `handler_service` on a node."""
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        client: ApiClient,
+        publisher: str,
+        exists: Callable[[str], bool],
+        crashed: Crashed,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._crashed = crashed
+        self.name = name
+        self.node = node
+        self.wires: set[Wire] = set()
+        self.hub = Hub(contract.DEFAULT_TERMS.lease, self._loop.time)
+        self.pods = Pods(self.hub, exists, contract.DEFAULT_TERMS)
+        config = ClusterConfig(publisher, node, Path("/pods"), None, 10.0, 60.0)
+        self._cluster = Cluster(config, self.hub, client, self.pods)
+        self.alive = True
+        self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(self._ended)
+
+    def serve(self, wire: Wire, service: ReportService) -> None:
+        """A stream has come in."""
+        self.wires.add(wire)
+        wire.task = self._loop.create_task(self._serve(wire, service))
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.alive = False
+        for wire in tuple(self.wires):
+            wire.cut()
+        self._task.cancel()
+
+    async def stop(self) -> None:
+        """SIGTERM."""
+        await handler_main._drain(self.hub, self._cluster)
+        self.kill()
+
+    async def _run(self) -> None:
+        async with self._cluster:
+            await handler_main._work(self.hub, self._cluster)
+
+    async def _serve(self, wire: Wire, service: ReportService) -> None:
+        context: Any = HandlerContext(wire)
+        try:
+            await service.ReportSessions(context, context)
+            wire.end((grpc.StatusCode.OK, ""))
+        except grpc.aio.AbortError:
+            pass
+        except asyncio.CancelledError:
+            wire.end((grpc.StatusCode.CANCELLED, ""))
+            raise
+        except Exception as error:  # noqa: BLE001  # gRPC would answer UNKNOWN; here it is a finding
+            self._crashed("handler", error)
+        finally:
+            self.wires.discard(wire)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._crashed("handler", task.exception())  # type: ignore[arg-type]
+
+
+def dialler(pod: Pod, handler: Callable[[], Handler | None], wire_to: Callable[[Handler | None], Wire]) -> Any:
+    """What an agent in `pod` dials with."""
+
+    @asynccontextmanager
+    async def dial(_: Path) -> AsyncIterator[AgentCall]:
+        await asyncio.sleep(0.001)
+        served_by = handler()
+        service = served_by.pods.service(pod.uid) if served_by is not None and served_by.alive else None
+        wire = wire_to(served_by)
+        if served_by is None or service is None:
+            wire.cut_agent((grpc.StatusCode.UNAVAILABLE, "nobody listens"))
+        else:
+            served_by.serve(wire, service)
+        pod.wires.add(wire)
+        try:
+            yield AgentCall(wire)
+        finally:
+            pod.wires.discard(wire)
+            if not wire.half_open:
+                wire.cut_handler()
+
+    return dial

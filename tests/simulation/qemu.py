@@ -1,0 +1,314 @@
+"""A model of one QEMU and its libvirt, as they were measured.
+
+- CONNECT at accept, INITIALIZE after the handshake, DISCONNECT late: QEMU notices a viewer that left when it looks.
+- A QEMU that goes away sends no DISCONNECT at all; one that migrates away sends none for the viewers that are cut.
+- Events reach only who is subscribed: those of a gap are lost. A libvirt that hangs holds them back.
+- `query-vnc` lists the connected, unfinished ones too, and comes by another way than the events.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from launcher_agent.domains import Domain
+from launcher_agent.errors import LibvirtError, QueryError
+from launcher_agent.events import (
+    Change,
+    ConnectionClosed,
+    Event,
+    GraphicsEvent,
+    LifecycleEvent,
+    Phase,
+    SocketAddress,
+    Transport,
+)
+from launcher_agent.inbox import Inbox
+
+XML: Final = "<domain><devices><graphics type='vnc'/></devices></domain>"
+_SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
+_ANONYMOUS: Final = SocketAddress(Transport.UNIX)
+#: Seconds after which libvirt's keepalive gives a daemon up that hangs.
+KEEPALIVE: Final = 6.0
+
+_ports = itertools.count(1)
+
+
+@dataclass(eq=False, slots=True)
+class Viewer:
+    """A client of QEMU's VNC server."""
+
+    peer: SocketAddress
+    finished: bool = False
+    #: It has left, and QEMU has not noticed yet.
+    gone: bool = False
+
+
+@dataclass(slots=True)
+class Qemu:
+    """One run of the domain."""
+
+    run: int
+    viewers: list[Viewer] = field(default_factory=list)
+    #: Of the anonymous clients since the last moment without any: those that connected, finished, left.
+    connected: int = 0
+    initialized: int = 0
+    left: int = 0
+
+    @property
+    def really(self) -> int:
+        """People who are watching."""
+        return sum(viewer.finished and not viewer.gone for viewer in self.viewers)
+
+    @property
+    def anonymous_at_most(self) -> int:
+        """How many anonymous clients may be viewers, for one who has seen every event."""
+        return min(self.initialized, self.connected - self.left)
+
+    @property
+    def identified(self) -> int:
+        """Finished clients with an address."""
+        return sum(viewer.finished and not viewer.peer.anonymous for viewer in self.viewers)
+
+
+class Subscription:
+    """One of the agent's connections; it is `launcher_agent.connection.Connection`."""
+
+    def __init__(self, libvirt: "Libvirt", rng: Random) -> None:
+        self.inbox = Inbox()
+        self.held: list[Event] = []
+        self.lost = False
+        self._libvirt = libvirt
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._last = 0.0
+
+    def push(self, event: Event) -> None:
+        """An event sets out; it arrives in its turn."""
+        if self.lost:
+            return
+        if self._libvirt.hangs:
+            self.held.append(event)
+            return
+        self._last = max(self._last + 1e-6, self._loop.time() + self._libvirt.lag())
+        self._loop.call_at(self._last, self._arrive, event)
+
+    def lose(self, reason: str) -> None:
+        """The connection is over; events that are on their way die with it."""
+        if not self.lost:
+            self.lost = True
+            self.inbox.put_from_thread(ConnectionClosed(reason))
+
+    async def domains(self) -> tuple[Domain, ...]:
+        """All domains."""
+        await self._round_trip()
+        qemu = self._libvirt.qemu
+        if self._libvirt.domain is None:
+            return ()
+        return (Domain(self._libvirt.domain, qemu.run if qemu else None),)
+
+    async def xml(self, domain: str) -> str:
+        """The description."""
+        await self._round_trip()
+        if domain != self._libvirt.domain:
+            raise LibvirtError("no such domain")
+        return XML
+
+    async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
+        """QEMU's clients at one moment between the question and the answer."""
+        await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
+        if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
+            raise QueryError("refused")
+        clients = tuple(viewer.peer for viewer in self._libvirt.qemu.viewers)
+        await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
+        await self._round_trip()
+        return clients
+
+    def close(self) -> None:
+        """Nothing arrives any more."""
+        self.lost = True
+        self._libvirt.subscriptions.discard(self)
+
+    async def _round_trip(self) -> None:
+        # What is queued is sent before the answer.
+        arrival = max(self._last, self._loop.time() + 0.0005)
+        while self._libvirt.hangs and not self.lost:
+            await self._libvirt.changed()
+        await asyncio.sleep(arrival - self._loop.time())
+        if self.lost or not self._libvirt.up:
+            raise LibvirtError("the connection is lost")
+
+    def _arrive(self, event: Event) -> None:
+        if not self.lost:
+            self.inbox.put_from_thread(event)
+
+
+class Libvirt:
+    """The libvirt of one pod; it is `launcher_agent.connection.Libvirt`."""
+
+    def __init__(self, rng: Random, changed: Callable[[], None]) -> None:
+        """`changed` is called when the truth may have changed."""
+        self._rng = rng
+        self._tell = changed
+        self._loop = asyncio.get_running_loop()
+        self._runs = itertools.count(1)
+        self._awaited = asyncio.Event()
+        self.up = True
+        self.hangs = False
+        self.refuses = False
+        self.slow = False
+        self.up_since = self._loop.time()
+        self.domain: str | None = None
+        self.qemu: Qemu | None = None
+        self.subscriptions: set[Subscription] = set()
+
+    # --- what the agent asks ---
+
+    async def connect(self) -> Subscription:
+        """A connection."""
+        await asyncio.sleep(0.001)
+        while self.hangs:
+            await self.changed()
+        if not self.up:
+            raise LibvirtError("libvirt is not there")
+        subscription = Subscription(self, self._rng)
+        self.subscriptions.add(subscription)
+        return subscription
+
+    def lag(self) -> float:
+        """Seconds that an event is on its way."""
+        return self._rng.uniform(0.0005, 0.1 if self.slow else 0.002)
+
+    async def changed(self) -> None:
+        """Wait until libvirt does something else than it does now."""
+        await self._awaited.wait()
+
+    # --- what becomes of it ---
+
+    def stop(self) -> None:
+        """The daemon ends; QEMU lives on."""
+        self.up, self.hangs = False, False
+        self._lose("libvirt closed the connection")
+
+    def start(self) -> None:
+        """It is there (again)."""
+        self.up, self.up_since = True, self._loop.time()
+        self._notify()
+
+    def hang(self) -> None:
+        """It does nothing any more. Keepalive notices."""
+        if self.up and not self.hangs:
+            self.hangs = True
+            for subscription in self.subscriptions:
+                self._loop.call_later(KEEPALIVE, self._give_up, subscription)
+
+    def resume(self) -> None:
+        """It goes on, and sends what it has held back."""
+        self.hangs = False
+        for subscription in self.subscriptions:
+            held, subscription.held = subscription.held, []
+            for event in held:
+                subscription.push(event)
+        self._notify()
+
+    def _give_up(self, subscription: Subscription) -> None:
+        if self.hangs:
+            subscription.lose("libvirt does not answer")
+            self._notify()
+
+    def _lose(self, reason: str) -> None:
+        for subscription in tuple(self.subscriptions):
+            subscription.lose(reason)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._awaited.set()
+        self._awaited = asyncio.Event()
+        self._tell()
+
+    def _emit(self, event: Event) -> None:
+        if self.up:
+            for subscription in self.subscriptions:
+                subscription.push(event)
+
+    # --- the domain ---
+
+    def define(self, domain: str) -> None:
+        """The domain is there."""
+        self.domain = domain
+        self._emit(LifecycleEvent(domain, Change.DEFINED, -1))
+
+    def undefine(self) -> None:
+        """It is not any more."""
+        if self.domain is not None:
+            domain, self.domain = self.domain, None
+            self._emit(LifecycleEvent(domain, Change.UNDEFINED, -1))
+
+    def boot(self) -> None:
+        """QEMU runs; it takes viewers from now on."""
+        self.qemu = Qemu(next(self._runs))
+        self._tell()
+
+    def announce(self) -> None:
+        """libvirt tells that QEMU runs."""
+        if self.qemu is not None and self.domain is not None:
+            self._emit(LifecycleEvent(self.domain, Change.STARTED, self.qemu.run))
+
+    def kill(self) -> None:
+        """QEMU is gone, and its viewers with it: no DISCONNECT."""
+        if self.qemu is not None and self.domain is not None:
+            run, self.qemu = self.qemu.run, None
+            self._emit(LifecycleEvent(self.domain, Change.STOPPED, run))
+            self._tell()
+
+    # --- viewers ---
+
+    def connect_viewer(self, *, tcp: bool) -> Viewer | None:
+        """A client dials."""
+        if self.qemu is None:
+            return None
+        peer = SocketAddress(Transport.TCP, "10.0.0.1", next(_ports) % 50_000 + 1) if tcp else _ANONYMOUS
+        viewer = Viewer(peer)
+        self.qemu.viewers.append(viewer)
+        self.qemu.connected += peer.anonymous
+        self._graphics(Phase.CONNECT, viewer)
+        return viewer
+
+    def finish(self, viewer: Viewer) -> None:
+        """It has finished its handshake, if it is still there."""
+        if self._has(viewer) and not viewer.finished and not viewer.gone:
+            viewer.finished = True
+            if self.qemu is not None:
+                self.qemu.initialized += viewer.peer.anonymous
+            self._graphics(Phase.INITIALIZE, viewer)
+
+    def leave(self, viewer: Viewer, notice: float) -> None:
+        """It leaves; QEMU notices after `notice` seconds, for ever never."""
+        if self._has(viewer) and not viewer.gone:
+            viewer.gone = True
+            self._tell()
+            if notice != float("inf"):
+                self._loop.call_later(notice, self._notice, viewer)
+
+    def cut(self, viewers: list[Viewer]) -> None:
+        """A migration cuts them off, which this QEMU never notices."""
+        for viewer in viewers:
+            self.leave(viewer, float("inf"))
+
+    def _notice(self, viewer: Viewer) -> None:
+        if self.qemu is not None and self._has(viewer):
+            self.qemu.viewers.remove(viewer)
+            self.qemu.left += viewer.peer.anonymous
+            if self.qemu.connected == self.qemu.left:
+                self.qemu.connected = self.qemu.initialized = self.qemu.left = 0
+            self._graphics(Phase.DISCONNECT, viewer)
+
+    def _has(self, viewer: Viewer) -> bool:
+        return self.qemu is not None and viewer in self.qemu.viewers
+
+    def _graphics(self, phase: Phase, viewer: Viewer) -> None:
+        if self.domain is not None:
+            self._emit(GraphicsEvent(self.domain, phase, _SERVER, viewer.peer))
+        self._tell()

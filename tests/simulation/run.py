@@ -1,0 +1,49 @@
+"""One history, from its first step to the verdict."""
+
+import asyncio
+import logging
+import random
+
+from tests.simulation import oracles
+from tests.simulation.history import History, Step
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.oracles import Violation
+from tests.simulation.world import REST, World
+
+
+def run(history: History) -> list[Violation]:
+    """What a history makes go wrong: nothing, if all is well."""
+    logging.disable(logging.CRITICAL)
+    before = random.getstate()
+    random.seed(history.seed)  # what the programs draw themselves: jitter of pauses
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(_live(history))
+    finally:
+        loop.close()
+        random.setstate(before)
+        logging.disable(logging.NOTSET)
+
+
+async def _live(history: History) -> list[Violation]:
+    world = World(history.setting, random.Random(history.seed))  # noqa: S311  # chance that can be repeated
+    world.begin()
+    found: list[Violation] = []
+    for epoch in history.epochs:
+        await _epoch(world, epoch)
+        found += oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
+    await world.end()
+    return found + oracles.in_hindsight(world)
+
+
+async def _epoch(world: World, epoch: tuple[Step, ...]) -> None:
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    for step in epoch:
+        await asyncio.sleep(max(0.0, begin + step.at - loop.time()))
+        world.do(step)
+    await asyncio.sleep(1.0)
+    await world.heal()
+    quiet = loop.time()
+    await asyncio.sleep(REST)
+    await asyncio.sleep(max(quiet, world.settled_since()) + REST - loop.time())  # QEMU may have noticed late
