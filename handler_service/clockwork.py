@@ -44,6 +44,8 @@ class Clockwork:
         self._jitter = jitter
         self._detail = detail
         self._items: dict[VmiId, Item] = {}
+        #: Those whose last job has failed.
+        self._failing: set[VmiId] = set()
         self._heap: list[tuple[float, VmiId]] = []
         #: Seconds from the moment that a value became known to the answer that showed it in place, by its change.
         self.delays = {change: Histogram(_DELAYS) for change in Change}
@@ -84,7 +86,7 @@ class Clockwork:
         if item is None:
             return
         if item.job is None:
-            del self._items[vmi]
+            self._drop(vmi)
         else:
             item.wanted = None  # one job at a time, even if the VMI is back before this one has ended
 
@@ -115,12 +117,15 @@ class Clockwork:
         item = self._items[vmi]
         job, item.job = item.job, None
         if item.wanted is None:
-            del self._items[vmi]
+            self._drop(vmi)
             return
         if not outcome.ok:
+            self._failing.add(vmi)
             self._failed(item, outcome, now)
         elif job is not None and job.shown is not None:
+            self._failing.discard(vmi)
             self._written(item, outcome, now)
+            self._wake(now)
         else:
             self._read(item, outcome, now)
         item.held = None if item.doubted else outcome.held
@@ -167,6 +172,10 @@ class Clockwork:
 
     # --- when: inside ---
 
+    def _drop(self, vmi: VmiId) -> None:
+        del self._items[vmi]
+        self._failing.discard(vmi)
+
     def _item(self, vmi: VmiId) -> Item | None:
         item = self._items.get(vmi)
         return None if item is None or item.wanted is None else item
@@ -193,7 +202,8 @@ class Clockwork:
         if target is None or target == item.held:
             item.change, item.zero_since, item.due, item.awaited = None, None, None, None
             if target is not None and item.last is not None and not item.last.ok:
-                item.backoff, item.last = 0, Outcome(OutcomeKind.UNCHANGED, item.held)
+                item.backoff, item.woken, item.last = 0, False, Outcome(OutcomeKind.UNCHANGED, item.held)
+                self._failing.discard(vmi)
             if item.wanted is not None and item.wanted.settled:
                 self._publish(item, item.wanted.marks)
             return
@@ -261,7 +271,7 @@ class Clockwork:
 
     def _written(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
-        item.backoff, item.not_before = 0, float("-inf")
+        item.backoff, item.woken, item.not_before = 0, False, float("-inf")
         self._publish(item, item.writing)
         if outcome.kind is OutcomeKind.WRITTEN:
             item.writes += 1
@@ -292,12 +302,28 @@ class Clockwork:
             return outcome.retry_after + self._jitter(self._spacing.retry_base)
         if outcome.kind is OutcomeKind.PRUNED:
             return self._spacing.pruned_retry
-        cap = min(self._spacing.retry_cap, self._spacing.retry_base * 2.0 ** min(item.backoff, 16))
+        spacing = self._spacing
+        longest = min(spacing.retry_cap, max(spacing.retry_soon, spacing.retry_share * len(self._failing)))
+        cap = min(longest, spacing.retry_base * 2.0 ** min(item.backoff, 16))
         item.backoff += 1
         return self._jitter(cap)
 
+    def _wake(self, now: float) -> None:
+        """A write has succeeded, so the place works: what failed need not sit out its pause. Once: it may fail alone."""
+        for vmi in tuple(self._failing):
+            item = self._items[vmi]
+            asked = item.last is not None and (
+                item.last.kind is OutcomeKind.PRUNED or item.last.retry_after is not None
+            )
+            if item.job is None and not (asked or item.woken or item.disturbed):
+                item.woken, item.not_before = True, float("-inf")
+                self._settle(vmi, item, now)
+
     def _publish(self, item: Item, marks: tuple[Mark, ...]) -> None:
-        item.published = {mark.endpoint_id: mark for mark in marks}
+        before = item.published
+        item.published = {
+            mark.endpoint_id: mark if mark.sequence else before.get(mark.endpoint_id, mark) for mark in marks
+        }
 
     def _compare(self, item: Item, before: Shown, shown: Shown, now: float) -> None:
         """The place holds `shown`. Where it held something else after a write, somebody else was at it."""

@@ -263,7 +263,7 @@ class Ledger:
             message=told.message,
             since=_since(states, sessions),
             settled=all(entry.state is not EntryState.WAITING for entry in entries),
-            marks=tuple(Mark(entry.endpoint.id, entry.stream, entry.accepted) for entry in entries),
+            marks=tuple(Mark(entry.endpoint.id, entry.stream, _followed(entry)) for entry in entries),
         )
 
     # --- inside ---
@@ -294,6 +294,16 @@ def _sight(entry: Entry, state: ServiceState) -> Observed:
     if entry.observation.observed and state.accuracy == types.ACCURACY_LOWER_BOUND:
         return _LOWER_BOUND
     return entry.observation
+
+
+def _followed(entry: Entry) -> int:
+    """Up to which sequence the standing is what follows from the reports of one endpoint.
+
+    Where an agent that saw the truth has fallen silent or gone, nothing follows from its word any more: a place that
+    keeps a higher number does not hold what it last said.
+    """
+    over = entry.state is EntryState.SILENT or (entry.state is EntryState.GOODBYE and not entry.domain_ended)
+    return 0 if over and entry.observation.observed else entry.accepted
 
 
 def _telling(sights: list[Observed]) -> Observed:

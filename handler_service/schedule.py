@@ -41,8 +41,9 @@ class Item:
     writing_change: Change | None = None
     next_write: float = float("-inf")
     not_before: float = float("-inf")
-    #: Failures without a success between.
+    #: Failures without a success between; and whether another VMI's success has cut a wait short since the first.
     backoff: int = 0
+    woken: bool = False
     #: Somebody else changed what was written; and how often that may be answered.
     disturbed: bool = False
     rewrites: TokenBucket | None = None

@@ -36,7 +36,7 @@ class Endpoint:
 
 
 class Mark(NamedTuple):
-    """How far one endpoint was heard. Sequences are compared within one stream only."""
+    """How far one endpoint was heard. Sequences are compared within one stream only; 0 says nothing."""
 
     endpoint_id: str
     stream: int

@@ -323,17 +323,62 @@ def test_after_a_lost_answer_the_place_is_read_and_not_written_again_where_it_wa
     assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 9)
 
 
-def test_failures_back_off_up_to_a_minute() -> None:
-    """1, 2, 4, ... 60 s, of which a random part is waited."""
+def test_failures_back_off_up_to_eight_seconds() -> None:
+    """1, 2, 4, 8 s, of which a random part is waited: within ten seconds of the place's recovery the value is right."""
     sim = holding(0)
     sim.run(10.0)
-    sim.fates.extend([Fate.LOST] * 9)
+    sim.fates.extend([Fate.LOST] * 6)
     sim.want(standing(1))
     sim.run(1_000.0)
     tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
     waits = [round(later - earlier, 2) for earlier, later in pairwise(tries)]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert sim.place[VMI] == 1
+
+
+def test_the_more_fail_the_longer_each_waits_up_to_a_minute() -> None:
+    """A place that fails must not be pressed by a whole node: four tries a second at most."""
+    sim = Simulation(bucket=TokenBucket(1000, 0.001), room=1000)
+    for vmi in vmis(200):
+        sim.want(standing(0), vmi)
+    sim.run(10.0)
+    sim.fates.extend([Fate.LOST] * 4000)
+    for vmi in vmis(200):
+        sim.want(standing(1), vmi)
+    sim.run(400.0)
+    tries = [at for at in (*sim.reads, *(write.at for write in sim.writes)) if at >= 200.0]
+    assert 600 <= len(tries) <= 800
+
+
+def test_the_first_success_wakes_what_has_failed_meanwhile() -> None:
+    """The place works again: nobody else need sit out a pause."""
+    sim = holding(0)
+    sim.want(standing(0), OTHER_VMI)
+    sim.run(10.0)
+    sim.fates.extend([Fate.LOST] * 8)
+    sim.want(standing(1))
+    sim.run(11.0)
+    sim.want(standing(1), OTHER_VMI)
+    sim.run(60.0)
+    last = {write.vmi: write.at for write in sim.writes}
+    assert sim.place == {VMI: 1, OTHER_VMI: 1}
+    assert abs(last[VMI] - last[OTHER_VMI]) < 0.1  # each has waited for eight seconds by then
+
+
+def test_what_fails_alone_is_woken_once() -> None:
+    """Else a VMI that cannot be written would be tried with every write of its neighbours."""
+    sim = holding(0)
+    sim.want(standing(0), OTHER_VMI)
+    sim.run(10.0)
+    sim.fates.extend([Fate.CONFLICT, Fate.DONE, Fate.DONE, Fate.CONFLICT])
+    sim.want(standing(1))
+    sim.run(10.5)
+    sim.want(standing(1), OTHER_VMI)  # its success wakes the other, which is read, written, and fails again
+    sim.run(11.2)
+    sim.want(standing(2), OTHER_VMI)
+    sim.run(12.5)
+    assert sim.place[OTHER_VMI] == 2
+    assert [write.at for write in sim.writes if write.vmi == VMI] == [10.02, 10.54]
 
 
 def test_a_place_that_can_be_read_and_not_written_is_backed_off_from_all_the_same() -> None:
@@ -345,7 +390,7 @@ def test_a_place_that_can_be_read_and_not_written_is_backed_off_from_all_the_sam
     sim.run(1_000.0)
     failed = [write.at for write in sim.writes[:-1]]
     waits = [round(read - write) for write, read in zip(failed, sim.reads[1:], strict=True)]
-    assert waits == [1, 2, 4, 8, 16]
+    assert waits == [1, 2, 4, 8, 8]
     assert sim.place[VMI] == 1
 
 
@@ -602,6 +647,14 @@ def test_published_says_what_the_place_was_seen_to_hold() -> None:
     assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 2)
     sim.run(20.0)
     assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 3)
+
+
+def test_what_was_published_stays_so_when_nothing_more_is_said() -> None:
+    """A mark of 0 says nothing: the agent is silent, and its last report may not be what the place holds."""
+    sim = holding(1)
+    sim.want(standing(0, sequence=7))
+    sim.want(standing(0, observed=False, sequence=0))
+    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
 
 
 def test_a_report_that_changes_nothing_is_published_at_once() -> None:

@@ -243,6 +243,18 @@ def test_goodbye_is_unknown_at_once(book: Book) -> None:
     assert book.ledger.next_expiry() is None
 
 
+def test_nothing_follows_any_more_from_an_agent_that_fell_silent_or_left(book: Book) -> None:
+    """Else a zero that waits to be published would count as published, because unknown keeps the higher number."""
+    stream = book.report("a", 0)
+    assert book.standing().marks == (Mark("a", stream, 1),)
+    book.ledger.expire(20.0)
+    assert book.standing().marks == (Mark("a", stream, 0),)
+    book.ledger.heard("a", 21.0)
+    assert book.standing().marks == (Mark("a", stream, 1),)
+    book.ledger.goodbye("a", domain_ended=False, now=22.0)
+    assert book.standing().marks == (Mark("a", stream, 0),)
+
+
 def test_goodbye_after_the_domain_ended_is_a_proven_zero(book: Book) -> None:
     """Nobody can be connected to a VM that is not there, and no lease ends that."""
     book.report("a", 2)
