@@ -309,7 +309,7 @@ class Clockwork:
         return self._jitter(cap)
 
     def _wake(self, now: float) -> None:
-        """A write has succeeded, so the place works: what failed need not sit out its pause. Once: it may fail alone."""
+        """The place works: what failed need not sit out its pause. Once for each, whose trouble may be its own."""
         for vmi in tuple(self._failing):
             item = self._items[vmi]
             asked = item.last is not None and (

@@ -182,7 +182,7 @@ class SessionProtocol:
     def _delta(self, delta: pb.Delta, now: float) -> list[pb.ReportSessionsResponse]:
         entry = self._ledger.entry(self._endpoint.id)
         if self._resyncing or 0 < delta.sequence <= entry.accepted:
-            self._ledger.heard(self._endpoint.id, now)
+            self._keep_lease(now)
             return []
         if not entry.accepted:
             return self._resync(pb.RESYNC_REASON_NO_SNAPSHOT, now)
@@ -204,8 +204,13 @@ class SessionProtocol:
         accepted = self._ledger.entry(self._endpoint.id).accepted
         if heartbeat.sequence > accepted and not self._resyncing:
             return self._resync(pb.RESYNC_REASON_SEQUENCE_GAP if accepted else pb.RESYNC_REASON_NO_SNAPSHOT, now)
-        self._ledger.heard(self._endpoint.id, now)
+        self._keep_lease(now)
         return []
+
+    def _keep_lease(self, now: float) -> None:
+        """A message without news keeps the lease, but not while a Snapshot is owed: what is held is known to be old."""
+        if not self._resyncing:
+            self._ledger.heard(self._endpoint.id, now)
 
     def _goodbye(self, goodbye: pb.Goodbye, now: float) -> list[pb.ReportSessionsResponse]:
         self._unknown(goodbye.reason not in pb.GoodbyeReason.values())

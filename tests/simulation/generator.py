@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from tests.simulation.apiserver import Fate
-from tests.simulation.history import History, Setting, Step, Value
+from tests.simulation.history import Epoch, History, Setting, Step, Value
 
 Arguments = Mapping[str, Value]
 Maker = Callable[[Random], Arguments]
@@ -57,7 +57,8 @@ _VIEWERS: Final[Mapping[str, tuple[float, Maker]]] = {
     "takeover": (3, _takeover),
     "crowd": (0.5, lambda rng: {"count": rng.randint(3, 12), "apart": rng.choice([0.001, 0.02, 0.2])}),
 }
-_FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
+#: What may fail, how often, and how.
+FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
     "vm_restart": (0.5, _seconds(0.05, 1.0)),
     "vm_end": (0.4, lambda rng: {"goodbye": rng.random() < 0.5, "seconds": _pause(rng, 0.1, 1.0)}),
     "vm_new": (0.7, _seconds(0.05, 1.0, 3.0)),
@@ -111,12 +112,12 @@ def generate(seed: int) -> History:
         calm=calm,
     )
     # Few kinds of fault at a time, but often: what meets itself finds more than what meets everything once.
-    kinds = ["migrate"] if calm else rng.sample(sorted(_FAULTS), k=rng.choice([1, 2, 3, 4, 6]))
-    epochs = tuple(_epoch(rng, kinds) for _ in range(rng.choice([1, 1, 2])))
+    kinds = ["migrate"] if calm else rng.sample(sorted(FAULTS), k=rng.choice([1, 2, 3, 4, 6]))
+    epochs = tuple(Epoch(number, _steps(rng, kinds)) for number in range(1, rng.choice([1, 1, 2]) + 1))
     return History(seed, setting, epochs)
 
 
-def _epoch(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
+def _steps(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
     steps: list[Step] = []
     at = 0.0
     pace = rng.choice([(0.001, 0.05), (0.02, 0.3, 1.0), (0.3, 1.2, 4.0), (0.05, 1.0, 16.0)])
@@ -128,11 +129,11 @@ def _epoch(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
             erasures += 1
             if erasures > 2:  # more are answered rarely, on purpose
                 continue
-        steps.append(Step(at, name, tuple(make(rng).items())))
+        steps.append(Step(at, name, tuple(make(rng).items()), len(steps)))
     return tuple(steps)
 
 
 def _choose(rng: Random, kinds: list[str]) -> tuple[str, Maker]:
-    table = _VIEWERS if rng.random() < 0.6 else {kind: _FAULTS[kind] for kind in kinds}
+    table = _VIEWERS if rng.random() < 0.6 else {kind: FAULTS[kind] for kind in kinds}
     name = rng.choices(list(table), [weight for weight, _ in table.values()])[0]
     return name, table[name][1]

@@ -1,6 +1,6 @@
 """What happens in one run, as data: it is made from a seed, printed, replayed, and cut down to what matters."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Value = float | int | bool | str
 
@@ -12,10 +12,20 @@ class Step:
     at: float
     name: str
     arguments: tuple[tuple[str, Value], ...] = ()
+    #: Its place in its epoch, as it was generated.
+    number: int = 0
 
     def __str__(self) -> str:
         words = " ".join(f"{key}={value}" for key, value in self.arguments)
         return f"{self.at:8.3f} s  {self.name} {words}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Steps, and then peace. `number`: its place in its history, as it was generated."""
+
+    number: int
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +56,34 @@ class History:
 
     seed: int
     setting: Setting = field(default_factory=Setting)
-    epochs: tuple[tuple[Step, ...], ...] = ()
+    epochs: tuple[Epoch, ...] = ()
 
     @property
-    def steps(self) -> int:
-        """How many there are."""
-        return sum(len(epoch) for epoch in self.epochs)
+    def steps(self) -> list[Step]:
+        """All of them."""
+        return [step for epoch in self.epochs for step in epoch.steps]
+
+    @property
+    def choice(self) -> str:
+        """Which epochs and steps of the generated history these are, such as `1:0,3/2:`."""
+        return "/".join(f"{epoch.number}:{','.join(str(step.number) for step in epoch.steps)}" for epoch in self.epochs)
+
+    def only(self, choice: str) -> "History":
+        """Nothing but these epochs and steps."""
+        wanted = {
+            int(number): set(steps.split(",")) for number, _, steps in (e.partition(":") for e in choice.split("/"))
+        }
+        return replace(
+            self,
+            epochs=tuple(
+                replace(epoch, steps=tuple(step for step in epoch.steps if str(step.number) in wanted[epoch.number]))
+                for epoch in self.epochs
+                if epoch.number in wanted
+            ),
+        )
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.setting}"]
-        for number, epoch in enumerate(self.epochs, 1):
-            lines += [f"  epoch {number}", *(f"    {step}" for step in epoch), "    ... all faults end, 10 s pass"]
+        for epoch in self.epochs:
+            lines += [*(f"  {step}" for step in epoch.steps), "  ... all faults end, and 10 s pass"]
         return "\n".join(lines)

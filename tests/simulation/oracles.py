@@ -51,6 +51,24 @@ def at_rest(world: World, doubts: bool) -> list[Violation]:
     return found
 
 
+def shown(world: World) -> dict[str, int]:
+    """What each place shows."""
+    return {place: world.held[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
+
+
+def in_the_dark(world: World, before: dict[str, int]) -> list[Violation]:
+    """UnknownIsNotZero: the agent has been dead for longer than a lease; `before` is what was shown until then."""
+    if world.vmi is None or world.pod is None:
+        return []  # it has ended, so all is known
+    found = []
+    for place, value in shown(world).items():
+        if value != before[place]:
+            found.append(Violation("UnknownIsNotZero", f"{place} went from {before[place]} to {value} in the dark"))
+        if place == "companion" and world.says_observed():
+            found.append(Violation("UnknownIsNotZero", f"{place} says that it is observed, and there is no agent"))
+    return found
+
+
 def places(world: World) -> list[str]:
     """Where the value must be."""
     return [place for place in PLACES[world.setting.publisher] if place == "companion" or world.api.knows_field]

@@ -5,10 +5,10 @@ import logging
 import random
 
 from tests.simulation import oracles
-from tests.simulation.history import History, Step
+from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
-from tests.simulation.world import REST, World
+from tests.simulation.world import DARK, REST, World
 
 
 def run(history: History) -> list[Violation]:
@@ -32,14 +32,24 @@ async def _live(history: History) -> list[Violation]:
     for epoch in history.epochs:
         await _epoch(world, epoch)
         found += oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
+    if history.epochs:
+        found += await _lights_out(world)
     await world.end()
     return found + oracles.in_hindsight(world)
 
 
-async def _epoch(world: World, epoch: tuple[Step, ...]) -> None:
+async def _lights_out(world: World) -> list[Violation]:
+    """In the end the agent dies and stays dead: what was known stays, and is told as what it is."""
+    before = oracles.shown(world)
+    world.stop_agents()
+    await asyncio.sleep(DARK)
+    return oracles.in_the_dark(world, before)
+
+
+async def _epoch(world: World, epoch: Epoch) -> None:
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    for step in epoch:
+    for step in epoch.steps:
         await asyncio.sleep(max(0.0, begin + step.at - loop.time()))
         world.do(step)
     await asyncio.sleep(1.0)

@@ -31,9 +31,9 @@ def _shorter(history: History) -> Iterator[History]:
         if len(history.epochs) > 1:
             yield replace(history, epochs=history.epochs[:number] + history.epochs[number + 1 :])
     for number, epoch in enumerate(history.epochs):
-        for size in _sizes(len(epoch)):
-            for first in range(0, len(epoch), size):
-                shorter = epoch[:first] + epoch[first + size :]
+        for size in _sizes(len(epoch.steps)):
+            for first in range(0, len(epoch.steps), size):
+                shorter = replace(epoch, steps=epoch.steps[:first] + epoch.steps[first + size :])
                 yield replace(history, epochs=(*history.epochs[:number], shorter, *history.epochs[number + 1 :]))
 
 

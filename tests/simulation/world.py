@@ -29,6 +29,8 @@ DOMAIN: Final = "ns_vm"
 KEEPALIVE: Final = 8.0
 #: Seconds that the world rests before it is judged.
 REST: Final = 10.0
+#: Seconds after which an agent's death must be told: a lease, and what a write needs.
+DARK: Final = 15.0 + 4.0
 _NEVER: Final = float("inf")
 #: Seconds without a viewer after which an agent that sees knows everything: it has asked QEMU, and nothing came near.
 _CLEAR: Final = 1.0
@@ -136,9 +138,21 @@ class World:
                     libvirt.leave(viewer, 0.05)
             self._start_agent(pod)
 
+    def stop_agents(self) -> None:
+        """For good."""
+        self._over = True
+        for pod in self.pods.values():
+            self._kill_agent(pod, half_open=False)
+
     def settled_since(self) -> float:
         """Since when no viewer has come or gone."""
         return self.truths[self.vmi.uid].now.at if self.vmi else 0.0
+
+    def says_observed(self) -> bool:
+        """Whether the companion says that its number is the truth."""
+        stored = self.api.get(f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm")
+        conditions = stored["status"]["conditions"] if stored else []
+        return any(one["type"] == "Observed" and one["status"] == "True" for one in conditions)
 
     def crashed(self, program: str, error: BaseException) -> None:
         """A program has ended by an error of its own."""

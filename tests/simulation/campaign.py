@@ -1,0 +1,114 @@
+"""Many histories, on as many processes as there are cores; and what is told of one that fails.
+
+Each process has the same hash seed, so that sets are walked in the same order in each run of a history.
+"""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from tests.simulation.generator import FAULTS, generate
+from tests.simulation.run import run
+from tests.simulation.shrink import shrink
+
+ROOT: Final = Path(__file__).parents[2]
+PYTHON_HASH_SEED: Final = "0"
+#: A run leaves some thousand objects in cycles: collected now and then, not while it runs.
+_COLLECT: Final = 50
+#: Failures after which there is no need to go on.
+_ENOUGH: Final = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was lived through."""
+
+    histories: int = 0
+    steps: int = 0
+    faults: int = 0
+    #: Seed, promise, words.
+    violations: list[tuple[int, str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, other: Self) -> None:
+        """Both together."""
+        self.histories += other.histories
+        self.steps += other.steps
+        self.faults += other.faults
+        self.violations += other.violations
+        self.seconds = max(self.seconds, other.seconds)
+
+
+def live_through(seeds: range, enough: int = _ENOUGH) -> Tally:
+    """Run these histories here, up to so many failures."""
+    tally = Tally()
+    begin = time.monotonic()
+    gc.disable()
+    for seed in seeds:
+        history = generate(seed)
+        found = run(history)
+        kinds = Counter(step.name in FAULTS for step in history.steps)
+        tally.histories += 1
+        tally.steps += kinds.total()
+        tally.faults += kinds[True]
+        if found:
+            tally.violations.append((seed, found[0].promise, found[0].words))
+        if len(tally.violations) >= enough:
+            break
+        if tally.histories % _COLLECT == 0:
+            gc.collect()
+    gc.enable()
+    tally.seconds = time.monotonic() - begin
+    return tally
+
+
+def campaign(seeds: int, first: int, jobs: int, root: Path = ROOT, enough: int = _ENOUGH) -> Tally:
+    """Run `seeds` histories from `first` on, by `jobs` processes, of the programs that lie in `root`."""
+    total = Tally()
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(_worker(range(first + job, first + seeds, jobs), root, enough)) for job in range(jobs)
+        ]
+        for process in started:
+            output, _ = process.communicate()
+            if process.returncode:
+                raise RuntimeError(f"a process of the simulation ended with status {process.returncode}")
+            data = json.loads(output)
+            data["violations"] = [tuple(violation) for violation in data["violations"]]
+            total.add(Tally(**data))
+    total.violations.sort()
+    return total
+
+
+def _worker(seeds: range, root: Path, enough: int) -> "subprocess.Popen[str]":
+    words = [str(number) for number in (seeds.start, seeds.stop, seeds.step, enough)]
+    environment = os.environ | {
+        "PYTHONHASHSEED": PYTHON_HASH_SEED,
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "proto")]),
+    }
+    command = [sys.executable, "-m", "tests.simulation.worker", *words]
+    return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def report(tally: Tally) -> Iterator[str]:
+    """What a person shall read of it."""
+    for seed, promise, _ in tally.violations[:3]:
+        shortest = shrink(generate(seed), promise, run)
+        yield f"\n{shortest}"
+        yield from (f"  {violation}" for violation in run(shortest))
+        yield f"  replay: make simulate ARGS='--replay {seed} --only {shortest.choice}'"
+    yield ""
+    yield f"{'':14}{'histories':>12}{'steps':>12}{'faults':>12}{'violations':>12}"
+    yield (
+        f"{'simulation':14}{tally.histories:12,}{tally.steps:12,}{tally.faults:12,}{len(tally.violations):12,}"
+        f"     {tally.histories / max(tally.seconds, 0.001):.0f} histories/s, {tally.seconds:.0f} s"
+    )

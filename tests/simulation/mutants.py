@@ -1,0 +1,337 @@
+"""Bugs that are planted, one by one, to see that the promises catch them.
+
+A mutant is an edit of the programs' text in a copy of them. A text that is not there exactly once is an error, so that
+the table cannot outlive the code that it is about.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.campaign import ROOT, campaign
+
+_COPIED: Final = ("launcher_agent", "handler_service", "proto", "tests/simulation")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """In this file, this becomes that."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    #: It is found within so few histories that each run of the tests can look for it.
+    quick: bool = False
+
+
+class StaleMutantError(Exception):
+    """The text that a mutant edits is not there, or not once."""
+
+
+MUTANTS: Final = (
+    Mutant(
+        "lease-ignored",
+        (
+            Edit(
+                "handler_service/ledger.py",
+                "if _leased(entry) and entry.lease_until <= now]",
+                "if _leased(entry) and entry.lease_until <= now - 1e9]",
+            ),
+        ),
+        quick=True,
+    ),
+    Mutant(
+        "delta-applied-twice",
+        (
+            Edit("handler_service/session_protocol.py", "or 0 < delta.sequence <= entry.accepted:", "or False:"),
+            Edit(
+                "handler_service/session_protocol.py",
+                "if delta.sequence != entry.accepted + 1:",
+                "if delta.sequence > entry.accepted + 1:",
+            ),
+            Edit(
+                "handler_service/messages.py",
+                "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
+                "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "numbers-not-checked-after-a-gap",
+        (
+            Edit("handler_service/session_protocol.py", "if delta.sequence != entry.accepted + 1:", "if False:"),
+            Edit(
+                "handler_service/messages.py",
+                "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
+                "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "ack-before-the-answer",
+        (
+            Edit(
+                "handler_service/clockwork.py",
+                "            item.writing = item.wanted.marks\n",
+                "            item.writing = item.wanted.marks\n            self._publish(item, item.writing)\n",
+            ),
+        ),
+        quick=True,
+    ),
+    Mutant(
+        "zero-published-for-unknown",
+        (
+            Edit(
+                "handler_service/clockwork.py",
+                "sessions = wanted.sessions if wanted.observed else max(wanted.sessions, held.sessions)",
+                "sessions = wanted.sessions if wanted.observed else 0",
+            ),
+        ),
+        quick=True,
+    ),
+    Mutant(
+        "restart-takes-waiting-for-nobody",
+        (
+            Edit(
+                "handler_service/ledger.py",
+                "_STARTING: Final = Observed(False, Reason.AGENT_STARTING)",
+                "_STARTING: Final = Observed(True, Reason.AGENT_STARTING)",
+            ),
+            Edit(
+                "handler_service/ledger.py",
+                "settled=all(entry.state is not EntryState.WAITING for entry in entries)",
+                "settled=True",
+            ),
+        ),
+    ),
+    Mutant(
+        "goodbye-taken-for-nobody",
+        (
+            Edit("handler_service/ledger.py", "entry.domain_ended = domain_ended\n", "entry.domain_ended = True\n"),
+            Edit("handler_service/ledger.py", "        if domain_ended:\n", "        if True:\n"),
+        ),
+    ),
+    Mutant(
+        "old-instance-accepted",
+        (
+            Edit(
+                "handler_service/session_protocol.py",
+                "        if not self._ledger.current(self._endpoint.id, self._stream):\n            raise",
+                "        if False:\n            raise",
+            ),
+            Edit(
+                "handler_service/report_service.py",
+                "if stream and not self._hub.ledger.current(self._endpoint.id, stream):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "fall-not-spaced",
+        (
+            Edit(
+                "handler_service/clockwork.py",
+                "return max(since + spacing.fall, item.next_write)",
+                "return item.next_write",
+            ),
+        ),
+    ),
+    Mutant(
+        "writes-not-spaced",
+        (
+            Edit(
+                "handler_service/clockwork.py",
+                "item.next_write = max(item.next_write, now) + self._spacing.interval",
+                "item.next_write = now",
+            ),
+        ),
+    ),
+    Mutant(
+        "uid-precondition-dropped",
+        (
+            Edit(
+                "handler_service/publishers/vmi_status.py",
+                '            {"op": "test", "path": "/metadata/uid", "value": vmi.uid},\n',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "own-write-after-ownership-moved",
+        (
+            Edit(
+                "handler_service/publishers/vmi_status.py",
+                '            {"op": "test", "path": "/status/nodeName", "value": self._node},\n',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "pruned-taken-for-success",
+        (
+            Edit(
+                "handler_service/publishers/vmi_status.py",
+                "return Outcome(OutcomeKind.PRUNED, Shown(0), ",
+                "return Outcome(OutcomeKind.WRITTEN, shown, ",
+            ),
+        ),
+    ),
+    Mutant(
+        "reverted-taken-for-success",
+        (
+            Edit(
+                "handler_service/publishers/vmi_status.py",
+                "        held = Shown(known.sessions)\n",
+                "        held = shown\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-answer-taken-for-success",
+        (
+            Edit(
+                "handler_service/publishers/vmi_status.py",
+                "            return outcomes.of_error(error)\n        return self._compared",
+                "            return Outcome(OutcomeKind.WRITTEN, shown)\n        return self._compared",
+            ),
+        ),
+    ),
+    Mutant(
+        "foreign-erasing-not-rewritten",
+        (
+            Edit(
+                "handler_service/cluster.py",
+                "elif self._vmi_status is not None and not self._status_publisher.stale(vmi):",
+                "elif False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "lost-companion-not-noticed",
+        (
+            Edit(
+                "handler_service/cluster.py",
+                "            self._publication.seen(vmi, _NOTHING)\n",
+                "            pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "expired-watch-taken-up-again",
+        (
+            Edit(
+                "handler_service/kube/list_watch.py",
+                '            self._version = ""\n            raise',
+                "            raise",
+            ),
+        ),
+    ),
+    Mutant(
+        "stopped-domain-keeps-sessions",
+        (
+            Edit(
+                "launcher_agent/watch.py",
+                "            self._state.life = Life.ENDED\n        self._state.table.clear(self._state.clock())\n",
+                "            self._state.life = Life.ENDED\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "gap-of-events-not-asked-about",
+        (Edit("launcher_agent/watch.py", "        if self._certain:\n", "        if True:\n"),),
+    ),
+    Mutant(
+        "disturbed-answer-believed",
+        (
+            Edit(
+                "launcher_agent/sessions.py",
+                "return question is not None and not question.disturbed",
+                "return True",
+            ),
+            Edit("launcher_agent/sessions.py", " + question.risen)", ")"),
+        ),
+    ),
+    Mutant(
+        "unfinished-client-counted",
+        (
+            Edit(
+                "launcher_agent/bounds.py",
+                "return Anonymous(self.connected + 1, self.least, self.most)",
+                "return Anonymous(self.connected + 1, self.least, self.most + 1)",
+            ),
+        ),
+        quick=True,
+    ),
+    Mutant(
+        "resync-ignored",
+        (
+            Edit(
+                "launcher_agent/report_protocol.py",
+                "            self.stream.snapshot_due = max(now, self.stream.next_snapshot)\n",
+                "            pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "reconnect-skips-snapshot",
+        (
+            Edit("launcher_agent/report_protocol.py", "        stream.snapshot_due = now\n", ""),
+            Edit(
+                "launcher_agent/report_protocol.py",
+                "        self.stream = Stream()\n        return self._hello",
+                "        self.stream = Stream(base=self.stream.base)\n        return self._hello",
+            ),
+            Edit(
+                "handler_service/session_protocol.py",
+                "        if not entry.accepted:\n",
+                "        if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "full-window-waits-for-ever",
+        (Edit("launcher_agent/report_protocol.py", "return self._snapshot(now, stream) if overdue else", "return"),),
+    ),
+)
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[Path]:
+    """A copy of both programs with the bug in it."""
+    with tempfile.TemporaryDirectory(prefix="vss-mutant-") as folder:
+        root = Path(folder)
+        for name in _COPIED:
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "tests/__init__.py", root / "tests/__init__.py")
+        for edit in mutant.edits:
+            _apply(mutant, edit, root / edit.file)
+        yield root
+
+
+def _apply(mutant: Mutant, edit: Edit, path: Path) -> None:
+    text = path.read_text()
+    if text.count(edit.old) != 1:
+        raise StaleMutantError(f"{mutant.name}: {edit.file} has {text.count(edit.old)} times: {edit.old}")
+    path.write_text(text.replace(edit.old, edit.new))
+
+
+def hunt(mutant: Mutant, seeds: int, jobs: int) -> tuple[str, int] | None:
+    """The promise that it breaks first, and how many histories that needs; None if none of them shows it."""
+    with planted(mutant) as root:
+        tally = campaign(seeds, 0, jobs, root, enough=1)
+    if not tally.violations:
+        return None
+    seed, promise, _ = tally.violations[0]
+    return promise, seed + 1
