@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-monitoring test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
-	@hack/test.sh lint unit monitoring libvirt apiserver node kubevirt
+	@hack/test.sh lint unit simulation monitoring libvirt apiserver node kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -24,6 +24,15 @@ test-unit: setup ## The rules of both programs, in memory and in virtual time (3
 
 test-monitoring: setup ## Metrics, alerts and dashboard, by Prometheus' own tool (5 s)
 	@hack/part.sh monitoring $(ARGS)
+
+test-simulation: setup ## 2,000 histories of faults in virtual time; each promise held against them (1 min)
+	@hack/part.sh simulation $(ARGS)
+
+simulate: setup ## The same at length: make simulate SEEDS=100000 (25 min); ARGS='--replay SEED' shows one
+	@.venv/bin/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
+
+mutants: setup ## Plant two dozen bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
+	@.venv/bin/python -m tests.simulation --mutants $(ARGS)
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)
 	@hack/part.sh libvirt $(ARGS)

@@ -10,6 +10,7 @@ case $part in
   lint) title='every check that runs nothing: types, style, imports, API, generated code, lock files, scripts' ;;
   unit) title='the rules of both programs, in memory and in virtual time' ;;
   monitoring) title='metrics, alerts and dashboard, as Prometheus takes them' ;;
+  simulation) title='both programs in a world of models: 2,000 histories of faults, and bugs that are planted' ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
   node) title='the images, as they will be deployed, on a real Kubernetes node' ;;

@@ -135,7 +135,7 @@ class SessionProtocol:
         if arm == "hello":
             raise RefusedError("INVALID_ARGUMENT", "a second hello")
         self._unknown(1)
-        self._ledger.heard(self._endpoint.id, now)
+        self._keep_lease(now)
         return []
 
     def _hello(self, hello: pb.Hello, now: float) -> pb.ReportSessionsResponse:

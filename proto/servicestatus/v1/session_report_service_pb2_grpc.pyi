@@ -53,8 +53,8 @@ class SessionReportServiceStub:
        ResyncRequest and ignores deltas until the next Snapshot. A sequence that was seen is acked and dropped.
     4. Acks are cumulative and say two numbers: accepted, and published.
     5. Messages carry state: what waits on either side is merged, so a storm of events is a few messages a second.
-    6. When nothing was heard for a lease, the value is unknown. Unknown is never published as zero and never lowers
-       a published value.
+    6. When nothing was heard for a lease, or a Snapshot that was asked for did not come for as long, the value is
+       unknown. Unknown is never published as zero and never lowers a published value.
     7. A newer stream on the same socket supersedes the older one.
     8. The handler keeps nothing on disk: after its restart it writes nothing for a VM before the Snapshot of its
        agent, or the end of a lease.
@@ -99,8 +99,8 @@ class SessionReportServiceAsyncStub(SessionReportServiceStub):
        ResyncRequest and ignores deltas until the next Snapshot. A sequence that was seen is acked and dropped.
     4. Acks are cumulative and say two numbers: accepted, and published.
     5. Messages carry state: what waits on either side is merged, so a storm of events is a few messages a second.
-    6. When nothing was heard for a lease, the value is unknown. Unknown is never published as zero and never lowers
-       a published value.
+    6. When nothing was heard for a lease, or a Snapshot that was asked for did not come for as long, the value is
+       unknown. Unknown is never published as zero and never lowers a published value.
     7. A newer stream on the same socket supersedes the older one.
     8. The handler keeps nothing on disk: after its restart it writes nothing for a VM before the Snapshot of its
        agent, or the end of a lease.
@@ -148,8 +148,8 @@ class SessionReportServiceServicer(metaclass=_abc_1.ABCMeta):
            ResyncRequest and ignores deltas until the next Snapshot. A sequence that was seen is acked and dropped.
         4. Acks are cumulative and say two numbers: accepted, and published.
         5. Messages carry state: what waits on either side is merged, so a storm of events is a few messages a second.
-        6. When nothing was heard for a lease, the value is unknown. Unknown is never published as zero and never lowers
-           a published value.
+        6. When nothing was heard for a lease, or a Snapshot that was asked for did not come for as long, the value is
+           unknown. Unknown is never published as zero and never lowers a published value.
         7. A newer stream on the same socket supersedes the older one.
         8. The handler keeps nothing on disk: after its restart it writes nothing for a VM before the Snapshot of its
            agent, or the end of a lease.

@@ -228,6 +228,8 @@ class ReportMachine(RuleBasedStateMachine):
         self.believed = Believed(sessions, sees, EntryState.REPORTING, False, self.now)
 
     def _sign_of_life(self) -> None:
+        if self.resyncing:
+            return  # a snapshot is owed: what is held is known to be old
         self.believed.heard = self.now
         if self.believed.state is EntryState.SILENT and self.accepted:
             self.believed.state = EntryState.REPORTING
@@ -240,8 +242,8 @@ class ReportMachine(RuleBasedStateMachine):
         asked = [response.WhichOneof("message") for response in responses]
         assert asked == ([] if self.resyncing else ["resync_request"])
         assert all(response.resync_request.accepted == self.accepted for response in responses)
-        self.resyncing = True
         self._sign_of_life()
+        self.resyncing = True
         return True
 
 

@@ -181,6 +181,24 @@ def test_what_does_not_apply_asks_for_a_snapshot_once(
     assert socket.sessions == 3
 
 
+@pytest.mark.parametrize("request_", [delta(6, 1, 0, 2), heartbeat(6), unknown_arm()])
+def test_nothing_but_the_snapshot_keeps_the_lease_while_it_is_owed(
+    socket: Socket, request_: pb.ReportSessionsRequest
+) -> None:
+    """What is held is known to be old, so an agent that never sends it must not make it count for ever."""
+    stream = socket.open(snapshot(5, 1), delta(7, 1, 0, 2))
+    socket.now = 14.0
+    socket.say(stream, request_)
+    socket.ledger.expire(15.0)
+    standing = socket.ledger.standing(socket.endpoint.vmi)
+    assert standing is not None
+    assert not standing.observed
+    socket.say(stream, request_)
+    assert socket.ledger.entry("a").state is EntryState.SILENT
+    socket.say(stream, snapshot(8, 2))
+    assert socket.ledger.entry("a").state is EntryState.REPORTING
+
+
 @pytest.mark.parametrize("request_", [delta(1, 1, 0, 1), delta(0, 0, 0, 0), heartbeat(1)])
 def test_before_the_snapshot_everything_asks_for_one(socket: Socket, request_: pb.ReportSessionsRequest) -> None:
     """A sequence of 0 is no exception."""
