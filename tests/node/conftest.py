@@ -90,12 +90,17 @@ def namespace(cluster: Workloads) -> Iterator[str]:
     cluster.delete_namespace(name)
 
 
+@pytest.fixture(scope="session")
+def session_installation(place: Place) -> Installation:
+    """One object for all tests, which knows what they have done to it."""
+    return Installation(place)
+
+
 @pytest.fixture
-def installation(place: Place) -> Installation:
-    """Applied, whatever the test before has done to it, and ready."""
-    installed = Installation(place)
-    installed.apply()
-    return installed
+def installation(session_installation: Installation) -> Installation:
+    """There and ready, whatever the test before has done to it."""
+    session_installation.ensure()
+    return session_installation
 
 
 @pytest.fixture

@@ -26,6 +26,14 @@ class Installation:
     def __init__(self, site: Place) -> None:
         self._site = site
         self._kubectl = site.cluster.kubectl
+        self._applied = False
+
+    def ensure(self) -> None:
+        """Ready, as `apply` leaves it; what is there need not be applied again, which takes seconds."""
+        if self._applied:
+            self.wait_ready()
+        else:
+            self.apply()
 
     def apply(self) -> None:
         """Returns when the handler is ready and new launcher pods are given their agent."""
@@ -34,9 +42,11 @@ class Installation:
         self._kubectl("apply", "--server-side", "-k", self._site.overlay)
         self.wait_ready()
         wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
+        self._applied = True
 
     def delete(self) -> None:
         """Returns when all is gone."""
+        self._applied = False
         self._kubectl(
             "delete", "-k", self._site.overlay, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
         )
@@ -53,6 +63,7 @@ class Installation:
 
     def remove_handler(self) -> None:
         """The handler alone; returns when it has ended."""
+        self._applied = False
         self._kubectl("delete", DAEMON_SET, f"--namespace={NAMESPACE}", "--cascade=foreground", timeout=TIMEOUT)
 
     @property

@@ -25,9 +25,9 @@ REPORT = "servicestatus.v1.SessionReportService/ReportSessions"
 
 
 @pytest.fixture(scope="module")
-def machine(place: Place) -> Iterator[Machine]:
+def machine(place: Place, session_installation: Installation) -> Iterator[Machine]:
     """With one viewer, for all tests here."""
-    Installation(place).apply()
+    session_installation.ensure()
     namespace = place.cluster.create_namespace()
     with ViewerPool() as viewers:
         started = KubeVirt(place, namespace).start()
