@@ -61,12 +61,16 @@ class Watch:
     async def run(self) -> None:
         """Watch until the connection is lost: LibvirtError, which says why."""
         self._state.table.resubscribe()
+        lost: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._reconciler.run())
                 await self._follow()
         except* LibvirtError as group:
-            raise group.exceptions[0] from None
+            # Raised below: what is raised in here, Python before 3.11.4 wraps into a group.
+            lost = group.exceptions[0]
+        if lost is not None:
+            raise lost
 
     async def _follow(self) -> None:
         await self._review()
