@@ -116,6 +116,14 @@ def replace(path: Path, document: Document) -> None:
     """
     text = _serialized(path, document)
     _make_directory(path.parent)
+    try:
+        _replace(path, text)
+    except OSError as error:
+        # With the document's own name: that of the temporary file would make each try a new trouble, to be told anew.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, text: str) -> None:
     # A short name: that of the document may be as long as a file's name can be.
     handle, temporary = tempfile.mkstemp(prefix=".vmi-", dir=path.parent)
     try:

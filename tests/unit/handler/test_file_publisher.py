@@ -281,7 +281,7 @@ def unprivileged() -> Iterator[None]:
 
 
 async def test_a_read_only_directory_is_told(publisher: FilePublisher) -> None:
-    """As forbidden, with the path; the old document stays."""
+    """As forbidden, with the path, and in the same words each time; the old document stays."""
     await publisher.read(VMI)  # loads what is loaded late
     # Not in pytest's own folder: that is closed to everybody but the user that runs the tests.
     with tempfile.TemporaryDirectory() as name:
@@ -293,10 +293,12 @@ async def test_a_read_only_directory_is_told(publisher: FilePublisher) -> None:
             path.chmod(0o555)
         with unprivileged():
             outcome = await FilePublisher(directory).write(VMI, wanted(2))
+            again = await FilePublisher(directory).write(VMI, wanted(2))
             new = await FilePublisher(directory).write(VmiId("another", "vm", ""), wanted(2))
         for path in (directory, document.parent):
             path.chmod(0o755)
         assert document.read_bytes() == before
+    assert again == outcome
     for found in (outcome, new):
         assert found.kind is OutcomeKind.FORBIDDEN
         assert "Permission denied" in found.message
