@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-node test-kubevirt images docs lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-node test-kubevirt chaos soak images docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
-	@hack/test.sh lint unit simulation monitoring libvirt apiserver node kubevirt
+	@hack/test.sh lint unit simulation monitoring libvirt apiserver faults node kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -40,11 +40,20 @@ test-libvirt: setup ## Both programs against a real libvirt and QEMU of their ow
 test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 min; 5 when they must be built)
 	@hack/part.sh apiserver $(ARGS)
 
+test-faults: setup ## Everything is killed, frozen and restarted while viewers come and go (4 min)
+	@hack/part.sh faults $(ARGS)
+
 test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
 	@hack/part.sh node $(ARGS)
 
 test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (6 min; 20 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)
+
+chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED=1
+	@hack/longrun.sh chaos
+
+soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20 takes its own time
+	@hack/longrun.sh soak
 
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@hack/images $(ARGS)

@@ -13,6 +13,7 @@ case $part in
   simulation) title='both programs in a world of models: 2,000 histories of faults, and bugs that are planted' ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
+  faults) title='everything is killed, frozen and restarted, and the promises are kept' ;;
   node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
   kubevirt) title='beside a real, unmodified KubeVirt on two nodes' ;;
   *) die "unknown part $part" ;;
@@ -35,6 +36,7 @@ case $part in
     gotools "${APISERVER_TOOLS[@]}"
     hack/recipes > /dev/null
     ;;
+  faults) gotools "${LIBVIRT_TOOLS[@]}" "${APISERVER_TOOLS[@]}" ;;
   node)
     gotools "${NODE_TOOLS[@]}"
     hack/images > /dev/null

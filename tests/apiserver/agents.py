@@ -1,5 +1,6 @@
 """The real agent in a launcher pod: an unprivileged user, the pod's socket, the VM's libvirt."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.apiserver.nodes import POD
@@ -11,8 +12,16 @@ from tests.support.vm import VirtualMachine
 class Agent(ManagedProcess):
     """It claims to be of the VMI that its socket proves."""
 
-    def __init__(self, vm: VirtualMachine, vmi: Vmi, log: Path, *, socket: Path | None = None) -> None:
-        """`socket` is another pod's than the VMI's first."""
+    def __init__(
+        self,
+        vm: VirtualMachine,
+        vmi: Vmi,
+        log: Path,
+        *,
+        socket: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`socket` is another pod's than the VMI's first. `env` is added to this process's environment."""
         flags: dict[str, str | Path] = {
             "--libvirt-uri": vm.libvirtd.uri,
             "--domain": vm.name,
@@ -22,4 +31,4 @@ class Agent(ManagedProcess):
             "--name": vmi.name,
         }
         argv: list[str | Path] = [script("launcher-agent"), *(f"{flag}={value}" for flag, value in flags.items())]
-        super().__init__(argv, log=log, user=POD)
+        super().__init__(argv, log=log, env=env, user=POD)

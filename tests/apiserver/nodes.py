@@ -8,7 +8,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -112,8 +112,14 @@ class Node:
         path.write_text(json.dumps(config))
         return path
 
-    def handler(self, *flags: str | Path, server: str | None = None, publisher: str = "auto") -> "Handler":
-        """Not started yet."""
+    def handler(
+        self,
+        *flags: str | Path,
+        server: str | None = None,
+        publisher: str = "auto",
+        env: Mapping[str, str] | None = None,
+    ) -> "Handler":
+        """Not started yet. `env` is added to this process's environment."""
         required = {
             "--publisher": publisher,
             "--node-name": self.name,
@@ -122,7 +128,7 @@ class Node:
             "--admin-socket": self._folder / "admin.sock",
         }
         argv = [f"{flag}={value}" for flag, value in required.items()]
-        return Handler([*argv, *flags], self._folder)
+        return Handler([*argv, *flags], self._folder, env)
 
     def run(self, vmi: Vmi) -> Vmi:
         """Creates a VMI that runs here, with its launcher pod's directory."""
@@ -139,10 +145,10 @@ class Node:
 class Handler(ManagedProcess):
     """The real program, as the DaemonSet of a node runs it."""
 
-    def __init__(self, flags: list[str | Path], folder: Path) -> None:
+    def __init__(self, flags: list[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.http_port = free_port()
         port = f"--http-address=127.0.0.1:{self.http_port}"
-        super().__init__([script("handler-service"), *flags, port], log=folder / "handler.log")
+        super().__init__([script("handler-service"), *flags, port], log=folder / "handler.log", env=env)
         self.admin = Grpcurl(folder / "admin.sock")
 
     def status(self, namespace: str, name: str) -> Any:

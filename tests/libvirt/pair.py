@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,8 +27,15 @@ Sessions = int | None
 class Pair:
     """The handler and the agent of one VM, in a directory of their own with a short path."""
 
-    def __init__(self, machine: VirtualMachine, *, agent: Sequence[str] = (), handler: Sequence[str] = ()) -> None:
-        """Starts nothing. `agent` and `handler` are flags besides those that every test needs."""
+    def __init__(
+        self,
+        machine: VirtualMachine,
+        *,
+        agent: Sequence[str] = (),
+        handler: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts nothing. `agent` and `handler` are flags besides those that every test needs; `env` is for both."""
         self.machine = machine
         self.directory = Path(tempfile.mkdtemp(prefix="vss-pair-"))
         self.documents = self.directory / "vmis"
@@ -43,6 +50,7 @@ class Pair:
                 *handler,
             ],
             log=self.directory / "handler.log",
+            env=env,
         )
         self.agent = ManagedProcess(
             [
@@ -54,6 +62,7 @@ class Pair:
                 *agent,
             ],
             log=self.directory / "agent.log",
+            env=env,
         )
 
     def __enter__(self) -> Self:

@@ -1,0 +1,13 @@
+"""What tests of this folder share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.pool import ViewerPool
+
+
+@pytest.fixture
+def viewers() -> Iterator[ViewerPool]:
+    with ViewerPool() as pool:
+        yield pool

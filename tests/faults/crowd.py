@@ -1,0 +1,110 @@
+"""A node full of VMs, their agents in this process, on real sockets, and one real handler."""
+
+import contextlib
+import tempfile
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.apiserver.client import Client
+from tests.apiserver.identities import BASE, install
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.vmis import Vmi, service_status, told
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.vmi import WITH_SERVICE_STATUS
+from tests.faults.probes import Probe, Reading
+from tests.support.waiting import wait_until
+
+#: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
+RIGHT_TIMEOUT = 90.0
+
+
+class Member:
+    """One VM of the crowd. Only one thread at a time deals with it."""
+
+    def __init__(self, vmi: Vmi, peer: Peer) -> None:
+        self.vmi, self.peer = vmi, peer
+
+    @property
+    def name(self) -> str:
+        return self.vmi.name
+
+    def reconnect(self) -> None:
+        """The agent was restarted, and says what it sees."""
+        self.peer.connect()
+        self.peer.snapshot(self.peer.sessions)
+
+    def replace(self, node: Node) -> None:
+        """The VM was deleted and made again under its name: another VMI, another pod."""
+        old = self.vmi.pod
+        self.vmi.delete()
+        node.pods.remove(old)
+        node.run(self.vmi)
+        self.peer.socket = self.vmi.socket
+        self.peer.connect(timeout=60)
+        self.peer.snapshot(0)
+
+
+class Crowd:
+    """`with Crowd(200) as crowd:` all of them are connected, and what is shown of them is right."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self._stack = undo
+            self._start()
+            self._stack = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        enter = self._stack.enter_context
+        folder = Path(enter(tempfile.TemporaryDirectory(prefix="vss-crowd-", dir="/tmp")))
+        plane = enter(ControlPlane(folder / "plane", resources=[WITH_SERVICE_STATUS, BASE]))
+        install(plane)
+        self.client = enter(contextlib.closing(Client(plane.kubeconfig)))
+        namespace = f"crowd-{uuid.uuid4().hex[:8]}"
+        self.client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        self.node = enter(Node(plane, f"node-{uuid.uuid4().hex[:8]}"))
+        vmis = [Vmi(self.client, namespace, f"vm-{number:03}") for number in range(self._number)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.node.run, vmis))
+        self._probe = Probe(folder / "probe")
+        self.handler: Handler = enter(self.node.handler(env=self._probe.environment))
+        peers = enter(Peers())
+        agents = peers.connect_all([vmi.socket for vmi in vmis])
+        self.members = [Member(vmi, peer) for vmi, peer in zip(vmis, agents, strict=True)]
+        for member in self.members:
+            member.peer.snapshot(0)
+        self.wait_right()
+
+    def reading(self, at: float) -> Reading:
+        """Of the handler."""
+        return self._probe.read(self.handler, at)
+
+    def wait_right(self) -> None:
+        """Until everything that is shown is what was said."""
+        for look in (self._shown, self._told):
+            wait_until(look, self._right, what="what is shown is what was said", timeout=RIGHT_TIMEOUT, interval=0.2)
+
+    def _right(self, seen: dict[str, int | None]) -> bool:
+        return seen == {member.name: member.peer.sessions for member in self.members}
+
+    def _shown(self) -> dict[str, int | None]:
+        items = self.client.get(self.members[0].vmi.path.rpartition("/")[0])["items"]
+        return {item["metadata"]["name"]: (service_status(item) or {}).get("vncSessions", 0) for item in items}
+
+    def _told(self) -> dict[str, int | None]:
+        items = self.client.get(self.members[0].vmi.companion_path.rpartition("/")[0])["items"]
+        found = {item["metadata"]["name"]: told(item) for item in items}
+        return {name: (value[0] or 0) if value[2] == "True" else None for name, value in found.items()}

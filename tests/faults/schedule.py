@@ -1,0 +1,86 @@
+"""What will be done to whom, and when: all of it follows from a seed. Pure.
+
+Rounds of faults, each followed by quiet, in which everything must become exact. All kinds of fault have their turn
+before any has its second one, so that the shortest run has them all.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.faults.record import Kind, Target
+
+#: Seconds of a round in which faults begin and end, and how many there are.
+ROUND = 15.0
+FAULTS = 6
+#: Seconds that a frozen or dead one is away: from a blink to longer than a lease, and longer than it takes gRPC (8 s)
+#: and libvirt (6 s) to give up a peer that stands still.
+AWAY = (0.2, 1.0, 2.5, 5.0, 9.5)
+#: Between two faults of one target, and before a fault for what shares its recovery.
+APART = 0.5
+#: Programs of which each VM has its own.
+OF_A_VM = (Target.AGENT, Target.QEMU)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A fault that will be: `at` seconds after its round's begin, for `away` seconds."""
+
+    at: float
+    away: float
+    target: Target
+    kind: Kind
+    machine: str = ""
+
+    @property
+    def end(self) -> float:
+        return self.at + self.away
+
+    def __str__(self) -> str:
+        whose = f" of {self.machine}" if self.machine else ""
+        return f"{self.at:5.1f} s  {self.kind.value:7} {self.target.value}{whose}, away for {self.away:.1f} s"
+
+
+def rounds(seed: int, machines: list[str]) -> Iterator[list[Planned]]:
+    """For ever."""
+    chance = random.Random(f"faults {seed}")  # noqa: S311  # repeatable, not secret
+    turns = _turns(chance)
+    waiting: list[tuple[Target, Kind]] = []
+    while True:
+        planned: list[Planned] = []
+        for turn in [*waiting, *itertools.islice(turns, FAULTS - len(waiting))]:
+            fitting = _fit(chance, planned, turn, machines)
+            waiting = [other for other in waiting if other != turn]
+            if fitting is None:
+                waiting.append(turn)
+            else:
+                planned.append(fitting)
+        yield sorted(planned, key=lambda fault: fault.at)
+
+
+def _turns(chance: random.Random) -> Iterator[tuple[Target, Kind]]:
+    everything = list(itertools.product(Target, Kind))
+    while True:
+        yield from chance.sample(everything, len(everything))
+
+
+def _fit(
+    chance: random.Random, planned: list[Planned], turn: tuple[Target, Kind], machines: list[str]
+) -> Planned | None:
+    """Somewhere in the round, where nothing else is done to it; None where no place was found."""
+    target, kind = turn
+    for _ in range(50):
+        away = chance.choice(AWAY)
+        machine = chance.choice(machines) if target in OF_A_VM else ""
+        fault = Planned(chance.uniform(0, ROUND - away), away, target, kind, machine)
+        if not any(_collide(fault, other) for other in planned):
+            return fault
+    return None
+
+
+def _collide(one: Planned, other: Planned) -> bool:
+    together = one.at < other.end + APART and other.at < one.end + APART
+    # A QEMU is started by libvirtd.
+    same = one.target is other.target or {one.target, other.target} == {Target.QEMU, Target.LIBVIRTD}
+    return together and same and (not one.machine or not other.machine or one.machine == other.machine)

@@ -1,0 +1,174 @@
+"""A node for an hour: two hundred agents, viewers that come and go, agents that restart, VMs that are made anew.
+
+Either as fast as it goes, which is where a leak by the event shows, or in its own time, where one by the second does.
+"""
+
+import itertools
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from tests.faults.crowd import Crowd, Member
+from tests.faults.probes import Reading
+
+AGENTS = 200
+#: An hour of one VM: its viewers change once a minute, its agent is restarted twice, it is made anew once.
+HOUR = 3600.0
+MIB = 1 << 20
+#: Each deals with some of the VMs, one thing at a time.
+LANES = 8
+MOST = 4
+#: Seconds between two readings.
+EVERY = 1.0
+
+
+Measure = Callable[[Reading], float]
+#: What is measured, in which unit, and how much it may grow from one half of what is settled to the other.
+MEASURES: list[tuple[str, Measure, int, float]] = [
+    ("resident, MiB", lambda one: one.resident, MIB, 8 * MIB),
+    ("anonymous, MiB", lambda one: one.anonymous, MIB, 8 * MIB),
+    ("descriptors", lambda one: one.files, 1, 8),
+    ("threads", lambda one: one.threads, 1, 4),
+    ("tasks", lambda one: one.tasks, 1, 8),
+]
+
+
+class Act(Enum):
+    """What happens to a VM."""
+
+    VIEWERS = auto()
+    RECONNECT = auto()
+    REPLACE = auto()
+
+
+PER_HOUR = {Act.VIEWERS: 60, Act.RECONNECT: 2, Act.REPLACE: 1}
+
+
+@dataclass
+class Soak:
+    """What was done, and what was read meanwhile."""
+
+    acts: dict[Act, int] = field(default_factory=lambda: dict.fromkeys(Act, 0))
+    readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return self.readings[-1].at - self.readings[0].at
+
+    @property
+    def settled(self) -> list[Reading]:
+        """Without the first third, in which pools fill."""
+        return self.readings[len(self.readings) // 3 :]
+
+    def slope(self, of: Measure) -> float:
+        """How much it grows in a second: a straight line through what was read."""
+        times = [reading.at for reading in self.settled]
+        return statistics.linear_regression(times, [of(reading) for reading in self.settled]).slope
+
+    def growth(self, of: Measure) -> float:
+        """From the first half of what is settled to the second one, each by its median."""
+        half = len(self.settled) // 2
+        before, after = self.settled[:half], self.settled[half:]
+        return statistics.median(map(of, after)) - statistics.median(map(of, before))
+
+
+def acts(seed: int, members: int, hours: float) -> list[tuple[int, Act]]:
+    """All that happens in so many hours, in an order by chance; members by number."""
+    chance = random.Random(f"soak {seed}")  # noqa: S311  # repeatable, not secret
+    found: list[tuple[int, Act]] = []
+    for act, per_hour in PER_HOUR.items():
+        number = round(per_hour * hours * members)
+        found += [(member, act) for member in itertools.islice(itertools.cycle(range(members)), number)]
+    chance.shuffle(found)
+    return found
+
+
+def accelerated(crowd: Crowd, hours: float, seed: int = 1) -> Soak:
+    """So many hours of churn, as fast as it goes."""
+    return _soak(crowd, acts(seed, len(crowd.members), hours), pause=0.0)
+
+
+def in_real_time(crowd: Crowd, seconds: float, seed: int = 1) -> Soak:
+    """Normal churn for so long."""
+    planned = acts(seed, len(crowd.members), seconds / HOUR)
+    return _soak(crowd, planned, pause=seconds / max(1, len(planned)))
+
+
+def _soak(crowd: Crowd, planned: Sequence[tuple[int, Act]], pause: float) -> Soak:
+    """`pause` seconds between two acts."""
+    soak = Soak()
+    began = time.monotonic()
+    ended = threading.Event()
+    with ThreadPoolExecutor(LANES + 1) as pool:
+        reader = pool.submit(_read, crowd, soak, began, ended)
+        lanes = [pool.submit(_act, crowd, soak, lane, began) for lane in _lanes(planned, pause)]
+        try:
+            for lane in lanes:
+                lane.result()
+            crowd.wait_right()
+        finally:
+            ended.set()
+        reader.result()
+    return soak
+
+
+Timed = tuple[float, int, Act]
+
+
+def _lanes(planned: Sequence[tuple[int, Act]], pause: float) -> Iterator[list[Timed]]:
+    for lane in range(LANES):
+        yield [(number * pause, member, act) for number, (member, act) in enumerate(planned) if member % LANES == lane]
+
+
+def _act(crowd: Crowd, soak: Soak, timed: list[Timed], began: float) -> None:
+    chance = random.Random(timed[0][1]) if timed else random.Random(0)  # noqa: S311  # repeatable, not secret
+    for at, number, act in timed:
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        _do(crowd, crowd.members[number], act, chance)
+        soak.acts[act] += 1
+
+
+def _do(crowd: Crowd, member: Member, act: Act, chance: random.Random) -> None:
+    match act:
+        case Act.VIEWERS:
+            member.peer.report(chance.randrange(MOST + 1))
+        case Act.RECONNECT:
+            member.reconnect()
+        case Act.REPLACE:
+            member.replace(crowd.node)
+
+
+def _read(crowd: Crowd, soak: Soak, began: float, ended: threading.Event) -> None:
+    soak.readings.append(crowd.reading(0.0))
+    while not ended.wait(EVERY):
+        soak.readings.append(crowd.reading(time.monotonic() - began))
+
+
+def leaks(soak: Soak) -> list[str]:
+    """What grew, in words; nothing if all is well."""
+    return [
+        f"{name} grew by {grown / unit:.1f}, and {most / unit:g} is allowed"
+        for name, of, unit, most in MEASURES
+        if (grown := soak.growth(of)) > most
+    ]
+
+
+def table(soak: Soak) -> str:
+    """Figures for people."""
+    first, last = soak.settled[0], soak.readings[-1]
+    done = ", ".join(f"{number} {act.name.lower()}" for act, number in soak.acts.items())
+    return "\n".join([
+        f"{soak.seconds:.0f} s: {done}",
+        "",
+        f"{'handler':16}{'start':>9}{'1/3':>9}{'end':>9}{'per hour':>10}",
+        *(
+            f"{name:16}{of(soak.readings[0]) / unit:9.1f}{of(first) / unit:9.1f}{of(last) / unit:9.1f}"
+            f"{soak.slope(of) / unit * HOUR:10.1f}"
+            for name, of, unit, _ in MEASURES
+        ),
+    ])  # fmt: skip

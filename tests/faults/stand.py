@@ -1,0 +1,101 @@
+"""Everything that a run does things to: a control plane, a node with its handler, VMs of one libvirt with their agents.
+
+All of it is real, and each part is a process that can be killed, frozen and restarted on its own.
+"""
+
+import contextlib
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.apiserver.agents import Agent
+from tests.apiserver.client import Client
+from tests.apiserver.identities import BASE, install
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.vmis import Vmi, seen
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.vmi import WITH_SERVICE_STATUS
+from tests.support.libvirtd import PrivateLibvirt
+from tests.support.vm import VirtualMachine, VirtualMachines
+
+# Short, so that a fault of a few seconds outlasts it, and one of a blink does not.
+LEASE = 3.0
+HANDLER = "handler"
+TERMS = (f"--lease={LEASE:g}s", "--heartbeat-interval=1s")
+
+
+class Machine:
+    """A VM, its VMI, and the agent of its pod."""
+
+    def __init__(self, vm: VirtualMachine, vmi: Vmi, log: Path) -> None:
+        self.vm, self.vmi = vm, vmi
+        self.name = vmi.name
+        self.agent = Agent(vm, vmi, log)
+
+
+class Stand:
+    """`with Stand(3) as stand:` everything runs and is exact; at the end all of it is gone.
+
+    `witness` is one more VMI on the node, without a VM: its agent is the test itself.
+    """
+
+    def __init__(self, machines: int) -> None:
+        self._number = machines
+        self._stack = contextlib.ExitStack()
+        self.namespace = f"faults-{uuid.uuid4().hex[:8]}"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self._stack = undo
+            self._start()
+            self._stack = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def logs(self) -> dict[str, str]:
+        """Of the handler, and of each agent by the name of its VM."""
+        agents = {machine.name: machine.agent.log_text(whole=True) for machine in self.machines}
+        return {HANDLER: self.handler.log_text(whole=True), **agents}
+
+    def check_running(self) -> None:
+        """No program of this project ends by itself, whatever the others do."""
+        for program in (self.handler, *(machine.agent for machine in self.machines)):
+            assert program.running, f"{program} has ended by itself; its log ends:\n{program.log_tail()}"
+
+    def _start(self) -> None:
+        enter = self._stack.enter_context
+        # Its path is short: a unix socket's holds 107 bytes.
+        self._folder = Path(enter(tempfile.TemporaryDirectory(prefix="vss-faults-", dir="/tmp")))
+        self._folder.chmod(0o755)
+        self.plane = enter(ControlPlane(self._folder / "plane", resources=[WITH_SERVICE_STATUS, BASE]))
+        install(self.plane)
+        self.client = enter(contextlib.closing(Client(self.plane.kubeconfig)))
+        self.client.post("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
+        self.libvirtd = enter(PrivateLibvirt())
+        self.node: Node = enter(Node(self.plane, f"node-{uuid.uuid4().hex[:8]}"))
+        # Accounts and tokens are made; from here on it would only take part of the CPU.
+        self.plane.controller_manager.kill()
+        self._populate()
+
+    def _populate(self) -> None:
+        enter = self._stack.enter_context
+        vms = enter(VirtualMachines(self.libvirtd))
+        self.machines = [self._machine(vms, f"vm-{number}") for number in range(self._number)]
+        self.witness = self.node.run(Vmi(self.client, self.namespace, "witness"))
+        self.handler: Handler = enter(self.node.handler(*TERMS))
+        for machine in self.machines:
+            enter(machine.agent)
+        for machine in self.machines:
+            machine.vmi.wait_told(seen(0))
+
+    def _machine(self, vms: VirtualMachines, name: str) -> Machine:
+        vmi = self.node.run(Vmi(self.client, self.namespace, name))
+        vm = vms.new(name=f"{self.namespace}_{name}").start()
+        return Machine(vm, vmi, self._folder / f"agent-{name}.log")

@@ -1,0 +1,223 @@
+"""The checker itself: a record of a good run keeps all promises, and a violation that is planted is told as such."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.promises import Promise, violations
+from tests.faults.record import FOREVER, Ack, Fault, History, Kind, Look, Record, Session, Target
+
+LEASE = 3.0
+
+
+def shown(*runs: tuple[float, int], until: float = 100.0, **told: object) -> list[Look]:
+    """Looks without a gap: each run is the time from which on a number was shown."""
+    ends = [*(at for at, _ in runs[1:]), until]
+    return [
+        dataclasses.replace(Look(at - 0.01, at, end - 0.01, sessions, version), **told)  # type: ignore[arg-type]
+        for version, ((at, sessions), end) in enumerate(zip(runs, ends, strict=True), 1)
+    ]
+
+
+def told(*runs: tuple[float, int, str], until: float = 100.0) -> list[Look]:
+    """The same of a companion; `Unknown` is not observed."""
+    looks = shown(*((at, sessions) for at, sessions, _ in runs), until=until)
+    return [
+        dataclasses.replace(look, idle=idle, observed=idle != "Unknown", reason="Watching")
+        for look, (_, _, idle) in zip(looks, runs, strict=True)
+    ]
+
+
+def good() -> Record:
+    """Somebody is there from 10 s to 40 s, a second one from 20 s to 30 s; the agent is killed at 60 s."""
+    vm = History(
+        "vm",
+        sessions=[Session(10.0, 10.1, 40.0), Session(20.0, 20.1, 30.0)],
+        vmi=shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (41.2, 0)),
+        companion=told(
+            (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (41.2, 0, "True"),
+            (64.0, 0, "Unknown"), (71.0, 0, "True"),
+        ),
+        acks=[Ack(10.1, 10.25, 1), Ack(20.2, 20.55, 2)],
+    )  # fmt: skip
+    return Record(0.0, 100.0, LEASE, faults=[Fault(Target.AGENT, Kind.KILL, 60.0, 70.0, "vm")], histories=[vm])
+
+
+Plant = Callable[[Record], None]
+
+
+def _vm(record: Record) -> History:
+    return record.histories[0]
+
+
+def _found(record: Record) -> list[tuple[Promise, float]]:
+    return [(violation.promise, round(violation.at, 1)) for violation in violations(record)]
+
+
+def test_a_good_record_keeps_all_promises() -> None:
+    """With each of them at work: there is quiet, unknown, an ack, and more than one write."""
+    assert _found(good()) == []
+
+
+# --- planted ----------------------------------------------------------------------------------------------------------
+
+
+def a_number_that_never_was(record: Record) -> None:
+    """Three, where two were the most."""
+    _vm(record).vmi[2] = dataclasses.replace(_vm(record).vmi[2], sessions=3)
+
+
+def a_state_from_before(record: Record) -> None:
+    """One again after zero, when both viewers had long gone."""
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (41.2, 0), (53.0, 1), (54.5, 0))
+
+
+def a_ghost(record: Record) -> None:
+    """The viewer has left, and is shown for ever."""
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1))
+
+
+def a_viewer_who_is_never_shown(record: Record) -> None:
+    """He comes at 80 s, and nobody tells of him."""
+    _vm(record).sessions.append(Session(80.0, 80.1))
+
+
+def unknown_for_ever(record: Record) -> None:
+    """The agent is back, and what it sees is told as unknown still."""
+    _vm(record).companion = _vm(record).companion[:-2] + told((64.0, 0, "Unknown"))
+
+
+def zero_for_unknown(record: Record) -> None:
+    """The viewer stays; the agent is killed, and the handler takes its silence for nobody."""
+    _vm(record).sessions = [Session(10.0, 10.1)]
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (64.0, 0), (71.0, 1))
+    _vm(record).companion = told((0.0, 0, "True"), (10.2, 1, "False"), (64.0, 1, "Unknown"), (71.0, 1, "False"))
+    _vm(record).acks = []
+
+
+def lowered_though_unknown(record: Record) -> None:
+    """Even if it happens to be true."""
+    _vm(record).sessions[0] = Session(10.0, 10.1, 61.0)
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (71.0, 0))
+    _vm(record).companion = told(
+        (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (64.0, 0, "Unknown"),
+        (71.0, 0, "True"),
+    )  # fmt: skip
+
+
+def idle_while_somebody_is_there(record: Record) -> None:
+    """The number is right, and the condition by which a tool waits is not."""
+    _vm(record).companion[3] = dataclasses.replace(_vm(record).companion[3], idle="True", last=41.0)
+    _vm(record).companion[2] = dataclasses.replace(_vm(record).companion[2], idle="True")
+
+
+def silence_that_is_not_told(record: Record) -> None:
+    """The agent is away for ten seconds, with a lease of three, and nobody says so."""
+    _vm(record).companion = [*_vm(record).companion[:-2]]
+    _vm(record).companion[-1] = dataclasses.replace(_vm(record).companion[-1], last=100.0)
+
+
+def an_ack_for_nothing(record: Record) -> None:
+    """Four was acknowledged, and the API never had it."""
+    _vm(record).acks.append(Ack(21.0, 22.0, 4))
+
+
+def an_ack_that_comes_too_early(record: Record) -> None:
+    """Two is published a second later."""
+    _vm(record).acks.append(Ack(18.0, 19.0, 2))
+
+
+def a_storm_of_writes(record: Record) -> None:
+    """The same number, written ten times a second."""
+    again = [(42.0 + 0.1 * number, 0) for number in range(10)]
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (41.2, 0), *again)
+
+
+@pytest.mark.parametrize(
+    ("plant", "promise"),
+    [
+        (a_number_that_never_was, Promise.ORDERED),
+        (a_state_from_before, Promise.ORDERED),
+        (a_ghost, Promise.NO_PHANTOM),
+        (a_viewer_who_is_never_shown, Promise.CONVERGES),
+        (unknown_for_ever, Promise.CONVERGES),
+        (zero_for_unknown, Promise.UNKNOWN_IS_NOT_ZERO),
+        (lowered_though_unknown, Promise.UNKNOWN_IS_NOT_ZERO),
+        (idle_while_somebody_is_there, Promise.UNKNOWN_IS_NOT_ZERO),
+        (silence_that_is_not_told, Promise.UNKNOWN_IS_NOT_ZERO),
+        (an_ack_for_nothing, Promise.PUBLISHED_MEANS_PUBLISHED),
+        (an_ack_that_comes_too_early, Promise.PUBLISHED_MEANS_PUBLISHED),
+        (a_storm_of_writes, Promise.BOUNDED_WRITES),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_a_planted_violation_is_told_as_such(plant: Plant, promise: Promise) -> None:
+    """By its name, and for its VM."""
+    record = good()
+    plant(record)
+    found = violations(record)
+    assert promise in {violation.promise for violation in found}
+    assert {violation.machine for violation in found} == {"vm"}
+
+
+# --- no violations ----------------------------------------------------------------------------------------------------
+
+
+def too_many_while_unknown(record: Record) -> None:
+    """An agent that cannot know counts rather one too many, and it is told."""
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (41.2, 0), (70.5, 1), (72.0, 0))
+    _vm(record).companion = told(
+        (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (41.2, 0, "True"),
+        (64.0, 0, "Unknown"), (70.5, 1, "Unknown"), (72.0, 0, "True"),
+    )  # fmt: skip
+
+
+def nothing_is_told_while_nobody_can(record: Record) -> None:
+    """The handler is away with the agent, and for longer."""
+    record.faults.append(Fault(Target.HANDLER, Kind.FREEZE, 61.0, 75.0))
+    _vm(record).companion = told(
+        (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (41.2, 0, "True"),
+    )  # fmt: skip
+
+
+def a_late_write_of_what_was(record: Record) -> None:
+    """The API server stood still with the write in its hands; the viewer was back meanwhile."""
+    record.faults.append(Fault(Target.APISERVER, Kind.FREEZE, 41.0, 80.0))
+    _vm(record).sessions.append(Session(43.0, 43.1))
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (80.1, 0), (80.3, 1))
+    _vm(record).companion = told(
+        (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (80.1, 0, "True"),
+        (80.3, 1, "False"),
+    )  # fmt: skip
+
+
+def half_a_handshake(record: Record) -> None:
+    """It may count, or not."""
+    _vm(record).sessions.append(Session(76.0, FOREVER, 90.0))
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (41.2, 0), (77.0, 1), (91.5, 0))
+
+
+def an_ack_while_nobody_could_look(record: Record) -> None:
+    """The API server was killed right after the write of two, and the next one came before it could be asked again."""
+    _vm(record).vmi[1] = dataclasses.replace(_vm(record).vmi[1], last=15.0)
+    _vm(record).companion[1] = dataclasses.replace(_vm(record).companion[1], last=15.0)
+    _vm(record).acks.append(Ack(16.0, 17.0, 3))
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        too_many_while_unknown,
+        nothing_is_told_while_nobody_can,
+        a_late_write_of_what_was,
+        half_a_handshake,
+        an_ack_while_nobody_could_look,
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_what_no_promise_forbids_is_no_violation(plant: Plant) -> None:
+    """A checker that cries wolf is switched off."""
+    record = good()
+    plant(record)
+    assert _found(record) == []
