@@ -6,6 +6,10 @@ from tests.node.site import Site
 from tests.support.waiting import wait_until
 
 
+# A step of virt-handler's failed and is tried again: on a busy machine it comes to either VM.
+AGAIN = {("Synchronized", "False"), ("Warning", "SyncFailed")}
+
+
 def live(machine: Machine) -> None:
     """A viewer, a pause, a live migration."""
     with machine.virtctl() as virtctl:
@@ -21,14 +25,14 @@ def conditions(versions: Recorder, name: str) -> set[tuple[str, str]]:
     """Each type and status that any version of this VMI had."""
     vmis = [event.object for event in versions.events if event.object["metadata"]["name"] == name]
     found = [condition for vmi in vmis for condition in vmi.get("status", {}).get("conditions", [])]
-    return {(condition["type"], condition["status"]) for condition in found}
+    return {(condition["type"], condition["status"]) for condition in found} - AGAIN
 
 
 def events(site: Site, machine: Machine) -> set[tuple[str, str]]:
     """Type and reason of each that is about this VMI."""
     path = f"/api/v1/namespaces/{machine.vmi.namespace}/events"
     listed = site.client.get(path, {"fieldSelector": f"involvedObject.uid={machine.vmi.uid}"})["items"]
-    return {(event["type"], event["reason"]) for event in listed}
+    return {(event["type"], event["reason"]) for event in listed} - AGAIN
 
 
 def test_conditions_and_events_are_as_without_us(site: Site, machines: Machines) -> None:
