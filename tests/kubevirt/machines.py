@@ -73,11 +73,11 @@ class Machine:
     def evict(self) -> None:
         """Its pod is asked to leave the node, as `kubectl drain` does it. KubeVirt says no, and migrates the VM."""
         (pod,) = self.pods()
-        metadata = {"name": pod["metadata"]["name"], "namespace": self.vmi.namespace}
-        path = "/api/v1/namespaces/{namespace}/pods/{name}/eviction".format(**metadata)
+        name, namespace = pod["metadata"]["name"], self.vmi.namespace
+        metadata = {"name": name, "namespace": namespace}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
         try:
-            self._site.client.post(path, eviction)
+            self._site.client.post(f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", eviction)
         except ApiError as error:
             if error.code != http.HTTPStatus.TOO_MANY_REQUESTS:
                 raise
