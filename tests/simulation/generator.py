@@ -67,6 +67,7 @@ FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
     "libvirt_slow": (0.4, _seconds(1.0, 5.0)),
     "query_refused": (0.5, _seconds(1.0, 5.0)),
     "agent_kill": (1.2, lambda rng: {"half_open": rng.random() < 0.5, "seconds": _pause(rng, 0.05, 1.0, 5.0, 20.0)}),
+    "agent_zombie": (0.5, _seconds(0.5, 1.5)),
     "agent_stop": (0.5, _seconds(0.05, 1.0, 20.0)),
     "wire_cut": (1, lambda rng: {"handler_after": rng.choice([0.0, 0.0, 0.5, 7.0])}),
     "wire_stall": (

@@ -40,6 +40,8 @@ class Pipe(Generic[Message]):
         self._changed = asyncio.Event()
         self._last = 0.0
         self.stalled = False
+        #: After so many more messages it stalls; None: not planned.
+        self.stalls_after: int | None = None
         #: No more will be put.
         self.closed = False
 
@@ -64,6 +66,7 @@ class Pipe(Generic[Message]):
                     if at <= self._loop.time():
                         self._queue.popleft()
                         self._notify()
+                        self._count()
                         return self._parse(data)
                     await asyncio.sleep(at - self._loop.time())
                     continue
@@ -86,6 +89,11 @@ class Pipe(Generic[Message]):
         """Nothing arrives while it is so."""
         self.stalled = stalled
         self._notify()
+
+    def _count(self) -> None:
+        if self.stalls_after is not None:
+            self.stalls_after -= 1
+            self.stalled = self.stalls_after == 0
 
     def _notify(self) -> None:
         self._changed.set()

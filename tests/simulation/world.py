@@ -82,6 +82,7 @@ class World:
         self.up_plan: deque[str] = deque()
         self.down_plan: deque[str] = deque()
         self._over = False
+        self._zombie: Pod | None = None
         self._field_missed = float("-inf")
         self._companion_began: dict[str, float] = {}
         #: When the VMI's node changed.
@@ -123,6 +124,7 @@ class World:
             self.start_handler(node)
 
     def _heal_pods(self) -> None:
+        self._zombie = None
         self.up_plan.clear()
         self.down_plan.clear()
         for pod in self.pods.values():
@@ -280,6 +282,9 @@ class World:
 
     def _wire(self, pod: Pod, handler: Handler | None) -> Wire:
         wire = Wire(self._rng, self.up_plan, self.down_plan)
+        if self._zombie is pod:
+            self._zombie = None
+            wire.up.stalls_after = 1  # Hello comes through, and what follows comes late
         wire.sent = lambda request: self._said(wire, request)
         wire.answered = lambda response: self._acked(pod, wire, handler, response)
         return wire
@@ -534,6 +539,23 @@ class World:
             pod = self.pod
             self._kill_agent(pod, half_open=half_open)
             self._later(seconds, lambda: self._start_agent(pod))
+
+    def agent_zombie(self, seconds: float) -> None:
+        """It has dialled anew, and is killed with its Snapshot on the way: that arrives after its successor's."""
+        if self.pod is None:
+            return
+        pod = self._zombie = self.pod
+        for wire in self._wires():
+            wire.cut()
+
+        def die() -> None:
+            wires = tuple(pod.wires)
+            self._kill_agent(pod, half_open=True)
+            self._later(0.1, lambda: self._start_agent(pod))
+            for wire in wires:
+                self._later(2.5, lambda wire=wire: wire.up.stall(False))  # type: ignore[misc]
+
+        self._later(seconds, die)
 
     def agent_stop(self, seconds: float) -> None:
         """SIGTERM, and another one."""
