@@ -223,8 +223,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/cluster.py",
-                "            self._publication.seen(vmi, _NOTHING)\n",
-                "            pass\n",
+                "        self._publication.seen(vmi, _NOTHING)\n",
+                "",
             ),
         ),
     ),

@@ -187,7 +187,15 @@ class Handler:
         self.wires: set[Wire] = set()
         self.hub = Hub(contract.DEFAULT_TERMS.lease, self._loop.time)
         self.pods = Pods(self.hub, exists, contract.DEFAULT_TERMS)
-        config = ClusterConfig(publisher, node, Path("/pods"), None, 10.0, 60.0)
+        config = ClusterConfig(
+            publisher=publisher,
+            node=node,
+            pods_dir=Path("/pods"),
+            kubeconfig=None,
+            api_timeout=10.0,
+            watch_timeout=60.0,
+            events=False,  # they tell people what was published; no promise is about them
+        )
         self._cluster = Cluster(config, self.hub, client, self.pods)
         self.alive = True
         self._task = self._loop.create_task(self._run())
