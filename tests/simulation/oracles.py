@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from servicestatus import contract
+from tests.simulation.scene import Ack, Scene
 from tests.simulation.truth import Held, State, Truth
-from tests.simulation.world import Ack, World
 
 #: What a handler was told may be this old when a write that follows from it is committed: a lease, and the longest
 #: that a request is on its way.
@@ -14,6 +14,8 @@ _STALE: Final = contract.DEFAULT_TERMS.lease + 4.0
 _NEWS: Final = 0.5
 #: The longest that viewers of a migrated VM were seen to live on after its node had changed.
 _SWITCH: Final = 0.3
+#: A watch that was cut, and is taken up again, tells of others' writes after so long at the latest.
+_HEARD: Final = 12.0
 #: Rounding.
 _SLACK: Final = 0.002
 
@@ -36,7 +38,7 @@ PLACES: Final = {
 }
 
 
-def at_rest(world: World, doubts: bool) -> list[Violation]:
+def at_rest(world: Scene, doubts: bool) -> list[Violation]:
     """NoPhantom and Converges: all has been quiet for ten seconds. `doubts`: a lower bound is all that can be known."""
     if world.vmi is None or doubts:
         return []
@@ -51,12 +53,12 @@ def at_rest(world: World, doubts: bool) -> list[Violation]:
     return found
 
 
-def shown(world: World) -> dict[str, int]:
+def shown(world: Scene) -> dict[str, int]:
     """What each place shows."""
     return {place: world.held[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
 
 
-def in_the_dark(world: World, before: dict[str, int]) -> list[Violation]:
+def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:
     """UnknownIsNotZero: the agent has been dead for longer than a lease; `before` is what was shown until then."""
     if world.vmi is None or world.pod is None:
         return []  # it has ended, so all is known
@@ -69,12 +71,12 @@ def in_the_dark(world: World, before: dict[str, int]) -> list[Violation]:
     return found
 
 
-def places(world: World) -> list[str]:
+def places(world: Scene) -> list[str]:
     """Where the value must be."""
     return [place for place in PLACES[world.setting.publisher] if place == "companion" or world.api.knows_field]
 
 
-def in_hindsight(world: World) -> list[Violation]:
+def in_hindsight(world: Scene) -> list[Violation]:
     """What the records of a whole run show."""
     found = [Violation(*wrong) for wrong in world.wrong]
     for (place, uid), held in world.held.items():
@@ -149,7 +151,7 @@ def _bounded(words: str, times: list[float]) -> list[Violation]:
     return []
 
 
-def _published(world: World, ack: Ack) -> list[Violation]:
+def _published(world: Scene, ack: Ack) -> list[Violation]:
     """Between the report and the ack, each place has held what follows from it, or from a newer one."""
     if ack.pod.shared or ack.published not in ack.said:
         return []
@@ -162,7 +164,9 @@ def _published(world: World, ack: Ack) -> list[Violation]:
             sequence
             for sequence, said_at, sessions, observed in reports
             if said_at <= ack.at
-            and any(value == sessions if observed else value >= sessions for value in held.between(said_at, ack.at))
+            and any(
+                value == sessions if observed else value >= sessions for value in held.between(said_at, ack.at, _HEARD)
+            )
         ]
         if not seen and place in ack.places:
             return [Violation("PublishedMeansPublished", f"{words}; {place} never held it, or what came later")]

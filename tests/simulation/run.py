@@ -8,7 +8,8 @@ from tests.simulation import oracles
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
-from tests.simulation.world import DARK, REST, World
+from tests.simulation.scene import DARK, REST
+from tests.simulation.world import World
 
 
 def run(history: History) -> list[Violation]:

@@ -58,7 +58,15 @@ class Held:
         """The newest; a place that nobody has written holds nothing."""
         return self.values[-1][1] if self.values else 0
 
-    def between(self, begin: float, end: float) -> set[int]:
-        """All that it held from `begin` to `end`."""
-        before = [value for at, value, _ in self.values if at <= begin]
-        return {before[-1] if before else 0, *(value for at, value, _ in self.values if begin <= at <= end)}
+    def between(self, begin: float, end: float, news: float) -> set[int]:
+        """All that it held from `begin` to `end`, or was believed to hold: word of others' writes takes `news`."""
+        found = set()
+        held = 0
+        for at, value, by in [*self.values, (float("inf"), 0, "")]:
+            until = at if by else at + news
+            if until >= begin:
+                found.add(held)
+            if at > end:
+                break
+            held = value
+        return found

@@ -1,343 +1,22 @@
-"""The world of a history: two nodes, one VMI at a time, and a word for everything that may happen to them.
+"""The words of a history: everything that may happen to the two nodes and their VMI.
 
 A step says what happens; what ends it again is scheduled at once, and `heal` brings that forward. So any part of a
 history is a history, which is what lets it be shrunk.
 """
 
 import asyncio
-import itertools
-from collections import defaultdict, deque
-from collections.abc import Callable
-from random import Random
-from typing import Any, Final
 
 from handler_service.kube import companion, vmi
 from handler_service.kube.errors import UnreachableError
-from handler_service.values import VmiId
-from servicestatus.v1 import session_report_service_pb2 as pb
-from tests.simulation.apiserver import ApiServer, Fate, Object, Request, sessions_of
-from tests.simulation.history import Setting, Step
-from tests.simulation.kubernetes import ApiClient
-from tests.simulation.processes import Agent, Handler, Pod, dialler
-from tests.simulation.qemu import Libvirt, Viewer
+from tests.simulation.apiserver import Fate, Object
+from tests.simulation.processes import Pod
+from tests.simulation.qemu import Viewer
+from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
-from tests.simulation.truth import Held, Truth
-
-NODES: Final = ("a", "b")
-DOMAIN: Final = "ns_vm"
-#: Seconds after which gRPC's keepalive gives up a peer that is frozen.
-KEEPALIVE: Final = 8.0
-#: Seconds that the world rests before it is judged.
-REST: Final = 10.0
-#: Seconds after which an agent's death must be told: a lease, and what a write needs.
-DARK: Final = 15.0 + 4.0
-_NEVER: Final = float("inf")
-#: Seconds without a viewer after which an agent that sees knows everything: it has asked QEMU, and nothing came near.
-_CLEAR: Final = 1.0
-#: Seconds for which a client that has moved may disturb a question.
-_SETTLED: Final = 0.5
-#: Seconds after which every handler knows of a change of the schema, whatever has failed.
-_LEARNT: Final = 80.0
 
 
-class Ack:
-    """An Ack that set out, with what was so then."""
-
-    __slots__ = ("at", "places", "pod", "published", "said")
-
-    def __init__(
-        self,
-        at: float,
-        pod: Pod,
-        published: int,
-        said: dict[int, tuple[float, int, bool]],
-        places: list[str],
-    ) -> None:
-        self.at, self.pod, self.published, self.said, self.places = at, pod, published, said, places
-
-
-class World:
-    """Everything, and the records that the oracles read."""
-
-    def __init__(self, setting: Setting, rng: Random) -> None:
-        self.setting = setting
-        self._rng = rng
-        self._loop = asyncio.get_running_loop()
-        self.truths: dict[str, Truth] = defaultdict(Truth)
-        self.held: dict[tuple[str, str], Held] = defaultdict(Held)
-        #: Per handler, place and VMI: when a write set out.
-        self.writes: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-        #: What is wrong already when it happens: promise and words.
-        self.wrong: list[tuple[str, str]] = []
-        self.acks: list[Ack] = []
-        self.published: Callable[[Ack], None] = self.acks.append
-        self._numbers = itertools.count(1)
-        self.api = ApiServer(rng, knows_field=setting.knows_field, noted=self._noted)
-        self.pods: dict[str, Pod] = {}
-        self.handlers: dict[str, Handler] = {}
-        self.vmi: VmiId | None = None
-        self.pod: Pod | None = None
-        self.migrating: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.up_plan: deque[str] = deque()
-        self.down_plan: deque[str] = deque()
-        self._over = False
-        self._zombie: Pod | None = None
-        self._field_missed = float("-inf")
-        self._companion_began: dict[str, float] = {}
-        #: When the VMI's node changed.
-        self.flips: list[float] = []
-
-    # --- beginning and end ---
-
-    def begin(self) -> None:
-        """One VMI, its pod, and the handlers."""
-        for node in NODES:
-            self.start_handler(node)
-        self._create(self.setting.agent_after, self.setting.boot_after)
-
-    async def end(self) -> None:
-        """Nothing runs on."""
-        self._over = True
-        for pod in self.pods.values():
-            if pod.agent is not None:
-                pod.agent.kill()
-        for handler in self.handlers.values():
-            handler.kill()
-        for task in (*self._tasks, *((self.migrating,) if self.migrating else ())):
-            task.cancel()
-        await asyncio.sleep(1.0)
-
-    def do(self, step: Step) -> None:
-        """Have a step happen."""
-        getattr(self, step.name)(**dict(step.arguments))
-
-    async def heal(self) -> None:
-        """All faults end, all that is under way comes to its end."""
-        if self.migrating is not None:
-            await asyncio.wait([self.migrating])
-        self._heal_pods()
-        self.api.fates.clear()
-        self.api.refuses, self.api.slow, self.api.reverts, self.api.watch_lag = None, False, False, 0.0
-        self.api.up = True
-        for node in NODES:
-            self.start_handler(node)
-
-    def _heal_pods(self) -> None:
-        self._zombie = None
-        self.up_plan.clear()
-        self.down_plan.clear()
-        for pod in self.pods.values():
-            for wire in pod.wires:
-                wire.up.stall(False)
-                wire.down.stall(False)
-            libvirt = pod.libvirt
-            libvirt.refuses = libvirt.slow = False
-            libvirt.resume()
-            self._start_libvirt(pod)
-            for viewer in tuple(libvirt.qemu.viewers if libvirt.qemu else ()):
-                if not viewer.finished:
-                    libvirt.leave(viewer, 0.05)
-            self._start_agent(pod)
-
-    def stop_agents(self) -> None:
-        """For good."""
-        self._over = True
-        for pod in self.pods.values():
-            self._kill_agent(pod, half_open=False)
-
-    def settled_since(self) -> float:
-        """Since when no viewer has come or gone."""
-        return self.truths[self.vmi.uid].now.at if self.vmi else 0.0
-
-    def says_observed(self) -> bool:
-        """Whether the companion says that its number is the truth."""
-        stored = self.api.get(f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm")
-        conditions = stored["status"]["conditions"] if stored else []
-        return any(one["type"] == "Observed" and one["status"] == "True" for one in conditions)
-
-    def crashed(self, program: str, error: BaseException) -> None:
-        """A program has ended by an error of its own."""
-        self.wrong.append(("Crash", f"{program}: {type(error).__name__}: {error}"))
-
-    # --- the VMI ---
-
-    def _create(self, agent_after: float, boot_after: float) -> None:
-        self.vmi = VmiId("ns", "vm", f"vmi-{next(self._numbers)}")
-        self.pod = self._add_pod(self.vmi, "a")
-        metadata = {"namespace": "ns", "name": "vm", "uid": self.vmi.uid, "labels": {vmi.NODE_LABEL: "a"}}
-        status = {"nodeName": "a", "phase": "Running", "activePods": {self.pod.uid: "a"}}
-        self.truths[self.vmi.uid].note(self._loop.time(), 0, 0, 0)
-        self.api.commit("POST", vmi.path(self.vmi), {"metadata": metadata, "status": status})
-        pod = self.pod
-        self._later(agent_after, lambda: self._start_agent(pod))
-        self._later(boot_after, lambda: self._boot(pod))
-
-    def _add_pod(self, owner: VmiId, node: str) -> Pod:
-        pod: Pod
-        pod = Pod(f"pod-{next(self._numbers)}", owner, node, Libvirt(self._rng, lambda: self._observe(pod)))
-        for other in self.pods.values():
-            if (other.vmi, other.node) == (owner, node):
-                pod.shared = other.shared = True
-        self.pods[pod.uid] = pod
-        return pod
-
-    def _boot(self, pod: Pod) -> None:
-        if pod.uid in self.pods and pod.libvirt.qemu is None:
-            pod.unknowable = not self.setting.may_query and not self._watched(pod, 4.0)
-            pod.libvirt.define(DOMAIN)
-            pod.libvirt.boot()
-            self._later(self._rng.uniform(0.01, 0.3), pod.libvirt.announce)
-
-    def _remove_pod(self, pod: Pod) -> None:
-        self.pods.pop(pod.uid, None)
-        self._kill_agent(pod, half_open=False)
-        pod.libvirt.kill()
-        pod.libvirt.stop()
-
-    def _observe(self, pod: Pod) -> None:
-        """Work out what is so now."""
-        now = self._loop.time()
-        if pod.clear_since is not None and now >= pod.clear_since + _CLEAR:
-            pod.doubtful = False
-        alone = pod.libvirt.qemu is None or not pod.libvirt.qemu.viewers
-        if not alone or not self._watched(pod, 0.0):
-            pod.clear_since = None
-        elif pod.clear_since is None:
-            pod.clear_since = now
-        low = high = floor = 0
-        for one in (pod, *self.pods.values()) if pod.uid not in self.pods else self.pods.values():
-            if one.vmi != pod.vmi or one.libvirt.qemu is None:
-                continue
-            qemu = one.libvirt.qemu
-            low += qemu.really
-            floor += 0 if one.unknowable else qemu.really
-            high += len(qemu.viewers) + one.stirred if one.doubtful else qemu.identified + qemu.anonymous_at_most
-        self.truths[pod.vmi.uid].note(now, low, max(low, high), floor)
-
-    def _watched(self, pod: Pod, seconds: float) -> bool:
-        """Whether an agent and its libvirt have been well for so long."""
-        since = self._loop.time() - seconds
-        libvirt = pod.libvirt
-        well = libvirt.up and not libvirt.hangs and not libvirt.refuses and libvirt.up_since <= since
-        return well and pod.agent is not None and pod.agent.started <= since
-
-    def _doubt(self, pod: Pod) -> None:
-        """Events are missed from here on, or will have been."""
-        pod.doubtful, pod.clear_since = True, None
-        pod.unknowable = pod.unknowable or not self.setting.may_query
-        self._observe(pod)
-
-    def _stir(self, pod: Pod) -> None:
-        """An anonymous client moves. Near a question it may be counted besides the answer that lists it."""
-        pod.stirred += 1
-
-        def settle() -> None:
-            pod.stirred -= 1
-            self._observe(pod)
-
-        self._later(_SETTLED, settle)
-
-    def _patch_vmi(self, change: Callable[[Object], None]) -> None:
-        stored = self.api.get(vmi.path(self.vmi)) if self.vmi else None
-        if self.vmi is None or stored is None:
-            return
-        after = _deep(stored)
-        change(after)
-        self.api.commit("PUT", vmi.path(self.vmi), after)
-
-    # --- the programs ---
-
-    def start_handler(self, node: str) -> None:
-        """On a node that has none."""
-        if not self._over and (node not in self.handlers or not self.handlers[node].alive):
-            name = f"{node}{next(self._numbers)}"
-            client = ApiClient(self.api, name, self._asked)
-            self.handlers[node] = Handler(
-                name, node, client, self.setting.publisher, lambda uid: self._is_on(uid, node), self.crashed
-            )
-
-    def _is_on(self, uid: str, node: str) -> bool:
-        return uid in self.pods and self.pods[uid].node == node
-
-    def _start_agent(self, pod: Pod) -> None:
-        if self._over or pod.agent is not None or pod.uid not in self.pods:
-            return
-        self._doubt(pod)
-        dial = dialler(pod, lambda: self.handlers.get(pod.node), lambda handler: self._wire(pod, handler))
-        instance = f"agent-{next(self._numbers)}"
-        pod.agent = Agent(instance, pod, self._rng, may_query=self.setting.may_query, dial=dial, crashed=self.crashed)
-
-    def _kill_agent(self, pod: Pod, *, half_open: bool) -> None:
-        if pod.agent is None:
-            return
-        for wire in tuple(pod.wires):
-            wire.half_open = half_open
-            wire.cut_agent()
-            if half_open:
-                self._loop.call_later(KEEPALIVE, wire.cut_handler)
-        pod.agent.kill()
-        pod.agent = None
-        self._doubt(pod)
-
-    def _wire(self, pod: Pod, handler: Handler | None) -> Wire:
-        wire = Wire(self._rng, self.up_plan, self.down_plan)
-        if self._zombie is pod:
-            self._zombie = None
-            wire.up.stalls_after = 1  # Hello comes through, and what follows comes late
-        wire.sent = lambda request: self._said(wire, request)
-        wire.answered = lambda response: self._acked(pod, wire, handler, response)
-        return wire
-
-    # --- records ---
-
-    def _noted(self, request: Request, object_: Object | None) -> None:
-        path = request.path
-        shown = sessions_of(path, object_ if object_ is not None else request.body)
-        if shown is None or "customresource" in path:
-            return
-        place, uid, sessions = shown
-        if object_ is None and place == "vmi-status":
-            return
-        self.held[place, uid].note(self._loop.time(), sessions if object_ is not None else 0, request.by)
-
-    def _asked(self, request: Request) -> None:
-        now = self._loop.time()
-        if request.method == "PATCH" and isinstance(request.body, list):
-            self.writes[request.by, "vmi-status", request.body[0]["value"]].append(now)
-        elif request.method == "PATCH" and request.path.endswith("/status"):
-            began = self._companion_began.pop(request.by, now)
-            self.writes[request.by, "companion", request.body["status"]["vmiUID"]].append(began)
-        elif request.method in ("POST", "PATCH"):  # the companion is made, or taken over, before its status is written
-            self._companion_began.setdefault(request.by, now)
-
-    def _said(self, wire: Wire, request: pb.ReportSessionsRequest) -> None:
-        message: pb.Snapshot | pb.Delta
-        if request.WhichOneof("message") == "snapshot":
-            message = request.snapshot
-        elif request.WhichOneof("message") == "delta":
-            message = request.delta
-        else:
-            return
-        _, sessions, observed = wire.said.get(message.sequence - 1, (0.0, 0, False))
-        if message.services:
-            sessions = message.services[0].sessions
-        if message.HasField("observation"):
-            observed = message.observation.observed
-        wire.said[message.sequence] = (self._loop.time(), sessions, observed)
-
-    def _acked(self, pod: Pod, wire: Wire, handler: Handler | None, response: pb.ReportSessionsResponse) -> None:
-        if response.WhichOneof("message") == "ack" and response.ack.published:
-            now = self._loop.time()
-            self.published(Ack(now, pod, response.ack.published, wire.said, self._places(now)))
-
-    def _places(self, now: float) -> list[str]:
-        """Where a value must be to be published, as a handler may know it."""
-        if not self.api.knows_field:
-            self._field_missed = now
-        if self.setting.publisher != "auto":
-            return [self.setting.publisher]
-        return ["companion"] if now < self._field_missed + _LEARNT else ["companion", "vmi-status"]
+class World(Scene):
+    """The words of a history: each method is a step."""
 
     # --- steps: viewers ---
 
@@ -409,7 +88,7 @@ class World:
         pod.libvirt.kill()
         pod.libvirt.undefine()
         if goodbye:
-            self._later(0.05, lambda: self._stop_agent(pod, _NEVER))
+            self._later(0.05, lambda: self._stop_agent(pod, NEVER))
         self._later(seconds, lambda: self._patch_vmi(_succeeded))
         self._later(seconds + 1.0, lambda: self._remove_pod(pod))
 
@@ -500,11 +179,6 @@ class World:
             self._doubt(pod)
             self._later(seconds, lambda: self._start_libvirt(pod))
 
-    def _start_libvirt(self, pod: Pod) -> None:
-        if not pod.libvirt.up and pod.libvirt.qemu is not None:
-            self._doubt(pod)
-            pod.libvirt.start()
-
     def libvirt_hang(self, seconds: float) -> None:
         """virtqemud does nothing for a while."""
         if self.pod is not None:
@@ -571,7 +245,7 @@ class World:
             await agent.stop()
             if pod.agent is agent:
                 self._kill_agent(pod, half_open=False)
-            if seconds != _NEVER:
+            if seconds != NEVER:
                 self._later(seconds, lambda: self._start_agent(pod))
 
         self._spawn(stop())
@@ -664,8 +338,9 @@ class World:
         self._later(seconds, lambda: setattr(self.api, "watch_lag", 0.0))
 
     def foreign_erase(self) -> None:
-        """virt-handler writes all that it knows, with a typed PUT."""
-        self._patch_vmi(lambda object_: object_["status"].pop("serviceStatus", None))
+        """virt-handler writes all that it knows, with a typed PUT; if it reaches the API server, as all others."""
+        if self.api.up:
+            self._patch_vmi(lambda object_: object_["status"].pop("serviceStatus", None))
 
     def foreign_touch(self) -> None:
         """Somebody writes something else."""
@@ -673,28 +348,9 @@ class World:
 
     def companion_lost(self) -> None:
         """Somebody deletes the companion."""
-        if self.vmi is not None:
+        if self.vmi is not None and self.api.up:
             base = f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm"
             self.api.delete(base)
-
-    # --- inside ---
-
-    def _later(self, seconds: float, what: Callable[[], object]) -> None:
-        self._loop.call_later(max(0.0, seconds), what)
-
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.crashed("the simulation itself", task.exception())  # type: ignore[arg-type]
-
-
-def _deep(object_: Object) -> Object:
-    return {key: _deep(value) if isinstance(value, dict) else value for key, value in object_.items()}
 
 
 def _succeeded(object_: Object) -> None:
