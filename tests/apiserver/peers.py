@@ -94,6 +94,7 @@ class Peer:
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Lock()
 
     # --- the stream ---
 
@@ -154,7 +155,7 @@ class Peer:
         self.say(pb.ReportSessionsRequest(goodbye=goodbye))
 
     def say(self, request: pb.ReportSessionsRequest) -> None:
-        self._run(self._call.write(request))
+        self._run(self._write(request))
 
     def silence(self) -> None:
         """No more heartbeats; the stream stays open."""
@@ -249,7 +250,12 @@ class Peer:
             await asyncio.sleep(interval)
             if self._heartbeats and self.sequence:
                 with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    await self._call.write(pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=self.sequence)))
+                    await self._write(pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=self.sequence)))
+
+    async def _write(self, request: pb.ReportSessionsRequest) -> None:
+        """One at a time: gRPC ends a call on which two are written at once."""
+        async with self._writing:
+            await self._call.write(request)
 
     async def _close(self) -> None:
         for task in self._tasks:

@@ -1,5 +1,6 @@
 """A node full of VMs, their agents in this process, on real sockets, and one real handler."""
 
+import asyncio
 import contextlib
 import tempfile
 import uuid
@@ -7,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import grpc.aio
 
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
@@ -20,6 +23,8 @@ from tests.support.waiting import wait_until
 
 #: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
 RIGHT_TIMEOUT = 90.0
+#: A stream that has ended: on a machine without time to spare a ping is not answered in time, and gRPC gives it up.
+GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 
 
 class Member:
@@ -31,6 +36,15 @@ class Member:
     @property
     def name(self) -> str:
         return self.vmi.name
+
+    def report(self, sessions: int) -> bool:
+        """Viewers came or went. False: the stream had ended meanwhile, and is made anew, as an agent does."""
+        try:
+            self.peer.report(sessions)
+        except GONE:
+            self.reconnect()
+            return False
+        return True
 
     def reconnect(self) -> None:
         """The agent was restarted, and says what it sees."""

@@ -55,6 +55,15 @@ class Soak:
 
     acts: dict[Act, int] = field(default_factory=lambda: dict.fromkeys(Act, 0))
     readings: list[Reading] = field(default_factory=list)
+    #: Streams that ended by themselves.
+    lost: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def note(self, act: Act, *, lost: bool) -> None:
+        """Something was done; each lane says so. `lost`: its stream had ended by itself."""
+        with self._lock:
+            self.acts[act] += 1
+            self.lost += lost
 
     @property
     def seconds(self) -> float:
@@ -110,6 +119,10 @@ def _soak(crowd: Crowd, planned: Sequence[tuple[int, Act]], pause: float) -> Soa
         try:
             for lane in lanes:
                 lane.result()
+            for member in crowd.members:
+                if member.peer.ended is not None:
+                    soak.lost += 1
+                    member.reconnect()
             crowd.wait_right()
         finally:
             ended.set()
@@ -129,18 +142,19 @@ def _act(crowd: Crowd, soak: Soak, timed: list[Timed], began: float) -> None:
     chance = random.Random(timed[0][1]) if timed else random.Random(0)  # noqa: S311  # repeatable, not secret
     for at, number, act in timed:
         time.sleep(max(0.0, began + at - time.monotonic()))
-        _do(crowd, crowd.members[number], act, chance)
-        soak.acts[act] += 1
+        soak.note(act, lost=not _do(crowd, crowd.members[number], act, chance))
 
 
-def _do(crowd: Crowd, member: Member, act: Act, chance: random.Random) -> None:
+def _do(crowd: Crowd, member: Member, act: Act, chance: random.Random) -> bool:
+    """False where the stream had ended by itself."""
     match act:
         case Act.VIEWERS:
-            member.peer.report(chance.randrange(MOST + 1))
+            return member.report(chance.randrange(MOST + 1))
         case Act.RECONNECT:
             member.reconnect()
         case Act.REPLACE:
             member.replace(crowd.node)
+    return True
 
 
 def _read(crowd: Crowd, soak: Soak, began: float, ended: threading.Event) -> None:
@@ -162,6 +176,7 @@ def table(soak: Soak) -> str:
     """Figures for people."""
     first, last = soak.settled[0], soak.readings[-1]
     done = ", ".join(f"{number} {act.name.lower()}" for act, number in soak.acts.items())
+    done += f"; {soak.lost} streams ended by themselves"
     return "\n".join([
         f"{soak.seconds:.0f} s: {done}",
         "",
