@@ -85,7 +85,8 @@ def operator_kinds(cluster: Workloads) -> Iterator[None]:
         yield
         return
     cluster.kubectl("apply", "--server-side", "-k", OPERATOR)
-    cluster.kubectl("wait", "--for=condition=Established", "-k", OPERATOR, "--timeout=60s")
+    kinds = [f"crd/{kind}.monitoring.coreos.com" for kind in ("podmonitors", "prometheusrules")]
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
     yield
     cluster.kubectl("delete", "-k", OPERATOR)
 
