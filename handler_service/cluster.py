@@ -16,6 +16,7 @@ from handler_service.kube.schema import VmiSchema
 from handler_service.kube.vmi import Vmi
 from handler_service.pods.directory import PodsDirectory
 from handler_service.pods.endpoints import PodEndpoints
+from handler_service.private_sockets import PrivateSockets
 from handler_service.publication import Publication
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
@@ -30,10 +31,11 @@ _NOTHING: Final = Shown(0, None)
 _SCHEMA_SETTLES: Final = 5.0
 
 
-def cluster(config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str) -> "Cluster":
+def cluster(config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str, sockets: PrivateSockets) -> "Cluster":
     """What `config` names."""
     client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
-    return Cluster(config, hub, client, PodEndpoints(PodsDirectory(config.pods_dir), hub, terms, version))
+    pods = PodEndpoints(PodsDirectory(config.pods_dir), hub, terms, version, sockets)
+    return Cluster(config, hub, client, pods)
 
 
 class Cluster:

@@ -4,12 +4,16 @@ The server listens through the descriptor of the socket's directory. Whoever may
 socket, and by that shut out its own VM; it cannot make this process bind or remove anything elsewhere.
 """
 
+import os
+import socket
 from typing import Final
 
 import grpc
 import grpc.aio
 
+from handler_service.gate import Gate
 from handler_service.hub import Hub
+from handler_service.private_sockets import PrivateSockets
 from handler_service.report_service import ReportService
 from handler_service.values import Endpoint
 from servicestatus import contract
@@ -18,6 +22,12 @@ from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 
 #: Streams that were ended have so long to be told why; a server without streams stops at once.
 STOP_GRACE: Final = 0.5
+
+_OPTIONS: Final[contract.Options] = [
+    *contract.SERVER_OPTIONS,
+    # An agent's stream, and whatever a later agent may want to ask besides. The later of two equal options counts.
+    ("grpc.max_concurrent_streams", 2),
+]
 
 
 class EndpointServer:
@@ -29,24 +39,39 @@ class EndpointServer:
         hub: Hub,
         terms: contract.Terms,
         version: str,
+        sockets: PrivateSockets,
         *,
         hello_timeout: float = contract.HELLO_TIMEOUT,
     ) -> None:
-        """Nothing is bound before start(). `hello_timeout` in seconds."""
+        """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds."""
         self.endpoint = endpoint
         self._hub = hub
+        self._sockets = sockets
         self._service = ReportService(endpoint, hub, terms, version, hello_timeout)
         self._server: grpc.aio.Server | None = None
+        self._gate: Gate | None = None
+        self._bound: tuple[SocketDirectory, str, os.stat_result | None] | None = None
 
     async def start(self, directory: SocketDirectory, name: str) -> None:
         """Listen on the socket `name` in `directory`, which must stay open until stop(). Raises SocketError."""
         directory.remove_stale(name)
-        server = grpc.aio.server(options=contract.SERVER_OPTIONS)
+        listener = directory.listen(name)
+        self._bound = (directory, name, directory.stat(name))
+        try:
+            await self._start(listener)
+        except BaseException:
+            listener.close()
+            self._unbind()
+            raise
+
+    async def _start(self, listener: socket.socket) -> None:
+        hidden = self._sockets.new_name()
+        server = grpc.aio.server(options=_OPTIONS)
         pb_grpc.add_SessionReportServiceServicer_to_server(self._service, server)
         try:
-            server.add_insecure_port(directory.address(name))
+            server.add_insecure_port(self._sockets.directory.address(hidden))
         except RuntimeError as error:
-            raise SocketError(f"{self.endpoint.socket} cannot be bound") from error
+            raise SocketError(f"{self.endpoint.socket} cannot be served") from error
         self._hub.add(self.endpoint)
         try:
             await server.start()
@@ -54,6 +79,8 @@ class EndpointServer:
             self._hub.remove(self.endpoint.id)
             raise
         self._server = server
+        path = self._sockets.directory.path_of(hidden)
+        self._gate = Gate(listener, path, self._refuse_connection, self._hub.clock)
 
     def drain(self, grace: float) -> None:
         """Tell the agent that the handler stops."""
@@ -64,4 +91,17 @@ class EndpointServer:
         if self._server is not None:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
             await self._server.stop(STOP_GRACE)
+        if self._gate is not None:
+            await self._gate.close()
+        self._unbind()
         self._hub.remove(self.endpoint.id)
+
+    def _unbind(self) -> None:
+        """Remove the socket, unless another one, which is not ours, stands in its place by now."""
+        if self._bound is not None:
+            directory, name, status = self._bound
+            directory.remove(name, status)
+            self._bound = None
+
+    def _refuse_connection(self, reason: str) -> None:
+        self._service.refusals.note(reason, f"a connection to {self.endpoint.socket} was closed: {reason}")

@@ -15,6 +15,7 @@ from handler_service import config, program_version
 from handler_service.admin_server import AdminServer
 from handler_service.errors import ConfigurationError
 from handler_service.hub import Hub
+from handler_service.private_sockets import PrivateSockets
 from handler_service.publishers.file import FilePublisher
 from handler_service.publishing import publication
 from handler_service.static_endpoints import StaticEndpoints
@@ -87,16 +88,19 @@ async def run(options: config.Config) -> None:
 
 async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> Source:
     """The endpoints, and with them the places of publication."""
+    # Below the admin socket, whose lock is held by now.
+    hidden = options.admin_socket.with_name(options.admin_socket.name + ".d")
+    sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
         hub.publications.append(publication(FilePublisher(options.mode.file_dir), hub))
-        static = StaticEndpoints(options.mode.endpoints, hub, options.terms, program_version())
+        static = StaticEndpoints(options.mode.endpoints, hub, options.terms, program_version(), sockets)
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
         return static
     # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
     from handler_service.cluster import cluster  # noqa: PLC0415
 
-    node = cluster(options.mode, hub, options.terms, program_version())
+    node = cluster(options.mode, hub, options.terms, program_version(), sockets)
     await stack.enter_async_context(node)
     log.info("%s: serving node %s", program_version(), options.mode.node)
     return node
@@ -137,7 +141,7 @@ async def _drain(hub: Hub, source: Source) -> None:
 
 
 def _raise_file_limit() -> None:
-    """A pod costs three open files, and containers begin with 1024 where containerd says nothing else."""
+    """A pod costs seven open files, and containers begin with 1024 where containerd says nothing else."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from handler_service.hub import Hub
+from handler_service.refusals import Refusals
 from handler_service.session_protocol import RefusedError, SessionProtocol, message_bucket
 from handler_service.values import Endpoint
 from servicestatus import contract
-from servicestatus.pacing import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 
@@ -26,10 +27,6 @@ Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsRe
 
 #: An ack that says no more than "accepted" waits so long, since "published" most often follows in that time.
 ACK_DELAY: Final = 0.1
-#: Refusals that one socket may have logged at once, and then one each so many seconds: a peer that is refused may dial
-#: again at once, for ever.
-LOG_BURST: Final = 10
-LOG_INTERVAL: Final = 10.0
 #: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
 LAST_WRITE: Final = 0.25
 #: What a stream is told that ends because of drain().
@@ -48,7 +45,8 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         self._hello_timeout = hello_timeout
         self._streams: set[_Stream] = set()
         self._messages = message_bucket()
-        self._log_lines = TokenBucket(LOG_BURST, LOG_INTERVAL)
+        #: Of this socket: what becomes of its streams, and of its connections.
+        self.refusals = Refusals(self._tell, hub.clock)
         self._draining = False
 
     async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers
@@ -63,14 +61,13 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         stream = _Stream(self._protocol(), context, self._hub, self._endpoint, self._hello_timeout)
         self._streams.add(stream)
         try:
-            await stream.run()
-        except RefusedError as refusal:
-            self._hub.ledger.tally.refusals[refusal.status] += 1
-            if self._log_lines.take(self._hub.clock()):
-                log.info("%s: stream on %s ended: %s", self._endpoint.vmi, self._endpoint.socket, refusal)
-            await context.abort(grpc.StatusCode[refusal.status], refusal.detail)
+            refusal = await stream.run()
         finally:
             self._streams.discard(stream)
+        if refusal is not None:
+            self._hub.ledger.tally.refusals[refusal.status] += 1
+            self.refusals.note(refusal.status, f"stream on {self._endpoint.socket} ended: {refusal}")
+            await context.abort(grpc.StatusCode[refusal.status], refusal.detail)
 
     def drain(self, grace: float) -> None:
         """Tell all streams that the handler stops; they end after `grace` seconds, and no new one is taken."""
@@ -82,6 +79,9 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         """End all streams now."""
         for stream in self._streams:
             stream.end(RefusedError(status, detail))
+
+    def _tell(self, text: str) -> None:
+        log.info("%s: %s", self._endpoint.vmi, text)
 
     def _protocol(self) -> SessionProtocol:
         return SessionProtocol(
@@ -109,16 +109,19 @@ class _Stream:
         self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
         self._wake = asyncio.Event()
         self._closing = False
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[RefusedError] = asyncio.get_running_loop().create_future()
         self._late_ack: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        """Until the peer or the handler ends it; raises RefusedError for a status other than OK."""
+    async def run(self) -> RefusedError | None:
+        """Until the peer or the handler ends it; for a status other than OK, why."""
         self._hub.listen(self._endpoint.id, self._look)
         reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        for task in (reader, writer):
+            task.add_done_callback(_retrieve)
         try:
-            await asyncio.wait([self._over, reader, writer], return_when=asyncio.FIRST_COMPLETED)
-            self._result(reader, writer)
+            ends: list[asyncio.Future[Any]] = [self._over, reader, writer]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return self._result(reader, writer)
         finally:
             self._hub.unlisten(self._endpoint.id, self._look)
             self._hub.ledger.closed(self._endpoint.id, self._protocol.stream)
@@ -135,7 +138,7 @@ class _Stream:
     def end(self, refusal: RefusedError) -> None:
         """End the stream with a status."""
         if not self._over.done():
-            self._over.set_exception(refusal)
+            self._over.set_result(refusal)
 
     def _look(self) -> None:
         stream = self._protocol.stream
@@ -144,27 +147,42 @@ class _Stream:
         self._wake.set()
 
     async def _read(self) -> None:
-        while (request := await self._receive()) is not None:
-            greeted = bool(self._protocol.stream)
-            for response in self._protocol.receive(request, self._hub.clock()):
-                self._post(response)
-            if not greeted:
-                self._hub.wake_streams([self._endpoint.id])  # older streams find themselves superseded
-            if self._outbox:
-                self._wake.set()
-            elif self._late_ack is None:
-                self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
-            if self._protocol.over:
-                return
+        try:
+            # No name for the message here: it would be held until the next one comes.
+            while await self._read_one():
+                pass
+        except RefusedError as error:
+            refused = error.status, error.detail
+        else:
+            return
+        # A new error, since the old one's traceback holds the message, and a task that holds its own error waits for
+        # the garbage collector: megabytes that a peer can fill faster than that comes.
+        self.end(RefusedError(*refused))
 
-    async def _receive(self) -> pb.ReportSessionsRequest | None:
+    async def _read_one(self) -> bool:
+        """Whether the stream goes on after this message."""
         wait = None if self._protocol.stream else self._hello_timeout
         try:
             async with asyncio.timeout(wait):
                 request: Any = await self._context.read()
         except TimeoutError:
             raise RefusedError("DEADLINE_EXCEEDED", f"no hello within {self._hello_timeout:g} s") from None
-        return None if request is grpc.aio.EOF else request
+        except DecodeError:
+            raise RefusedError("INVALID_ARGUMENT", "a message that cannot be read") from None
+        if request is not grpc.aio.EOF:
+            self._receive(request)
+        return request is not grpc.aio.EOF and not self._protocol.over
+
+    def _receive(self, request: pb.ReportSessionsRequest) -> None:
+        greeted = bool(self._protocol.stream)
+        for response in self._protocol.receive(request, self._hub.clock()):
+            self._post(response)
+        if not greeted:
+            self._hub.wake_streams([self._endpoint.id])  # older streams find themselves superseded
+        if self._outbox:
+            self._wake.set()
+        elif self._late_ack is None:
+            self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
 
     def _ack_now(self) -> None:
         self._late_ack = None
@@ -178,28 +196,40 @@ class _Stream:
             if ack is not None:
                 self._post(pb.ReportSessionsResponse(ack=ack))
             outbox, self._outbox = self._outbox, {}
-            for response in outbox.values():
-                await self._context.write(response)
+            try:
+                for response in outbox.values():
+                    await self._context.write(response)
+            except grpc.aio.BaseError:
+                return  # the peer is gone
 
     def _post(self, response: pb.ReportSessionsResponse) -> None:
         self._outbox[response.WhichOneof("message")] = response
 
-    def _result(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
-        for ended in (self._over, reader, writer):
+    def _result(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> RefusedError | None:
+        if self._over.done():
+            return self._over.result()
+        for ended in (reader, writer):
             if ended.done():
                 ended.result()
+        return None
 
     async def _tear_down(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
         if self._late_ack is not None:
             self._late_ack.cancel()
         if not self._over.done():
             self._over.cancel()
-        elif not self._over.cancelled():
-            self._over.exception()  # a refusal that came too late to be told
         # gRPC cannot send a stream's status while a message is on its way: the peer would never learn of the end.
         self._closing = True
         self._wake.set()
-        await asyncio.wait([writer], timeout=LAST_WRITE)
-        reader.cancel()
-        writer.cancel()
-        await asyncio.gather(reader, writer, return_exceptions=True)
+        try:
+            await asyncio.wait([writer], timeout=LAST_WRITE)
+        finally:  # a peer that hangs up cancels this wait
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """One task's end is the stream's; how the other one ended is of no interest, and asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

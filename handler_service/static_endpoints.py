@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from handler_service.endpoint_server import EndpointServer
 from handler_service.hub import Hub
+from handler_service.private_sockets import PrivateSockets
 from handler_service.values import Assignment, Endpoint, VmiId
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketLock
@@ -50,12 +51,20 @@ def is_object_name(text: str) -> bool:
 class StaticEndpoints:
     """Locks and serves a fixed list of endpoints."""
 
-    def __init__(self, endpoints: Sequence[StaticEndpoint], hub: Hub, terms: contract.Terms, version: str) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[StaticEndpoint],
+        hub: Hub,
+        terms: contract.Terms,
+        version: str,
+        sockets: PrivateSockets,
+    ) -> None:
         """Nothing is locked or bound before it is entered."""
         self._endpoints = endpoints
         self._hub = hub
         self._terms = terms
         self._version = version
+        self._sockets = sockets
         self._locks: list[SocketLock] = []
         self._directories: list[SocketDirectory] = []
         self._servers: list[EndpointServer] = []
@@ -98,7 +107,7 @@ class StaticEndpoints:
         self._directories.append(directory)
         endpoint = Endpoint(id=str(static.socket), vmi=static.vmi, socket=str(static.socket))
         self._hub.assign(static.vmi, Assignment(owned=True))
-        server = EndpointServer(endpoint, self._hub, self._terms, self._version)
+        server = EndpointServer(endpoint, self._hub, self._terms, self._version, self._sockets)
         await server.start(directory, static.socket.name)
         self._servers.append(server)
 

@@ -182,7 +182,7 @@ class ListWatch:
             if kind == "ERROR":
                 raise of_status(int(object_.get("code", 500)), object_)
             self._version = str(object_["metadata"]["resourceVersion"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ServerError(f"{self._selection.path}: an event makes no sense") from error
         if kind in ("ADDED", "MODIFIED"):
             self._sink.changed(object_)

@@ -20,6 +20,7 @@ from handler_service.pods.directory import (
     PodsDirectory,
     socket_identity,
 )
+from handler_service.private_sockets import PrivateSockets
 from handler_service.values import Endpoint, VmiId
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
@@ -47,12 +48,15 @@ class _Served:
 class PodEndpoints:
     """The endpoints of this node's launcher pods."""
 
-    def __init__(self, pods: PodsDirectory, hub: Hub, terms: contract.Terms, version: str) -> None:
+    def __init__(
+        self, pods: PodsDirectory, hub: Hub, terms: contract.Terms, version: str, sockets: PrivateSockets
+    ) -> None:
         """Nothing is served before run(). `pods` is closed with this."""
         self._pods = pods
         self._hub = hub
         self._terms = terms
         self._version = version
+        self._sockets = sockets
         self._wanted: dict[str, VmiId] = {}
         self._wanted_since: dict[str, float] = {}
         self._served: dict[str, _Served] = {}
@@ -114,7 +118,7 @@ class PodEndpoints:
 
     async def _start(self, uid: str, vmi: VmiId, directory: SocketDirectory, identity: Identity) -> None:
         endpoint = Endpoint(id=uid, vmi=vmi, socket=str(directory.path / SOCKET), pod_uid=uid)
-        server = EndpointServer(endpoint, self._hub, self._terms, self._version)
+        server = EndpointServer(endpoint, self._hub, self._terms, self._version, self._sockets)
         try:
             await server.start(directory, SOCKET)
         except BaseException:

@@ -38,8 +38,9 @@ MAX_NAMESPACE_BYTES: Final = 63
 MAX_OBJECT_NAME_BYTES: Final = 253
 #: Streams that one socket may have open: the living one, and one that is not yet noticed to be dead, twice over.
 MAX_STREAMS: Final = 4
-#: Connections that one socket may have open: the streams, a few for `grpcurl`, and room for dying ones.
-MAX_CONNECTIONS: Final = 16
+#: Connections that one socket may have open: the agent's, one that is not yet noticed to be dead, and one more. Each
+#: costs the handler about 50 KiB.
+MAX_CONNECTIONS: Final = 3
 #: Seconds until Hello must have come.
 HELLO_TIMEOUT: Final = 10.0
 
@@ -108,7 +109,8 @@ SERVER_OPTIONS: Final[Options] = [
     # The agent pings every 5 s. Half of that leaves room for a timer that fires early, and still stops a ping flood.
     ("grpc.http2.min_ping_interval_without_data_ms", 2_500),
     ("grpc.max_concurrent_streams", MAX_STREAMS * 2),
-    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+    # The agent's own door has this many, for people with grpcurl; before an endpoint stands the handler's gate.
+    ("grpc.max_allowed_incoming_connections", 16),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_metadata_size", 8_192),
     # Two servers on one path would split the agents between them without a word.

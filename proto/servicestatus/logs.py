@@ -9,11 +9,17 @@ import logging
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from servicestatus.pacing import TokenBucket
+
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
 #: A record is cut here. A peer's text is bounded to 256 bytes before it is logged; the rest is ours.
 _MAX_CHARACTERS: Final = 4096
+#: gRPC logs a traceback for each call whose peer hangs up at the wrong moment: so many at once, then one in a minute.
+_LIBRARIES: Final = frozenset({"asyncio", "grpc"})
+_LIBRARY_BURST: Final = 5
+_LIBRARY_INTERVAL: Final = 60.0
 
 
 def printable(text: str) -> str:
@@ -47,8 +53,21 @@ class JSONFormatter(_Formatter):
         return json.dumps({"time": when, "level": record.levelname.lower(), "logger": record.name, "message": message})
 
 
+class _Sparing(logging.Filter):
+    """Lets through a few of a library's records: what it has to say of a peer, it says as often as the peer likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bucket = TokenBucket(_LIBRARY_BURST, _LIBRARY_INTERVAL)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        library = record.name.partition(".")[0] in _LIBRARIES
+        return not library or self._bucket.take(record.created)
+
+
 def setup(level: str, format_: str, stream: TextIO | None = None) -> None:
     """Send all records of at least `level` (of LEVELS) to `stream`, or standard error, in `format_` (of FORMATS)."""
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_Sparing())
     handler.setFormatter(JSONFormatter() if format_ == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

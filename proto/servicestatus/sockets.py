@@ -4,8 +4,10 @@ Invariants: one living process for a path, held by a lock that the kernel drops 
 the last directory is followed; a file that is no socket is never removed.
 """
 
+import contextlib
 import fcntl
 import os
+import socket
 import stat
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +39,7 @@ class SocketDirectory:
     def address(self, name: str) -> str:
         """The gRPC address of the socket `name` in here: short enough for the 108 bytes that a unix path may have."""
         # gRPC takes an address for a URI and undoes its escapes, which may make it longer and never the path.
-        return f"unix:/proc/self/fd/{self._descriptor}/{quote(name)}"
+        return f"unix:{self.path_of(quote(name))}"
 
     def stat(self, name: str) -> os.stat_result | None:
         """What stands at `name`, no symlink followed; None where there is nothing, or it cannot be known."""
@@ -58,6 +60,28 @@ class SocketDirectory:
         except OSError as error:
             raise SocketError(f"{self.path / name}: {error.strerror}") from error
 
+    def remove(self, name: str, status: os.stat_result | None) -> None:
+        """Remove `name` if it is still the file of which `status` was taken."""
+        found = self.stat(name)
+        if found is not None and status is not None and os.path.samestat(found, status):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._descriptor)
+
+    def listen(self, name: str, backlog: int = 16) -> socket.socket:
+        """Bind the socket `name` and listen on it; raises SocketError. What stands there already is not touched."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listener.bind(self.path_of(name))
+            listener.listen(backlog)
+        except OSError as error:
+            listener.close()
+            raise SocketError(f"{self.path / name} cannot be bound: {error.strerror}") from error
+        return listener
+
+    def path_of(self, name: str) -> str:
+        """The path of the socket `name` in here, as this process can open it."""
+        return f"/proc/self/fd/{self._descriptor}/{name}"
+
     def close(self) -> None:
         """Let go of the directory."""
         os.close(self._descriptor)
@@ -66,13 +90,13 @@ class SocketDirectory:
 class SocketLock:
     """Held by the one process that serves a socket: a lock on the file `SOCKET.lock`, which stays."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket_path: Path) -> None:
         """Take the lock; raises SocketError if a living process has it."""
-        path = socket.with_name(socket.name + ".lock")
+        path = socket_path.with_name(socket_path.name + ".lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
         except FileNotFoundError as error:
-            raise SocketError(f"{socket.parent} is not there: make it first, or name another socket") from error
+            raise SocketError(f"{socket_path.parent} is not there: make it first, or name another socket") from error
         except OSError as error:
             raise SocketError(f"{path}: {error.strerror}") from error
         try:
@@ -80,7 +104,7 @@ class SocketLock:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            told = f"{socket} is served by another process (pid {holder or 'unknown'})"
+            told = f"{socket_path} is served by another process (pid {holder or 'unknown'})"
             raise SocketError(f"{told}: end it first, or name another socket") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -13,6 +13,7 @@ import grpc.aio
 from handler_service.clockwork import Clockwork
 from handler_service.endpoint_server import EndpointServer
 from handler_service.hub import Hub
+from handler_service.private_sockets import PrivateSockets
 from handler_service.publication import Publication
 from handler_service.spacing import Spacing
 from handler_service.values import Assignment, Endpoint, Outcome, OutcomeKind, Shown, Standing, VmiId
@@ -136,8 +137,9 @@ class Handler:
         clockwork = Clockwork(spacing or quick, TokenBucket(256, 0.04), lambda cap: cap)
         self.publication = Publication(self.place, clockwork, self.hub.clock, self.hub.answered)
         self.hub.publications.append(self.publication)
+        self._hidden = PrivateSockets(directory / "hidden")
         self.server = EndpointServer(
-            self.endpoint, self.hub, terms or contract.Terms(), "9.9", hello_timeout=hello_timeout
+            self.endpoint, self.hub, terms or contract.Terms(), "9.9", self._hidden, hello_timeout=hello_timeout
         )
         self._directory = SocketDirectory.open(directory)
         self._channels: list[grpc.aio.Channel] = []
@@ -159,6 +161,7 @@ class Handler:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._directory.close()
+        self._hidden.directory.close()
 
     def dial(self, *, over: Peer | None = None) -> Peer:
         """A new stream, on a connection of its own, or over that of another stream."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket as sockets
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import grpc.aio
 import pytest
 
 from handler_service.hub import Hub
+from handler_service.private_sockets import PrivateSockets
 from handler_service.static_endpoints import StaticEndpoint, StaticEndpoints, parse
 from handler_service.values import VmiId
 from servicestatus import contract
@@ -23,8 +25,9 @@ from tests.unit.handler.peer import Peer
 @asynccontextmanager
 async def serving(hub: Hub, *endpoints: StaticEndpoint) -> AsyncIterator[StaticEndpoints]:
     """These endpoints, served."""
-    async with StaticEndpoints(endpoints, hub, contract.Terms(), "9.9") as running:
-        yield running
+    with tempfile.TemporaryDirectory() as hidden, PrivateSockets(Path(hidden)) as sockets:
+        async with StaticEndpoints(endpoints, hub, contract.Terms(), "9.9", sockets) as running:
+            yield running
 
 
 def new_hub() -> Hub:

@@ -1,0 +1,208 @@
+"""What an agent may do with HTTP/2, below gRPC. Pure: bytes in, and what they cost, or a refusal.
+
+gRPC's own bounds hold for clients that are mistaken, not for one that means harm: of many small headers it adds up
+nothing, whatever `grpc.max_metadata_size` says (1 GB of memory in 10 s from one socket, grpcio 1.85), and it knows no
+bound for resets, empty frames, or the pieces of a message. So every frame of a pod passes here first. The bounds are
+far above what any gRPC client needs for the one call that an agent makes.
+
+Invariant: whatever was let through can hold no more than MAX_UNFINISHED bytes of unfinished messages of its socket in
+at most MAX_PIECES pieces each, and no header block of more than MAX_CONTROL bytes.
+"""
+
+from typing import Final
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+#: Bytes of a frame that is no DATA; HEADERS is the largest, and a gRPC client's have about 300.
+MAX_CONTROL: Final = 1024
+#: Headers of a call: a gRPC client's are ten. A byte can name one of a kilobyte, which gRPC and Python unfold.
+MAX_HEADERS: Final = 32
+#: Bytes of a DATA frame: what HTTP/2 begins with. gRPC offers more in its SETTINGS, and no client has to take that.
+MAX_DATA: Final = 16_384
+#: DATA frames of one message. The largest message has five, some more where a window cuts it.
+MAX_PIECES: Final = 32
+#: Bytes of the unfinished messages of all connections of a socket: one of the largest, and a few others.
+MAX_UNFINISHED: Final = 68 * 1024
+#: Calls of one connection that the agent has not ended itself. It makes one; those that gRPC refused count as well.
+MAX_CALLS: Final = 64
+#: What a frame costs its sender besides its bytes; see gate.py. A call costs gRPC and Python about 0.3 ms.
+FRAME_COST: Final = 256
+CALL_COST: Final = 8192
+
+_NONSENSE: Final = "a header block makes no sense"
+_HEADER: Final = 9
+_DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _CONTINUATION = 0, 1, 3, 5, 9
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
+#: gRPC's own header of a message: a flag, and the length in four bytes.
+_PREFIX: Final = 5
+
+
+class BrokenBoundError(Exception):
+    """The connection must end; the text, which is one of a few, says why."""
+
+
+class Unfinished:
+    """What all connections of one socket hold of unfinished messages, in bytes."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+
+class _Message:
+    """The message of one stream that is on its way."""
+
+    def __init__(self) -> None:
+        self.prefix = b""
+        self.missing = 0
+        self.held = 0
+        self.pieces = 0
+
+    def take(self, part: memoryview) -> int:
+        """Read on in `part`; how many more bytes, or fewer, are held now."""
+        before = self.held
+        while part:
+            if len(self.prefix) < _PREFIX:
+                taken = _PREFIX - len(self.prefix)
+                self.prefix += part[:taken]
+                if self.prefix[0]:
+                    raise BrokenBoundError("a message is compressed")
+                if len(self.prefix) == _PREFIX:
+                    self.missing = int.from_bytes(self.prefix[1:], "big")
+            else:
+                taken = self.missing
+                self.missing -= len(part[:taken])
+            self.held += len(part[:taken])
+            part = part[taken:]
+            if len(self.prefix) == _PREFIX and not self.missing:
+                self.prefix, self.held, self.pieces = b"", 0, 0
+        return self.held - before
+
+
+def hpack_fields(block: bytes | bytearray) -> int:
+    """How many fields a header block has (RFC 7541, 6). Raises BrokenBoundError where it makes no sense."""
+    fields = position = 0
+    while position < len(block):
+        first = block[position]
+        # An indexed field; a literal, of which the table keeps some; or a new size of that table.
+        bits = 7 if first & 0x80 else 6 if first & 0x40 else 5 if first & 0x20 else 4
+        index, position = _integer(block, position, bits)
+        strings = 0 if bits in (7, 5) else 1 if index else 2
+        for _ in range(strings):
+            length, position = _integer(block, position, 7)
+            position += length
+        fields += 1
+    if position > len(block):
+        raise BrokenBoundError(_NONSENSE)
+    return fields
+
+
+def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, int]:
+    """An integer with a prefix of so many bits (RFC 7541, 5.1), and the position after it."""
+    most = (1 << bits) - 1
+    value = block[position] & most if position < len(block) else most
+    if value < most:
+        return value, position + 1
+    # More than three bytes are a number beyond all that a block can hold.
+    for shift, byte in enumerate(block[position + 1 : position + 4]):
+        value += (byte & 0x7F) << 7 * shift
+        if not byte & 0x80:
+            return value, position + 2 + shift
+    raise BrokenBoundError(_NONSENSE)
+
+
+class Http2Bounds:
+    """One connection, in the direction from the agent."""
+
+    def __init__(self, unfinished: Unfinished) -> None:
+        """`unfinished` is shared by the connections of a socket."""
+        self._unfinished = unfinished
+        self._preface = PREFACE
+        self._header = b""
+        self._rest = 0  # bytes that the frame at hand still has
+        self._message: _Message | None = None  # where they belong to, if it is a DATA frame
+        self._block: bytearray | None = None  # what has come of them, if it is a HEADERS frame
+        self._streams: dict[int, _Message] = {}
+
+    def take(self, data: bytes) -> int:
+        """Look at what has come; its cost. Raises BrokenBoundError, and then nothing of it may be passed on."""
+        cost, part = len(data), memoryview(data)
+        if self._preface:
+            part = self._greeted(part)
+        while part:
+            if self._rest:
+                part = self._payload(part)
+                continue
+            taken = _HEADER - len(self._header)
+            self._header += part[:taken]
+            part = part[taken:]
+            if len(self._header) == _HEADER:
+                cost += self._frame(self._header)
+                self._header = b""
+        return cost
+
+    def close(self) -> None:
+        """The connection has ended, and what it held with it."""
+        for stream in list(self._streams):
+            self._forget(stream)
+
+    def _greeted(self, part: memoryview) -> memoryview:
+        greeting = part[: len(self._preface)]
+        if not self._preface.startswith(greeting):
+            raise BrokenBoundError("it does not speak HTTP/2")
+        self._preface = self._preface[len(greeting) :]
+        return part[len(greeting) :]
+
+    def _frame(self, header: bytes) -> int:
+        length, kind, flags = int.from_bytes(header[:3], "big"), header[3], header[4]
+        stream = int.from_bytes(header[5:], "big") & 0x7FFF_FFFF
+        if length > (MAX_DATA if kind == _DATA else MAX_CONTROL):
+            raise BrokenBoundError("a frame is too large")
+        if kind in (_CONTINUATION, _PUSH_PROMISE) or (kind == _HEADERS and not flags & _END_HEADERS):
+            raise BrokenBoundError("a header block is too large")
+        self._rest, self._message, self._block = length, None, None
+        if kind == _DATA:
+            self._data(stream, length, flags)
+        elif kind == _HEADERS:
+            self._open(stream, flags)
+        if kind == _RST_STREAM or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
+            self._forget(stream)
+        return CALL_COST if kind == _HEADERS else FRAME_COST
+
+    def _open(self, stream: int, flags: int) -> None:
+        if flags & (_PADDED | _PRIORITY):
+            raise BrokenBoundError("a frame has a padding or a priority")
+        self._block = bytearray()
+        if len(self._streams) >= MAX_CALLS:
+            raise BrokenBoundError("too many calls are open")
+        self._streams.setdefault(stream, _Message())
+
+    def _data(self, stream: int, length: int, flags: int) -> None:
+        if flags & _PADDED:
+            raise BrokenBoundError("a frame has a padding or a priority")
+        message = self._streams.get(stream)
+        if message is None:
+            return  # of a stream that is over; gRPC throws it away
+        message.pieces += 1
+        if message.pieces > MAX_PIECES:
+            raise BrokenBoundError("a message has too many pieces")
+        if self._unfinished.total + length > MAX_UNFINISHED:
+            raise BrokenBoundError("too many messages are unfinished")
+        self._message = message
+
+    def _payload(self, part: memoryview) -> memoryview:
+        payload = part[: self._rest]
+        self._rest -= len(payload)
+        if self._message is not None:
+            self._unfinished.total += self._message.take(payload)
+        if self._block is not None:
+            self._block += payload
+            if not self._rest and hpack_fields(self._block) > MAX_HEADERS:
+                raise BrokenBoundError("a call has too many headers")
+        return part[len(payload) :]
+
+    def _forget(self, stream: int) -> None:
+        message = self._streams.pop(stream, None)
+        if message is not None:
+            self._unfinished.total -= message.held
+            if message is self._message:
+                self._message = None

@@ -1,0 +1,162 @@
+"""A real handler process with several enemies' sockets and a neighbour's, and the eyes on both."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.apiserver.peers import Peers
+from tests.support.processes import ManagedProcess, script
+from tests.support.sampler import Sampler
+from tests.support.waiting import wait_until
+
+NAMESPACE = "default"
+ENEMIES = 8
+#: Seconds for which a single socket is attacked first.
+ALONE = 0.7
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attack did."""
+
+    #: Bytes that the handler grew by for each attacked socket, beyond the first one.
+    grown: int
+    #: And altogether, for all of them, what a first such attack costs the process included.
+    total: int
+    #: Seconds until the neighbour's word could be read, at worst.
+    latency: float
+    #: How often the attackers did what they do.
+    units: int
+    #: Of each attacked socket.
+    lines: list[list[str]]
+    #: Of the whole log.
+    log: str
+    survived: bool
+
+    def __str__(self) -> str:
+        told = max(len(lines) for lines in self.lines)
+        return (
+            f"{self.grown / 1024:5.0f} KiB a socket, {self.total / 1024:5.0f} KiB in all;"
+            f" neighbour {self.latency:.1f} s; {self.units} units; {told} lines of one, {len(self.log)} bytes of log"
+        )
+
+
+class Stage:
+    """One handler without a cluster: its endpoints are served by the very code that serves a pod's."""
+
+    def __init__(self, peers: Peers) -> None:
+        """Starts nothing. `peers` speak for those who are honest."""
+        self.directory = Path(tempfile.mkdtemp(prefix="vss-hostile-"))
+        self.documents = self.directory / "vmis"
+        self.documents.mkdir()
+        self.enemies = [self.directory / f"enemy-{number}.sock" for number in range(ENEMIES)]
+        self._neighbour_socket = self.directory / "neighbour.sock"
+        sockets = [*self.enemies, self._neighbour_socket]
+        self.handler = ManagedProcess(
+            [
+                script("handler-service"),
+                f"--file-dir={self.documents}",
+                f"--admin-socket={self.directory / 'admin.sock'}",
+                *(f"--endpoint={NAMESPACE}/{socket.stem}={socket}" for socket in sockets),
+            ],
+            log=self.directory / "handler.log",
+        )
+        self._peers = peers
+
+    def __enter__(self) -> Self:
+        self.handler.start()
+        self.neighbour = self._peers.connect(self._neighbour_socket)
+        self.neighbour.wait_published()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.neighbour.close()
+        self.handler.kill()
+        shutil.rmtree(self.directory)
+
+    def suffer(self, attack: str) -> Result:
+        """One socket is attacked, then all: what the others add to the handler's memory is what a socket costs."""
+        before = self._memory()
+        with Sampler(self._memory) as alone, self._attack(attack, self.enemies[:1]):
+            time.sleep(ALONE)
+        with Sampler(self._memory) as together, self._attack(attack, self.enemies) as attacker:
+            # Two changes: the second one shows that the first was no luck.
+            latency = max(self._neighbours_word(sessions) for sessions in (1, 2))
+        most = max(together.values)
+        return Result(
+            grown=max(0, most - max(alone.values)) // (ENEMIES - 1),
+            total=most - before,
+            latency=latency,
+            units=attacker.units,
+            lines=[self._lines(socket) for socket in self.enemies],
+            log=self.handler.log_text(),
+            survived=self.handler.running and all(self._still_served(socket) for socket in self.enemies),
+        )
+
+    def sessions(self, name: str) -> int:
+        """`status.serviceStatus.vncSessions` of a VMI; 0 where it is absent."""
+        document = json.loads((self.documents / NAMESPACE / f"{name}.json").read_text())
+        found: int = document["status"].get("serviceStatus", {}).get("vncSessions", 0)
+        return found
+
+    def _neighbours_word(self, sessions: int) -> float:
+        start = time.monotonic()
+        self.neighbour.report(sessions)
+        what = f"{sessions} at the neighbour's"
+        wait_until(lambda: self.sessions("neighbour"), lambda seen: seen == sessions, what=what)
+        return time.monotonic() - start
+
+    def _still_served(self, socket: Path) -> bool:
+        """An honest agent is heard again, when its pod has come to its senses."""
+        with suppress(AssertionError):
+            peer = self._peers.connect(socket, sessions=3)
+            peer.wait_accepted()
+            peer.close()
+            return True
+        return False
+
+    def _memory(self) -> int:
+        """Anonymous bytes: what the program itself has filled."""
+        return self.handler.memory().anonymous
+
+    def _lines(self, socket: Path) -> list[str]:
+        return [line for line in self.handler.log_text().splitlines() if f"{NAMESPACE}/{socket.stem}:" in line]
+
+    def _attack(self, name: str, sockets: list[Path]) -> "Attacker":
+        return Attacker(name, sockets)
+
+
+class Attacker:
+    """A process of its own, so that it shares no interpreter with the neighbour."""
+
+    def __init__(self, name: str, sockets: list[Path]) -> None:
+        self._argv = [sys.executable, "-m", "tests.hostile", name, *map(str, sockets)]
+        self.units = 0
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"begins\n"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Its standard input ends, and with it the attack.
+        self.units = json.loads(self._process.communicate(timeout=30)[0] or "0")
+
+
+def suffer(attack: str, peers: Peers) -> Result:
+    """On a stage of its own."""
+    with Stage(peers) as stage:
+        return stage.suffer(attack)

@@ -1,0 +1,51 @@
+"""A launcher pod in the wrong hands: whatever it does with its socket, it costs kilobytes and harms its own VM alone.
+
+What is done to the path of the socket rather than through it is in tests/apiserver/test_pods_directory.py.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.apiserver.peers import Peers
+from tests.hostile.attacks import ATTACKS
+from tests.hostile.stage import Result, suffer
+
+#: Stages at once: most of an attack is waiting.
+PARALLEL = 3
+KIB = 1024
+#: Seconds. A value is written once a second, so an undisturbed neighbour needs up to 1.5 s.
+ON_TIME = 6.0
+
+Results = Callable[[str], Result]
+
+
+@pytest.fixture(scope="session")
+def results(request: pytest.FixtureRequest) -> Iterator[Results]:
+    """All attacks that were selected are begun with the first one that is asked for."""
+    selected = [item.callspec.params.get("attack") for item in request.session.items if hasattr(item, "callspec")]
+    with Peers() as peers, ThreadPoolExecutor(PARALLEL) as pool:
+        begun: dict[str, Future[Result]] = {
+            name: pool.submit(suffer, name, peers) for name in selected if name in ATTACKS
+        }
+        yield lambda name: begun[name].result()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.timeout(300)  # the pool's order is not pytest's
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_enemy_costs_kilobytes_and_harms_no_neighbour(attack: str, results: Results) -> None:
+    """At most 256 KiB for each attacked socket; the neighbour's value is right and on time; a few lines in the log."""
+    result = results(attack)
+    sys.stdout.write(f"{attack}: {result}\n")
+    assert result.grown <= 256 * KIB, result
+    assert result.latency < ON_TIME, result
+    assert result.survived, result
+    assert result.units > 0, "nothing was done"
+    for lines in result.lines:
+        said = [line.partition("enemy-")[2].partition(": ")[2] for line in lines]
+        assert len(said) == len(set(said)), "a refusal is told once"
+        assert len(said) <= 4, said
+    assert len(result.log) < 16 * KIB, result.log
