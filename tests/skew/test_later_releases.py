@@ -1,0 +1,130 @@
+"""Today's programs and those to come: what they add is ignored and counted, and a v2 is not taken for a v1."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from servicestatus import contract
+from servicestatus.v1 import session_report_service_pb2 as pb
+from tests.skew import later
+from tests.skew.agent_scene import agent
+from tests.support.waiting import wait_until_async
+from tests.unit.handler.builders import VMI, hello, snapshot
+from tests.unit.handler.peer import handler
+
+V1 = "servicestatus.v1.SessionReportService"
+V2 = "servicestatus.v2.SessionReportService"
+VNC, LATER = 1, later.VALUE
+
+
+def raw_stream(channel: grpc.aio.Channel, service: str = V1) -> Any:
+    return channel.stream_stream(f"/{service}/ReportSessions")()
+
+
+async def heard(call: Any) -> pb.ReportSessionsResponse:
+    return pb.ReportSessionsResponse.FromString(await call.read())
+
+
+async def heard_ack(call: Any, published: int) -> None:
+    while (await heard(call)).ack.published < published:
+        pass
+
+
+# --- a later agent, today's handler -----------------------------------------------------------------------------------
+
+
+async def test_an_agent_of_v1_9_is_understood_as_far_as_v1_goes(tmp_path: Path) -> None:
+    """Fields, arms, services, reasons and features that today's handler does not know: counted, nothing is lost."""
+    async with handler(tmp_path) as running, grpc.aio.insecure_channel(f"unix:{running.socket}") as channel:
+        call = raw_stream(channel)
+        await call.write(later.request(hello={"instance": "i", "features": later.FEATURES}))
+        welcome = (await heard(call)).welcome
+        assert list(welcome.features) == ["identified-sessions"]
+        services = [{"service": VNC, "sessions": 2, "accuracy": LATER}, {"service": LATER, "sessions": 9}]
+        seen = {"observed": True, "reason": LATER}
+        await call.write(later.request(snapshot={"sequence": 1, "observation": seen, "services": services}))
+        await heard_ack(call, 1)
+        assert running.place.held == {VMI: 2}
+        await call.write(later.request(later_arm="whatever that is"))
+        change = {"service": VNC, "started": 1, "sessions": 3, "accuracy": LATER}
+        await call.write(later.request(delta={"sequence": 2, "services": [change, {"service": LATER, "sessions": 1}]}))
+        await heard_ack(call, 2)
+        assert running.place.held == {VMI: 3}
+        entry = running.hub.ledger.entry("a")
+        # A service, an accuracy and a reason; an arm; an accuracy and a service.
+        assert (entry.unknown_items, entry.resyncs) == (6, 0)
+        await call.write(later.request(goodbye={"reason": LATER}))
+        assert await call.code() is grpc.StatusCode.OK
+        assert entry.unknown_items == 7
+
+
+async def test_an_agent_that_tries_v2_first_falls_back_on_the_same_connection(tmp_path: Path) -> None:
+    """UNIMPLEMENTED is the answer that its fallback hangs on."""
+    async with handler(tmp_path) as running, grpc.aio.insecure_channel(f"unix:{running.socket}") as channel:
+        newest = raw_stream(channel, V2)
+        assert await newest.code() is grpc.StatusCode.UNIMPLEMENTED
+        call = raw_stream(channel)
+        await call.write(hello().SerializeToString())
+        assert (await heard(call)).HasField("welcome")
+        await call.write(snapshot(1, 1).SerializeToString())
+        await heard_ack(call, 1)
+
+
+# --- today's agent, a later handler -----------------------------------------------------------------------------------
+
+
+class LaterHandler:
+    """Serves bytes, of whatever version."""
+
+    def __init__(self, socket: Path, service: str) -> None:
+        self._server = grpc.aio.server(options=contract.SERVER_OPTIONS)
+        method: Any = grpc.stream_stream_rpc_method_handler(self._carry)
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(service, {"ReportSessions": method})]
+        )
+        self._server.add_insecure_port(f"unix:{socket}")
+        self.heard: list[pb.ReportSessionsRequest] = []
+
+    async def __aenter__(self) -> "LaterHandler":
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop(None)
+
+    async def _carry(self, requests: AsyncIterator[bytes], _context: object) -> AsyncIterator[bytes]:
+        yield later.response(later_arm="before anything else")
+        yield later.response(welcome={"handler_version": "1.9", "features": later.FEATURES, "window": 3})
+        async for request in requests:
+            said = pb.ReportSessionsRequest.FromString(request)
+            self.heard.append(said)
+            sequence = said.snapshot.sequence or said.delta.sequence
+            if sequence:
+                yield later.response(later_arm="in between")
+                yield later.response(ack={"accepted": sequence, "published": sequence, "state": LATER})
+            if sequence == 1:
+                yield later.response(resync_request={"accepted": 1, "reason": LATER})
+
+
+async def test_a_handler_of_v1_9_is_understood_as_far_as_v1_goes(tmp_path: Path) -> None:
+    """Its arms are counted, its states and reasons taken as they come, and its agent goes on reporting."""
+    socket = tmp_path / "handler.sock"
+    async with LaterHandler(socket, V1) as peer, agent(socket) as scene:
+        await wait_until_async(lambda: scene.protocol.stream.last_ack.published == 2, what="it was asked for all again")
+        await scene.live("viewer")
+        await wait_until_async(lambda: scene.protocol.stream.last_ack.published == 3, what="a viewer is heard of")
+        said = [request.WhichOneof("message") for request in peer.heard]
+        assert said == ["hello", "snapshot", "snapshot", "delta"]
+        assert (scene.protocol.unknown_messages, scene.protocol.stream.terms) == (4, contract.Terms(window=3))
+        assert scene.protocol.stream.features == {"identified-sessions"}
+
+
+async def test_a_handler_that_speaks_v2_alone_is_dialled_rarely(tmp_path: Path) -> None:
+    """It may be replaced by one that speaks both; until then a dial in each minute is enough."""
+    socket = tmp_path / "handler.sock"
+    async with LaterHandler(socket, V2), agent(socket) as scene:
+        await wait_until_async(lambda: scene.pauses, what="the agent waits")
+        assert (scene.pauses, scene.state.handler.last_status) == ([60.0], "UNIMPLEMENTED")
