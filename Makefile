@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-node test-kubevirt chaos soak images docs lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-kubevirt chaos soak images docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
-	@hack/test.sh lint unit simulation monitoring libvirt apiserver faults node kubevirt
+	@hack/test.sh lint unit simulation monitoring libvirt hostile apiserver faults node kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -42,6 +42,12 @@ test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 m
 
 test-faults: setup ## Everything is killed, frozen and restarted while viewers come and go (4 min)
 	@hack/part.sh faults $(ARGS)
+
+test-hostile: setup ## Each program against a hostile peer, another release's words, and fuzzed bytes (2 min)
+	@hack/part.sh hostile $(ARGS)
+
+fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of foreign bytes (15 min)
+	@hack/fuzz.sh $(or $(INPUTS),1000000) $(ARGS)
 
 test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
 	@hack/part.sh node $(ARGS)

@@ -25,6 +25,7 @@ def wanted(pyproject: Path) -> dict[str, list[str]]:
     return {
         "build.txt": groups["build"],
         "go.txt": groups["go"],
+        "fuzz.txt": groups["fuzz"],
         "agent.txt": base + extras["agent"],
         "handler.txt": base + extras["handler"],
         "dev.txt": base + extras["agent"] + extras["handler"] + groups["build"] + groups["dev"],
@@ -65,7 +66,7 @@ def mistakes(folder: Path, requirements: dict[str, list[str]]) -> Iterator[str]:
     for name, asked in requirements.items():
         locked = pins(folder / name)
         yield from unlocked(name, asked, locked)
-        if name != "go.txt":  # Go is no part of .venv
+        if name not in ("go.txt", "fuzz.txt"):  # no parts of .venv
             yield from untested(name, locked, tested)
         yield from sources(folder / name)
 

@@ -14,6 +14,7 @@ case $part in
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
   faults) title='everything is killed, frozen and restarted, and the promises are kept' ;;
+  hostile) title='hostile peers, the words of other releases, and bytes that nobody would write' ;;
   node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
   kubevirt) title='beside a real, unmodified KubeVirt on two nodes' ;;
   *) die "unknown part $part" ;;
@@ -51,6 +52,7 @@ esac
 case $part in
   lint) hack/lint.sh ;;
   # Later options win: ARGS='-m long' runs what takes minutes, and nothing else.
+  hostile) python -m pytest tests/hostile tests/skew tests/fuzz "$@" ;;
   kubevirt) python -m pytest -m 'not long' "tests/$part" "$@" ;;
   *) python -m pytest "tests/$part" "$@" ;;
 esac

@@ -3,6 +3,7 @@
 # with the hashes of its files and without a word about where they come from.
 #
 #   build.txt    what pip needs to build the rest        go.txt    the Go of hack/gotools where the machine has none
+#   fuzz.txt     what `make fuzz` alone needs
 #   dev.txt      everything, for .venv                   agent.txt, handler.txt    what each image installs
 . "$(dirname "$0")/common.sh"
 
@@ -20,4 +21,5 @@ compile pyproject.toml --extra agent --constraints requirements/dev.txt --output
 compile pyproject.toml --extra handler --constraints requirements/dev.txt --output-file requirements/handler.txt
 compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 compile --group go --output-file requirements/go.txt
+compile --group fuzz --output-file requirements/fuzz.txt
 settle

@@ -1,0 +1,1 @@
+"""Every parser of foreign bytes, against bytes that nobody would write."""

@@ -1,0 +1,279 @@
+"""What is fuzzed: a function of bytes for each parser of what others wrote, and seeds to begin from.
+
+A target lets pass what the parser may raise, and nothing else; and it states what must hold of what was read.
+"""
+
+import contextlib
+import ctypes
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import libvirt
+from google.protobuf.message import DecodeError
+
+from handler_service.http2_bounds import BrokenBoundError, Http2Bounds, Unfinished
+from handler_service.kube import companion, schema
+from handler_service.kube import vmi as vmis
+from handler_service.kube.errors import KubeError
+from handler_service.kube.list_watch import ListWatch, Selection
+from handler_service.ledger import Ledger
+from handler_service.publishers import file
+from handler_service.session_protocol import Publicity, RefusedError, SessionProtocol
+from handler_service.values import Endpoint, VmiId
+from launcher_agent import domain_xml, graphics_events, vnc_query
+from launcher_agent.errors import DomainXMLError, QueryError
+from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport
+from launcher_agent.observation import Reason
+from launcher_agent.report_protocol import ReportProtocol
+from launcher_agent.sessions import SessionTable
+from launcher_agent.state import State
+from servicestatus import contract
+from servicestatus.pacing import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1.sessions_pb2 import SERVICE_VNC, VmiReference
+from tests.hostile import http2
+from tests.skew import dialogue
+
+
+@dataclass(frozen=True)
+class Target:
+    run: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """One input is several messages: each has its length, in two bytes, in front."""
+    parts = []
+    while len(data) > 2:
+        length = int.from_bytes(data[:2], "big")
+        parts.append(data[2 : 2 + length])
+        data = data[2 + length :]
+    return parts
+
+
+def _joined(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+# --- the stream, at both ends -----------------------------------------------------------------------------------------
+
+_VMI: Final = VmiId("default", "vm", "")
+_LINES: Final = [line for line in dialogue.read() if line.who != "event"]
+_REQUESTS: Final = tuple(line.said for line in _LINES if line.who != "handler")
+_RESPONSES: Final = tuple(line.said for line in _LINES if line.who == "handler")
+
+
+def handler_stream(data: bytes) -> None:
+    """What an agent says: no number that the contract does not allow gets into the ledger."""
+    ledger = Ledger(SERVICE_VNC, 15.0, lambda _: None)
+    ledger.add(Endpoint("a", _VMI, "a.sock"), 0.0)
+    protocol = SessionProtocol(
+        ledger, Endpoint("a", _VMI, "a.sock"), contract.Terms(), "1", Publicity, bucket=TokenBucket(1000, 1.0)
+    )
+    with contextlib.suppress(RefusedError, DecodeError):
+        for number, part in enumerate(_cut(data)):
+            protocol.receive(pb.ReportSessionsRequest.FromString(part), float(number))
+            protocol.ack()
+    entry = ledger.entry("a")
+    for state in entry.services.values():
+        assert 0 <= state.sessions <= contract.MAX_SESSIONS
+        assert len(state.identified) <= min(contract.MAX_IDENTIFIED, state.sessions)
+    assert len(entry.services) <= 1
+    assert len(entry.instance) <= contract.MAX_NAME_BYTES
+    assert len(entry.observation.message.encode()) <= contract.MAX_TEXT_BYTES
+
+
+def agent_stream(data: bytes) -> None:
+    """What a handler says: the agent neither spins nor falls silent, and never sends what it has not to send."""
+    state = State(lambda: 1000.0)
+    state.table.clear(1000.0)
+    state.observe(Reason.WATCHING)
+    protocol = ReportProtocol("i", "1", VmiReference(), state.report())
+    protocol.hello()
+    now = 0.0
+    with contextlib.suppress(DecodeError):
+        for part in _cut(data):
+            protocol.receive(pb.ReportSessionsResponse.FromString(part), now)
+            for _ in range(4):
+                sent = protocol.poll(now)
+                assert sent is None or sent.ByteSize() <= contract.MAX_MESSAGE_BYTES
+            assert protocol.poll(now) is None, "it would never stop sending"
+            wake = protocol.wake_at(now)
+            if protocol.stream.terms is None:
+                assert wake is None
+            else:
+                assert wake is not None
+                assert wake <= now + contract.HEARTBEAT_RANGE[1]
+            now += 0.01
+    ack = protocol.stream.last_ack
+    assert ack.published <= ack.accepted <= protocol.sequence
+
+
+def gate(data: bytes) -> None:
+    """What comes before gRPC: the two numbers that are kept never go astray."""
+    unfinished = Unfinished()
+    bounds = Http2Bounds(unfinished)
+    with contextlib.suppress(BrokenBoundError):
+        bounds.take(http2.PREFACE)
+        for part in _cut(data):
+            assert bounds.take(part) >= len(part)
+    assert 0 <= unfinished.total <= 68 * 1024
+    bounds.close()
+    assert unfinished.total == 0
+
+
+# --- Kubernetes -------------------------------------------------------------------------------------------------------
+
+
+def _vmi() -> dict[str, Any]:
+    metadata = {"name": "vm", "namespace": "default", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}}
+    status = {"nodeName": "n", "phase": "Running", "activePods": {"p": "n"}, "serviceStatus": {"vncSessions": 1}}
+    return {"kind": "VirtualMachineInstance", "metadata": metadata, "status": status}
+
+
+def vmi_object(data: bytes) -> None:
+    """A VMI of the watch: whatever it holds, it is a VMI or none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        parsed = vmis.parse(json.loads(data))
+        if parsed is not None:
+            assert parsed.sessions >= 0
+            assert parsed.id.name
+            assert all(isinstance(node, str) for node in parsed.pods.values())
+
+
+def companion_object(data: bytes) -> None:
+    """A companion, and the CRD that tells whether VMIs have the field."""
+    with contextlib.suppress(ValueError, RecursionError):
+        object_ = json.loads(data)
+        companion.parse(object_)
+        schema.has_service_status(object_)
+
+
+class _Sink:
+    def listed(self, objects: list[Any]) -> None:
+        """Never."""
+
+    def changed(self, object_: Any) -> None:
+        vmis.parse(object_)
+
+    def deleted(self, object_: Any) -> None:
+        vmis.parse(object_)
+
+
+def watch_line(data: bytes) -> None:
+    """A line of a watch: an event, or an error that the loop around it knows."""
+    nobody: Any = None
+    watch = ListWatch(nobody, Selection("/x"), _Sink(), 60.0)
+    with contextlib.suppress(KubeError):
+        watch._event(data)
+
+
+# --- libvirt and QEMU -------------------------------------------------------------------------------------------------
+
+
+libvirt.registerErrorHandler(lambda *_: None, None)  # a domain that is none is told on standard error, each time
+
+
+def libvirt_callback(data: bytes) -> None:
+    """The arguments of a graphics event, and what the table makes of a series of them."""
+    table = SessionTable(capacity=4)
+    for number, part in enumerate(_cut(data)):
+        head, rest = part[:3].ljust(3, b"\0"), part[3:].split(b"\0")
+        node, service = ([*rest, None])[0], rest[1] if len(rest) > 1 else None
+        remote = ctypes.pointer(graphics_events._Address(head[1] % 4, node, service))
+        local = ctypes.pointer(graphics_events._Address(head[2] % 4, service, node))
+        event = graphics_events._event(0, head[0] % 5, local, remote)
+        if isinstance(event, GraphicsEvent):
+            table.apply(event.phase, event.remote, float(number))
+        view = table.view()
+        assert view.sessions == view.started_total - view.ended_total
+        assert 0 <= view.sessions <= contract.MAX_SESSIONS
+        assert 0 <= view.pending <= contract.MAX_SESSIONS
+        assert len(view.identified) <= min(4, view.sessions)
+
+
+def query_vnc(data: bytes) -> None:
+    """QEMU's answer, which its guest may have written."""
+    with contextlib.suppress(QueryError):
+        clients = vnc_query.parse(data.decode("utf-8", "replace"))
+        table = SessionTable()
+        table.ask()
+        table.apply(Phase.CONNECT, SocketAddress(Transport.UNIX), 1.0)
+        table.reconcile(clients, 2.0)
+        assert 0 <= table.view().sessions <= contract.MAX_SESSIONS
+
+
+def domain_description(data: bytes) -> None:
+    """libvirt's XML of the domain."""
+    with contextlib.suppress(DomainXMLError):
+        domain_xml.parse(data.decode("utf-8", "replace"))
+
+
+# --- the file publisher -----------------------------------------------------------------------------------------------
+
+_FOLDER: Final = TemporaryDirectory(prefix="vss-fuzz-")
+_DOCUMENT: Final = Path(_FOLDER.name) / "default" / "vm.json"
+
+
+def document(data: bytes) -> None:
+    """A document that somebody else wrote: it is understood, and then all else in it stays, or it is left alone."""
+    _DOCUMENT.parent.mkdir(exist_ok=True)
+    _DOCUMENT.write_bytes(data)
+    try:
+        before = file.load(_DOCUMENT)
+    except file.DocumentError:
+        return
+    assert before is not None
+    with contextlib.suppress(file.DocumentError):
+        after = json.loads(file._serialized(_DOCUMENT, file.changed(before, 3)))
+        assert after["status"]["serviceStatus"]["vncSessions"] == 3
+        assert {key: value for key, value in after.items() if key != "status"} == {
+            key: value for key, value in before.items() if key != "status"
+        }
+        assert file._shown(after).sessions == 3
+
+
+_ERROR: Final = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+TARGETS: Final[dict[str, Target]] = {
+    "handler-stream": Target(handler_stream, (_joined(*_REQUESTS), _joined(*_REQUESTS[:2]), *map(_joined, _REQUESTS))),
+    "agent-stream": Target(agent_stream, (_joined(*_RESPONSES), _joined(*_RESPONSES[:2]), *map(_joined, _RESPONSES))),
+    "gate": Target(
+        gate,
+        (
+            _joined(http2.settings((4, 9)), http2.open_stream(1), http2.data(1, b"\0\0\0\0\x02ab")),
+            _joined(http2.open_stream(3, b"\x82\x40\x01a\x01b\x3f\xe1\x1f"), http2.frame(3, 0, 3, bytes(4))),
+        ),
+    ),
+    "vmi-object": Target(vmi_object, (_json(_vmi()), _json({}), b"[1e999, NaN]")),
+    "companion-object": Target(
+        companion_object, (_json(_vmi()), _json({"status": {"conditions": [{"type": "Idle"}]}}))
+    ),
+    "watch-line": Target(watch_line, (_json({"type": "ADDED", "object": _vmi()}), _json(_ERROR), b"{}")),
+    "libvirt-callback": Target(
+        libvirt_callback,
+        (
+            _joined(b"\0\2\2\0", b"\1\2\2\0", b"\2\2\2\0"),
+            _joined(b"\0\0\x00127.0.0.1\x005900", b"\1\0\x00127.0.0.1\x005900"),
+        ),
+    ),
+    "query-vnc": Target(
+        query_vnc,
+        (
+            _json({"return": {"enabled": True, "clients": [{"host": "", "family": "unix", "service": ""}]}}),
+            _json({"return": {"enabled": True, "clients": [{"host": "::1", "family": "ipv6", "service": "40000"}]}}),
+        ),
+    ),
+    "domain-description": Target(
+        domain_description, (b"<domain><devices><graphics type='vnc' port='5900'/></devices></domain>", b"<!DOCTYPE a>")
+    ),
+    "document": Target(document, (_json(_vmi()), b"{}", b'{"status": {"serviceStatus": null}}', b"\xff")),
+}

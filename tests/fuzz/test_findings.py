@@ -1,0 +1,27 @@
+"""What the fuzzers have found, kept for ever: each input once broke the promise that its test names."""
+
+import logging
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+FINDINGS = [
+    # int() of infinity is an OverflowError, and no ValueError: the watch would have ended, and the handler with it.
+    ("watch-line", b'{"type": "ERROR", "object": {"kind": "Status", "code": 1e999, "reason": "Expired"}}'),
+]
+
+
+@pytest.mark.parametrize(("target", "data"), FINDINGS)
+def test_an_input_that_once_broke_a_promise_breaks_none(target: str, data: bytes) -> None:
+    """Whatever it was, it is read or refused."""
+    TARGETS[target].run(data)
+
+
+def test_the_programs_say_nothing_of_all_that(caplog: pytest.LogCaptureFixture) -> None:
+    """A parser tells its caller, who knows whose words they were."""
+    with caplog.at_level(logging.DEBUG):
+        for target in TARGETS.values():
+            for seed in target.seeds:
+                target.run(seed)
+    assert caplog.records == []
