@@ -1,6 +1,7 @@
 """The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -55,6 +56,7 @@ class Cluster:
             changed=self._vmi_changed,
             recovered=self._recovered,
         )
+        self._pods_of: dict[VmiId, Mapping[str, str]] = {}
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
         self._schema_news = asyncio.Event()
         self._vmi_status: Publication | None = None
@@ -121,12 +123,22 @@ class Cluster:
         return ListWatch(self._client, selection, sink, self._config.watch_timeout)
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
-        self._pods.want(self._vmis.pods())
+        self._look_for_pods(id_, vmi)
         if vmi is None:
             self._status_publisher.forget(id_)
             self._companion_publisher.forget(id_)
         elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
             self._vmi_status.seen(id_, Shown(vmi.sessions))
+
+    def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
+        """Most changes of a VMI leave its pods as they are, and each of our own writes is one."""
+        pods = {} if vmi is None or vmi.final else vmi.pods
+        if pods != self._pods_of.get(id_, {}):
+            self._pods.want(self._vmis.pods)
+        if pods:
+            self._pods_of[id_] = pods
+        else:
+            self._pods_of.pop(id_, None)
 
     async def _schema_knows(self) -> bool | None:
         await self._schema.first_look()

@@ -1,13 +1,13 @@
 """Serves a socket in each launcher pod that this node's VMIs name, as pods come and go.
 
 The kubelet's directory is looked at rather than watched: a pod's directory appears before its containers start, and a
-look at all of them costs a millisecond. A pod that plays tricks is told once, tried again seldom, and harms nobody.
+look costs some microseconds a pod. A pod that plays tricks is told once, tried again seldom, and harms nobody.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,27 +53,30 @@ class PodEndpoints:
     ) -> None:
         """Nothing is served before run(). `pods` is closed with this."""
         self._pods = pods
+        self._newest: Callable[[], Mapping[str, VmiId]] = dict
         self._hub = hub
         self._terms = terms
         self._version = version
         self._sockets = sockets
-        self._wanted: dict[str, VmiId] = {}
+        self._wanted: Mapping[str, VmiId] = {}
         self._wanted_since: dict[str, float] = {}
         self._served: dict[str, _Served] = {}
         self._not_before: dict[str, float] = {}
         self._told: dict[str, tuple[VmiId, str]] = {}
         self._wake = asyncio.Event()
 
-    def want(self, pods: Mapping[str, VmiId]) -> None:
-        """The pods that may be here, by UID: those that are, shall be served."""
-        self._wanted = dict(pods)
-        now = self._hub.clock()
-        self._wanted_since = {uid: self._wanted_since.get(uid, now) for uid in pods}
+    def want(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
+        """Other pods than before may be here, by UID: those that are, shall be served.
+
+        They are asked for with the next look, so that all that changes in a moment is one.
+        """
+        self._newest = pods
         self._wake.set()
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
+            self._want(self._newest())
             await self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_FOR_NEW if self._expecting() else _LOOK_AT_OLD):
@@ -94,6 +97,11 @@ class PodEndpoints:
     def _expecting(self) -> bool:
         young = self._hub.clock() - _EXPECTED
         return any(since > young for uid, since in self._wanted_since.items() if uid not in self._served)
+
+    def _want(self, pods: Mapping[str, VmiId]) -> None:
+        self._wanted = pods
+        now = self._hub.clock()
+        self._wanted_since = {uid: self._wanted_since.get(uid, now) for uid in pods}
 
     async def _look(self) -> None:
         for uid, served in list(self._served.items()):
@@ -130,17 +138,8 @@ class PodEndpoints:
 
     def _changed(self, uid: str, served: _Served) -> bool:
         """Whether the path has come to mean something else, or the socket is not ours any more."""
-        try:
-            opened = self._pods.open(uid)
-        except DirectoryRefusedError as error:
-            self._refuse(uid, served.server.endpoint.vmi, str(error))
-            return True
-        if opened is None:
-            return True
-        directory, identity = opened
-        directory.close()
-        if identity != served.identity:
-            return True
+        if self._pods.identity(uid) != served.identity:
+            return True  # whether it may be used is seen when it is opened
         if served.socket is None or socket_identity(served.directory) != served.socket:
             self._refuse(uid, served.server.endpoint.vmi, f"{served.server.endpoint.socket} was taken away")
             return True
