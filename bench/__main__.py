@@ -1,0 +1,58 @@
+"""The run: `python -m bench [--quick] [--only NAME]...`. Prints one table, and keeps it as JSON and as pictures."""
+
+import argparse
+import datetime
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from bench import boot, connect, handler, results, sidecar, storm
+from bench.results import Row
+from bench.stage import Stage, stage
+from tests.cluster.tools import REPOSITORY
+
+MEASURES: Final[Mapping[str, Callable[[Stage], list[Row]]]] = {
+    "connect": connect.measure,
+    "storm": storm.measure,
+    "sidecar": sidecar.measure,
+    "handler": handler.measure,
+    "boot": boot.measure,
+}
+LATEST: Final = REPOSITORY / "bench/results/latest.json"
+
+
+def main() -> None:
+    """Measure everything, or what was asked for."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(MEASURES), help="repeatable; nothing is kept then")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few small rounds, to see that it works; not kept either"
+    )
+    options = parser.parse_args()
+    chosen = options.only or list(MEASURES)
+    begin, when = time.monotonic(), datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    rows: list[Row] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="vss-bench-", dir="/tmp") as folder,
+        stage(Path(folder), quick=options.quick) as made,
+    ):
+        for name in chosen:
+            began = time.monotonic()
+            rows += MEASURES[name](made)
+            _say(f"{name}: {time.monotonic() - began:.0f} s")
+    seconds = time.monotonic() - begin
+    print(results.table(rows))
+    if not options.quick and not options.only:
+        results.write(LATEST, rows, seconds, when)
+    _say(f"measured in {seconds:.0f} s")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A node's two hardest minutes: each of its 250 VMs gets a viewer, then all viewers leave in one moment.
+
+What is measured is the second: how long after that moment each VMI shows nobody. A second of it is chosen, since a
+viewer who was cut off is often back. The writes of all that time must be within what the node's bucket lets.
+"""
+
+import time
+from typing import Final
+
+from bench.nodes import Work, working
+from bench.results import Figure, Row
+from bench.stage import Stage
+from handler_service.publishing import NODE_BURST, NODE_INTERVAL
+from tests.apiserver.client import Recorder
+from tests.apiserver.vmis import service_status
+from tests.cluster.objects import Object
+from tests.support.waiting import wait_until
+
+VMS: Final = 250
+#: Seconds in which the viewers come; a node's VMs need a minute, so this is the harder.
+BOOT: Final = 30.0
+
+
+def measure(stage: Stage) -> list[Row]:
+    """Once for each side."""
+    late: list[Figure] = []
+    writes: list[Figure] = []
+    for side in stage.sides:
+        with working(stage, side, stage.size(VMS)) as work:
+            before, begin = stage.writes(), time.monotonic()
+            late.append(Figure.of(_leave(stage, work)))
+            most = NODE_BURST + (time.monotonic() - begin) / NODE_INTERVAL
+            writes.append(Figure.of([(stage.writes() - before) / most]))
+    return [
+        Row(
+            "250 viewers leave at once -> each VMI shows nobody", "s", late[0], late[1],
+            goal="all <= 2", reached=late[0].high <= 2,
+        ),
+        Row(
+            "API writes from boot to then, to what our node's bucket lets", "x", writes[0], writes[1],
+            goal="<= 1", reached=writes[0].high <= 1,
+        ),
+    ]  # fmt: skip
+
+
+def _leave(stage: Stage, work: Work) -> list[float]:
+    """Seconds, of each VMI."""
+    names = {vmi.name for vmi in work.crowd.vmis}
+    with Recorder(stage.client, work.crowd.vmis[0].path.rpartition("/")[0]) as recorder:
+        work.load.do("spread", sessions=1, seconds=stage.seconds(BOOT))
+        wait_until(
+            lambda: _shown(recorder, names, 1), lambda at: len(at) == len(names), what="all are shown", timeout=60
+        )
+        begin = time.monotonic()
+        work.load.do("set", sessions=0)
+        gone = wait_until(
+            lambda: _shown(recorder, names, 0, begin), lambda at: len(at) == len(names), what="all are gone", timeout=60
+        )
+    return [at - begin for at in gone.values()]
+
+
+def _shown(recorder: Recorder, names: set[str], sessions: int, since: float = 0.0) -> dict[str, float]:
+    """By VMI, when its newest version was seen, if that shows so many."""
+    newest = {event.object["metadata"]["name"]: event for event in list(recorder.events)}
+    return {
+        name: event.at
+        for name, event in newest.items()
+        if name in names and event.at >= since and _number(event.object) == sessions
+    }
+
+
+def _number(vmi: Object) -> int:
+    return int((service_status(vmi) or {}).get("vncSessions", 0))

@@ -1,0 +1,127 @@
+"""A program as its image has it: the image's own Python and libraries, its user, and a cgroup of its own.
+
+No container engine is needed: the image's layers are unpacked into a folder, which a process enters in a mount
+namespace of its own. /tmp, where sockets are, is this machine's. The peer's programs run in the same images.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench import readings
+from tests.cluster.cgroups import Tree
+from tests.node.archives import Archive, archive_of
+from tests.support.commands import User
+from tests.support.processes import ManagedProcess
+
+_PREFIX = "vss-bench-"
+_ENTER = """
+set -e
+root=$1 user=$2
+shift 2
+mount --bind /tmp "$root/tmp"
+mount --bind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+exec chroot --userspec="$user" "$root" "$@"
+"""
+
+
+class Root:
+    """An image's files, in a temporary folder."""
+
+    def __init__(self, image: str, extra: Sequence[Path] = ()) -> None:
+        """`extra` programs are put into /usr/bin."""
+        self._image = image
+        self._extra = extra
+        self._temporary = tempfile.TemporaryDirectory(prefix="vss-bench-root-", dir="/tmp")
+        self.path = Path(self._temporary.name)
+
+    def __enter__(self) -> Self:
+        archive = archive_of(self._image)
+        config = Archive(archive).config
+        self.env = dict(variable.split("=", 1) for variable in config["Env"])
+        self._unpack(archive)
+        for program in self._extra:
+            (self.path / "usr/bin" / program.name).write_bytes(program.read_bytes())
+            (self.path / "usr/bin" / program.name).chmod(0o755)
+        for folder in ("tmp", "proc", "dev"):
+            (self.path / folder).mkdir(exist_ok=True)
+        self.path.chmod(0o755)
+        self._forget_pages()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    def _unpack(self, archive: Path) -> None:
+        with tarfile.open(archive) as whole:
+            for layer in self._layers(whole):
+                tar = subprocess.Popen(["tar", "-x", "-C", self.path], stdin=subprocess.PIPE)
+                assert tar.stdin is not None
+                tar.stdin.write(layer)
+                tar.stdin.close()
+                assert tar.wait() == 0
+
+    @staticmethod
+    def _layers(whole: tarfile.TarFile) -> list[bytes]:
+        manifest = whole.extractfile("manifest.json")
+        assert manifest is not None
+        (image,) = json.load(manifest)
+        files = (whole.extractfile(name) for name in image["Layers"])
+        return [file.read() for file in files if file is not None]
+
+    def _forget_pages(self) -> None:
+        """Whoever reads a file first is charged with it: that shall be a container, not this process."""
+        os.sync()
+        for file in self.path.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                descriptor = os.open(file, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+
+
+def sweep() -> None:
+    """Ends what is left of a bench that was killed: who changes its user loses the signal of its parent's death."""
+    for tree in Tree.find(_PREFIX):
+        owner = tree.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            tree.remove()
+
+
+class Container(ManagedProcess):
+    """One program in an image's root; ends with this process like any other."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self, root: Root, argv: Sequence[str | Path], log: Path, *, user: User | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._tree = Tree.create(f"{_PREFIX}{os.getpid()}-{next(self._numbers)}")
+        owner = user or User(0, 0)
+        inside = ["sh", "-c", _ENTER, "enter-root", root.path, f"{owner.uid}:{owner.gid}", *argv]
+        whole = self._tree.entering(["unshare", "--mount", *inside])
+        super().__init__(whole, log=log, env={**root.env, "PATH": os.environ["PATH"], **(env or {})})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._tree.remove()
+
+    def charged(self) -> readings.Charged:
+        """What its cgroup is charged with."""
+        (cgroup,) = (path for path in self._tree.paths if (path / "memory.stat").exists())
+        return readings.charged(cgroup)
+
+    def cpu_seconds(self) -> float:
+        return readings.cpu_seconds(self.pid)

@@ -1,0 +1,128 @@
+"""The handler with a node full of agents: its memory, what stays of it after a burst of connections, its start, and
+whether the price of an agent grows with their number."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bench.nodes import Work, wait_served, working
+from bench.results import Figure, Row
+from bench.sides import Side
+from bench.stage import Stage
+from tests.apiserver.vmis import Vmi
+
+MIB: Final = 1 << 20
+SIZES: Final = (10, 100, 250, 1000)
+#: Events of each agent a second, besides its signs of life.
+RATE: Final = 0.2
+#: Connections to each of 250 sockets at a time, beside its agent's: together 2,000, where a socket takes 16.
+BURST: Final = 8
+#: Seconds that a handler is away: each agent has come to its longest pause by then.
+AWAY: Final = 10.0
+#: A client's first bytes: HTTP/2's preface and empty settings, so that a connection is one and not only a socket.
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+@dataclass
+class Found:
+    """About one side with so many agents. Bytes; CPU as a share of a core; seconds."""
+
+    agents: int
+    resident: int
+    cpu: float
+    after_burst: int = 0
+    restart: float = 0.0
+
+
+def measure(stage: Stage) -> list[Row]:
+    """Each size once for each side, in turns."""
+    found = [[_of(stage, side, size) for side in stage.sides] for size in SIZES]
+    few, many, node, thousand = found
+    return [
+        _memory(node, "250 agents", 80),
+        _memory(thousand, "1,000 agents", 110),
+        _row(
+            "handler memory after 2,000 connections, to before", "x",
+            [one.after_burst / one.resident for one in node], "<= 1.2", 1.2,
+        ),
+        _row(
+            "handler start, 1,000 agents waiting: all are proved again", "s",
+            [one.restart for one in thousand], "<= 5", 5,
+        ),
+        *(_growth(pair, f"growth: handler CPU for each of {size:,} agents") for size, pair in zip(SIZES, found, strict=True)),
+        _row("growth: handler memory for each agent from 10 to 100", "KiB", _slopes(few, many)),
+        _row("growth: handler memory for each agent from 100 to 1,000", "KiB", _slopes(many, thousand)),
+    ]  # fmt: skip
+
+
+def _of(stage: Stage, side: Side, size: int) -> Found:
+    with working(stage, side, stage.size(size)) as work:
+        time.sleep(stage.seconds(1))
+        agents, resident = len(work.crowd.vmis), work.handler.memory().resident
+        cpu = work.handler.cpu_seconds()
+        seconds = work.load.do("run", rate=RATE * agents, seconds=stage.seconds(5))["seconds"]
+        found = Found(agents, resident, (work.handler.cpu_seconds() - cpu) / seconds)
+        if size == SIZES[2]:
+            found.after_burst = _after_burst(work)
+        if size == SIZES[3]:
+            found.restart = _restart(stage, work)
+        return found
+
+
+def _after_burst(work: Work) -> int:
+    """Bytes that the handler has a while after a burst of connections."""
+    with contextlib.ExitStack() as stack:
+        for vmi in work.crowd.vmis:
+            for _ in range(BURST):
+                stack.enter_context(_connect(work.side, vmi))
+        time.sleep(1)
+    time.sleep(3)
+    return work.handler.memory().resident
+
+
+@contextlib.contextmanager
+def _connect(side: Side, vmi: Vmi) -> Iterator[None]:
+    path = side.socket(vmi)
+    directory = os.open(path.parent, os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+            connection.sendall(_PREFACE)
+            yield
+    finally:
+        os.close(directory)
+
+
+def _restart(stage: Stage, work: Work) -> float:
+    """Seconds from a handler's start until it has heard every agent anew and knows that what is published is so."""
+    work.handler.kill()
+    time.sleep(stage.seconds(AWAY))
+    begin = time.monotonic()
+    work.handler.start()
+    work.load.do("sync")
+    took = time.monotonic() - begin
+    wait_served(work.handler, work.crowd, work.side)
+    return took
+
+
+def _growth(pair: list[Found], name: str) -> Row:
+    return _row(name, "us/s", [one.cpu * 1e6 / one.agents for one in pair])
+
+
+def _slopes(fewer: list[Found], more: list[Found]) -> list[float]:
+    pairs = zip(fewer, more, strict=True)
+    return [(b.resident - a.resident) / 1024 / max(1, b.agents - a.agents) for a, b in pairs]
+
+
+def _memory(pair: list[Found], what: str, goal: float) -> Row:
+    return _row(f"handler memory, resident, {what}", "MiB", [one.resident / MIB for one in pair], f"<= {goal:g}", goal)
+
+
+def _row(name: str, unit: str, values: list[float], goal: str = "", limit: float | None = None) -> Row:
+    ours, peer = (Figure.of([value]) for value in values)
+    return Row(name, unit, ours, peer, goal=goal, reached=None if limit is None else ours.median <= limit)

@@ -1,0 +1,157 @@
+"""What the launcher's half costs, since it is paid for once for every VM: memory, CPU while nothing happens, a start.
+
+In its image and a cgroup of its own, subscribed to a real libvirt, with a handler that it reports to.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from bench import readings
+from bench.containers import Container
+from bench.nodes import wait_served
+from bench.results import Figure, Row
+from bench.sides import OURS, PEER, Side
+from bench.stage import Crowd, Stage
+from tests.support.libvirtd import PrivateLibvirt
+from tests.support.rfb import Viewer
+from tests.support.vm import VirtualMachine, VirtualMachines
+from tests.support.waiting import wait_until
+
+MANY: Final = 20
+#: Seconds.
+IDLE: Final = 60.0
+MIB: Final = 1 << 20
+
+
+@dataclass
+class Launchers:
+    """A side's, one for each VM."""
+
+    side: Side
+    crowd: Crowd
+    vms: Sequence[VirtualMachine]
+    running: list[Container]
+
+
+def measure(stage: Stage) -> list[Row]:
+    """Both sides' launchers are beside the same VMs all the time, but one starts when it is its turn."""
+    with _vms(stage) as vms, ExitStack() as stack:
+        both = [stack.enter_context(_launchers(stage, side, vms)) for side in stage.sides]
+        starts = {one.side.name: _starts(stage, one) for one in both}
+        for one in both:
+            _wait_reporting(one)
+        time.sleep(stage.seconds(5))
+        idle = _idle(both, stage.seconds(IDLE))
+        return [*_memory_rows(both), *idle, _start_row(starts)]
+
+
+@contextmanager
+def _vms(stage: Stage) -> Iterator[list[VirtualMachine]]:
+    with PrivateLibvirt() as libvirtd, VirtualMachines(libvirtd) as machines:
+        yield [machines.new().start() for _ in range(3 if stage.quick else MANY)]
+
+
+@contextmanager
+def _launchers(stage: Stage, side: Side, vms: Sequence[VirtualMachine]) -> Iterator[Launchers]:
+    crowd = stage.crowd(len(vms))
+    with ExitStack() as stack:
+        handler = stack.enter_context(side.handler(crowd.node))
+        wait_served(handler, crowd, side)
+        made = [side.launcher(vm, vmi) for vm, vmi in zip(vms, crowd.vmis, strict=True)]
+        running = [stack.enter_context(one) for one in made]
+        yield Launchers(side, crowd, vms, running)
+
+
+def _wait_reporting(launchers: Launchers) -> None:
+    """Until a viewer of each VM is published: everything that is loaded late has been by then."""
+    viewers = [Viewer.establish(vm.address) for vm in launchers.vms]
+    try:
+        for vmi in launchers.crowd.vmis:
+            wait_until(vmi.service_status, what=f"{vmi.name} shows its viewer")
+    finally:
+        for viewer in viewers:
+            viewer.close()
+    for vmi in launchers.crowd.vmis:
+        vmi.wait_for(0)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def _memory_rows(both: Sequence[Launchers]) -> list[Row]:
+    ours, peer = ([one.charged() for one in launchers.running] for launchers in both)
+    share, others = (
+        Figure.of([readings.proportional(one.pid) / MIB for one in launchers.running]) for launchers in both
+    )
+    rows = []
+    for part in ("anon", "file", "kernel"):
+        # Whoever reads a file first is charged with it, so that is the most that one of them was charged with.
+        of = max if part == "file" else statistics.median
+        mine, other = (Figure.of([of(getattr(one, part) / MIB for one in side)]) for side in (ours, peer))
+        reached = mine.median <= 18 if part == "anon" else None
+        name = f"sidecar memory, its cgroup: {part}{' (the first of a node)' if part == 'file' else ''}"
+        rows.append(Row(name, "MiB", mine, other, goal="<= 18" if part == "anon" else "", reached=reached))
+    name = f"sidecar memory, proportional, {len(ours)} side by side"
+    return [*rows, Row(name, "MiB", share, others)]
+
+
+# --- doing nothing ----------------------------------------------------------------------------------------------------
+
+
+def _idle(both: Sequence[Launchers], seconds: float) -> list[Row]:
+    """All of them at the same time: nobody is connected, and each gives its signs of life."""
+    before = [[_spent(one) for one in launchers.running] for launchers in both]
+    begin = time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - begin
+    after = [[_spent(one) for one in launchers.running] for launchers in both]
+    cpu, switches = (
+        [
+            Figure.of([(b[index] - a[index]) / took for a, b in zip(first, then, strict=True)])
+            for first, then in zip(before, after, strict=True)
+        ]
+        for index in (0, 1)
+    )
+    return [
+        Row("sidecar CPU when idle", "ms/s", cpu[0], cpu[1], goal="<= 0.4", reached=cpu[0].median <= 0.4),
+        Row("sidecar context switches when idle", "1/s", switches[0], switches[1]),
+    ]
+
+
+def _spent(one: Container) -> tuple[float, int]:
+    return one.cpu_seconds() * 1e3, readings.context_switches(one.pid)
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+def _starts(stage: Stage, launchers: Launchers) -> list[float]:
+    """Milliseconds of CPU from exec until the handler has heard it: its first connection is answered."""
+    found = []
+    for one in launchers.running[: stage.rounds(10)]:
+        one.kill()
+        one.start()
+        found.append(_cpu_until_settled(one))
+    return found
+
+
+def _cpu_until_settled(one: Container) -> float:
+    """It is settled once it spends next to nothing: what a start costs is over, whatever the program calls its end."""
+    spent, quiet = 0.0, 0
+    while quiet < 5:
+        time.sleep(0.1)
+        now = one.cpu_seconds()
+        quiet = quiet + 1 if now - spent < 0.001 else 0
+        spent = now
+    return spent * 1e3
+
+
+def _start_row(starts: dict[str, list[float]]) -> Row:
+    ours, peer = (Figure.of(starts[name]) for name in (OURS, PEER))
+    return Row(
+        "sidecar start: CPU from exec until it rests", "ms", ours, peer, goal="<= 150", reached=ours.median <= 150
+    )

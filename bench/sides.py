@@ -1,0 +1,142 @@
+"""The two that are compared, behind one face: how a side's handler, launcher and load are started.
+
+Both get the same VMIs, the same rights, the same images to run in, and write the same field of the VMI.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bench import readings
+from bench.containers import Container, Root
+from tests.apiserver.nodes import POD, Node
+from tests.apiserver.vmis import Vmi
+from tests.cluster.tools import REPOSITORY
+from tests.support.vm import VirtualMachine
+
+OURS: Final = "ours"
+PEER: Final = "peer"
+
+
+def build_peer() -> Path:
+    """Where its programs are."""
+    done = subprocess.run([REPOSITORY / "hack" / "peer"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The images' files, with the peer's programs beside ours."""
+
+    agent: Root
+    handler: Root
+    peer: Path
+
+
+class Side:
+    """One of the two."""
+
+    def __init__(self, name: str, roots: Roots, folder: Path) -> None:
+        """Logs go into `folder`."""
+        self.name = name
+        self._roots = roots
+        self._folder = folder
+
+    @property
+    def ours(self) -> bool:
+        return self.name == OURS
+
+    def socket(self, vmi: Vmi) -> Path:
+        """In the pod's directory."""
+        return vmi.socket if self.ours else vmi.socket.with_name("notify.sock")
+
+    def handler(self, node: Node, publisher: str = "vmi-status") -> Container:
+        """The node's. `publisher` is a choice that ours has."""
+        common = {"node-name": node.name, "pods-dir": node.pods.path, "kubeconfig": node.kubeconfig()}
+        if self.ours:
+            # Beside the pods' folder, which is short enough for a socket's path.
+            flags = {**common, "publisher": publisher, "admin-socket": node.pods.path.with_name("admin.sock")}
+            program = "/usr/bin/handler-service"
+        else:
+            flags, program = common, "/usr/bin/peer-handler"
+        argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
+        return Container(self._roots.handler, argv, self._log("handler"))
+
+    def launcher(self, vm: VirtualMachine, vmi: Vmi) -> Container:
+        """Beside a VM."""
+        common = {
+            "libvirt-uri": vm.libvirtd.uri,
+            "domain": vm.name,
+            "handler-socket": self.socket(vmi),
+            "namespace": vmi.namespace,
+            "name": vmi.name,
+        }
+        # With its debugging door, as it is deployed; the socket is the pod's.
+        flags = {**common, "admin-socket": vmi.socket.with_name("agent.sock")} if self.ours else common
+        program = "/usr/bin/launcher-agent" if self.ours else "/usr/bin/peer-launcher"
+        argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
+        return Container(self._roots.agent, argv, self._log("launcher"), user=POD)
+
+    def load(self, vmis: Sequence[Vmi]) -> "Load":
+        """The launchers of all these, in one process."""
+        program = [sys.executable, "-m", "bench.load"] if self.ours else [str(self._roots.peer / "peer-load")]
+        return Load(program, [self._target(vmi) for vmi in vmis], self._log("load"))
+
+    def _target(self, vmi: Vmi) -> dict[str, str]:
+        socket = str(self.socket(vmi))
+        return {"socket": socket, "namespace": vmi.namespace, "name": vmi.name, "uid": vmi.uid}
+
+    def _log(self, what: str) -> Path:
+        return self._folder / f"{self.name}-{what}.log"
+
+
+class Load:
+    """Launchers that do as they are told. They end with this process, since their input does."""
+
+    def __init__(self, program: Sequence[str], targets: Sequence[dict[str, str]], log: Path) -> None:
+        self._program = program
+        self._targets = targets
+        self._log = log
+
+    def __enter__(self) -> Self:
+        file = self._log.with_name(f"{self._log.stem}-{time.monotonic_ns()}.json")
+        file.write_text(json.dumps(self._targets))
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._program, str(file)], cwd=REPOSITORY, text=True, bufsize=1,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """Give a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+
+    def end(self) -> dict[str, Any]:
+        """Wait for its answer."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"{self._program[-1]} has ended:\n{self._log.read_text()[-2000:]}"
+        return dict(json.loads(line))
+
+    def do(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Give a command and wait for its answer."""
+        self.begin(do, **arguments)
+        return self.end()
+
+    def cpu_seconds(self) -> float:
+        return readings.cpu_seconds(self._process.pid)
