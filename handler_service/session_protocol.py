@@ -20,7 +20,7 @@ from servicestatus.pacing import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
-#: Messages that a socket may send at once, and then one each interval: ten times what an agent that keeps to the
+#: Messages that a socket may send at once, and then one each interval: over ten times what an agent that keeps to the
 #: default terms can send, so that only a flood meets it. Hello counts, so this bounds new streams too.
 MESSAGE_BURST: Final = 100
 MESSAGE_INTERVAL: Final = 0.025
@@ -84,6 +84,11 @@ class SessionProtocol:
     def stream(self) -> int:
         """The stream's number in the ledger; 0 before Hello."""
         return self._stream
+
+    @property
+    def unacked(self) -> int:
+        """How many sequences were accepted that no ack has said."""
+        return self._ledger.entry(self._endpoint.id).accepted - self._acked.accepted if self._stream else 0
 
     def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
         """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""

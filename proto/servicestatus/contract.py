@@ -57,8 +57,8 @@ class Terms:
     window: int = 8
     #: A takeover is two deltas, and a person clicking does not make eight changes in a second.
     delta_burst: int = 8
-    #: Four a second in a storm: below what the publisher writes anyway (one a second), above what a person sees.
-    delta_interval: float = 0.25
+    #: Two a second in a storm: still more than the publisher writes (one a second), and each costs both ends CPU.
+    delta_interval: float = 0.5
 
 
 DEFAULT_TERMS: Final = Terms()

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 
 VMS = 200
-# Seconds of the storm, and changes in it; an agent would merge what comes faster than four a second.
+# Seconds of the storm, and changes in it; an agent would merge what comes faster than two a second.
 STORM = 6.0
 CHANGES = 600
 # Bytes. Measured: 100 MiB.

@@ -33,6 +33,6 @@ def _assert_spaced(pair: Pair, sampler: Sampler[Sessions], lasted: float, before
     # One write a second, one more for a first rise, and one for the document itself.
     assert len(sampler.changes) - 1 <= lasted + 2, str(sampler)
     assert int(status["publications"][0]["writes"]) <= lasted + 3
-    # Eight deltas at once and then four a second, by the terms of Welcome.
-    assert int(status["endpoints"][0]["accepted"]) - before <= 8 + 4 * (lasted + 1)
+    # Eight deltas at once and then two a second, by the terms of Welcome.
+    assert int(status["endpoints"][0]["accepted"]) - before <= 8 + 2 * (lasted + 1)
     assert int(status["endpoints"][0].get("resyncs", 0)) == 0

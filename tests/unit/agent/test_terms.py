@@ -15,7 +15,7 @@ NUMBERS = st.integers(0, 2**32 - 1)
 
 def test_what_is_not_said_keeps_its_default() -> None:
     assert terms.terms(pb.Welcome()) == Terms(
-        heartbeat_interval=5.0, lease=15.0, window=8, delta_burst=8, delta_interval=0.25
+        heartbeat_interval=5.0, lease=15.0, window=8, delta_burst=8, delta_interval=0.5
     )
 
 

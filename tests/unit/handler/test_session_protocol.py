@@ -99,7 +99,7 @@ def test_welcome_dictates_the_terms(socket: Socket) -> None:
     assert welcome.heartbeat_interval.ToTimedelta().total_seconds() == 5.0
     assert welcome.lease.ToTimedelta().total_seconds() == 15.0
     assert (welcome.window, welcome.delta_burst) == (8, 8)
-    assert welcome.delta_interval.ToTimedelta().total_seconds() == 0.25
+    assert welcome.delta_interval.ToTimedelta().total_seconds() == 0.5
 
 
 @pytest.mark.parametrize(
