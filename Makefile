@@ -1,6 +1,6 @@
 # Everything that people and CI do here, by name. What a target does stands in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-kubevirt chaos soak images docs lint gencode release-descriptor requirements clean setup
+.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo-live: setup ## The same, and it stays: connect with a VNC viewer of your ow
 	@.venv/bin/python -m demo --live $(ARGS)
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
-	@hack/test.sh lint unit simulation monitoring libvirt hostile apiserver faults node kubevirt
+	@hack/test.sh lint unit simulation monitoring libvirt hostile apiserver faults node bench kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -60,6 +60,12 @@ chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED
 
 soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20 takes its own time
 	@hack/longrun.sh soak
+
+test-bench: setup ## Each benchmark, small and for a few rounds, so that none rots (1 min)
+	@hack/part.sh bench $(ARGS)
+
+bench: setup ## What it costs, beside the same in Go: a table, docs/performance.md and its pictures (12 min, a quiet machine)
+	@hack/bench.sh $(ARGS)
 
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@hack/images $(ARGS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import boot, connect, handler, results, sidecar, storm
+from bench import boot, connect, handler, pictures, results, scale, sidecar, storm
 from bench.results import Row
 from bench.stage import Stage, stage
 from tests.cluster.tools import REPOSITORY
@@ -20,8 +20,14 @@ MEASURES: Final[Mapping[str, Callable[[Stage], list[Row]]]] = {
     "sidecar": sidecar.measure,
     "handler": handler.measure,
     "boot": boot.measure,
+    "scale": scale.measure,
 }
 LATEST: Final = REPOSITORY / "bench/results/latest.json"
+PAGE: Final = REPOSITORY / "docs/performance.md"
+PICTURES: Final = REPOSITORY / "docs/performance"
+#: Between them is what a run has measured.
+BEGIN: Final = "<!-- written by make bench -->\n"
+END: Final = "<!-- end -->\n"
 
 
 def main() -> None:
@@ -47,7 +53,18 @@ def main() -> None:
     print(results.table(rows))
     if not options.quick and not options.only:
         results.write(LATEST, rows, seconds, when)
+        _show(rows, f"{when}, {seconds / 60:.0f} minutes")
     _say(f"measured in {seconds:.0f} s")
+
+
+def _show(rows: list[Row], when: str) -> None:
+    """Into the docs."""
+    pictures.draw(PICTURES, rows)
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    machine = results.machine()
+    told = f"{when}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}.\n\n"
+    PAGE.write_text(f"{before}{BEGIN}{told}{results.markdown(rows)}\n{END}{after}")
 
 
 def _say(text: str) -> None:

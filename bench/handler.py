@@ -53,7 +53,7 @@ def measure(stage: Stage) -> list[Row]:
             "handler start, 1,000 agents waiting: all are proved again", "s",
             [one.restart for one in thousand], "<= 5", 5,
         ),
-        *(_growth(pair, f"growth: handler CPU for each of {size:,} agents") for size, pair in zip(SIZES, found, strict=True)),
+        *(_growth(pair, f"growth: handler CPU for each of {size:,} agents") for size, pair in zip(SIZES, found)),  # noqa: B905 - as many
         _row("growth: handler memory for each agent from 10 to 100", "KiB", _slopes(few, many)),
         _row("growth: handler memory for each agent from 100 to 1,000", "KiB", _slopes(many, thousand)),
     ]  # fmt: skip

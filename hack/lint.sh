@@ -67,7 +67,7 @@ check 'generated code' generated_code
 check 'companion reference' companion_reference
 check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py
-check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/kubevirt hack/recipes tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
+check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/kubevirt hack/peer hack/recipes tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
 failed=0
 for i in "${!names[@]}"; do

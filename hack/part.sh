@@ -16,6 +16,7 @@ case $part in
   faults) title='everything is killed, frozen and restarted, and the promises are kept' ;;
   hostile) title='hostile peers, the words of other releases, and bytes that nobody would write' ;;
   node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
+  bench) title='each benchmark, small and for a few rounds, so that none rots' ;;
   kubevirt) title='beside a real, unmodified KubeVirt on two nodes' ;;
   *) die "unknown part $part" ;;
 esac
@@ -36,6 +37,11 @@ case $part in
   apiserver)
     gotools "${APISERVER_TOOLS[@]}"
     hack/recipes > /dev/null
+    ;;
+  bench)
+    gotools "${APISERVER_TOOLS[@]}"
+    hack/images > /dev/null
+    made 'the Go pair that the bench compares with' hack/peer
     ;;
   faults) gotools "${LIBVIRT_TOOLS[@]}" "${APISERVER_TOOLS[@]}" ;;
   node)

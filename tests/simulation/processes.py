@@ -121,9 +121,9 @@ class Pods(PodEndpoints):
         self._models: dict[str, Served] = {}
         self._wake = asyncio.Event()
 
-    def want(self, pods: Mapping[str, VmiId]) -> None:
+    def want(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
         """These, where they are here."""
-        self._wanted = dict(pods)
+        self._wanted = dict(pods())
         self._wake.set()
 
     def service(self, uid: str) -> ReportService | None:
