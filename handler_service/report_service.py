@@ -59,7 +59,14 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         if len(self._streams) >= contract.MAX_STREAMS:
             self._hub.ledger.tally.refusals["RESOURCE_EXHAUSTED"] += 1
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams on this socket")
-        stream = _Stream(self._protocol(), context, self._hub, self._endpoint, self._terms, self._hello_timeout)
+        stream = _Stream(
+            self._protocol(),
+            context,
+            self._hub,
+            self._endpoint,
+            terms=self._terms,
+            hello_timeout=self._hello_timeout,
+        )
         self._streams.add(stream)
         try:
             refusal = await stream.run()
@@ -104,6 +111,7 @@ class _Stream:
         context: Context,
         hub: Hub,
         endpoint: Endpoint,
+        *,
         terms: contract.Terms,
         hello_timeout: float,
     ) -> None:
