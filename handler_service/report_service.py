@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
 
-#: An ack that says no more than "accepted" waits so long, since "published" or the next delta most often follows in
-#: that time, and one ack for both is half the price. It does not wait where it would hold up the agent's window.
-ACK_DELAY: Final = 0.5
+#: An ack that says no more than "accepted" waits so long, since "published" or other deltas most often follow in
+#: that time, and one ack for all is cheaper. It does not wait where it would hold up the agent's window.
+ACK_DELAY: Final = 2.0
 #: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
 LAST_WRITE: Final = 0.25
 #: What a stream is told that ends because of drain().

@@ -369,3 +369,13 @@ def test_an_agent_that_keeps_to_the_terms_never_meets_the_bound(socket: Socket) 
         number = 1 - number
         assert socket.say(stream, delta(sequence, number, 1 - number, number)) == []
     assert socket.ledger.entry("a").accepted == 14_401
+
+
+def test_what_no_ack_has_said_is_counted(socket: Socket) -> None:
+    """So that an ack comes before the agent's window is used up."""
+    stream = socket.dial()
+    assert stream.unacked == 0
+    socket.say(stream, hello(), snapshot(1), delta(2, started=1, ended=0, sessions=1))
+    assert stream.unacked == 2
+    assert stream.ack() is not None
+    assert stream.unacked == 0
