@@ -54,7 +54,7 @@ class Root:
         for folder in ("tmp", "proc", "dev"):
             (self.path / folder).mkdir(exist_ok=True)
         self.path.chmod(0o755)
-        self._forget_pages()
+        self.forget_pages()
         return self
 
     def __exit__(
@@ -79,7 +79,7 @@ class Root:
         files = (whole.extractfile(name) for name in image["Layers"])
         return [file.read() for file in files if file is not None]
 
-    def _forget_pages(self) -> None:
+    def forget_pages(self) -> None:
         """Whoever reads a file first is charged with it: that shall be a container, not this process."""
         os.sync()
         for file in self.path.rglob("*"):

@@ -59,10 +59,14 @@ def _vms(stage: Stage) -> Iterator[list[VirtualMachine]]:
 def _launchers(stage: Stage, side: Side, vms: Sequence[VirtualMachine]) -> Iterator[Launchers]:
     crowd = stage.crowd(len(vms))
     with ExitStack() as stack:
+        side.forget_pages()
         handler = stack.enter_context(side.handler(crowd.node))
         wait_served(handler, crowd, side)
         made = [side.launcher(vm, vmi) for vm, vmi in zip(vms, crowd.vmis, strict=True)]
-        running = [stack.enter_context(one) for one in made]
+        running = []
+        for one in made:  # one after the other, so that one of them is the first to read
+            running.append(stack.enter_context(one))
+            time.sleep(0.1)
         yield Launchers(side, crowd, vms, running)
 
 

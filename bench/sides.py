@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,9 +32,12 @@ def build_peer() -> Path:
 
 @dataclass(frozen=True)
 class Roots:
-    """The images' files, with the peer's programs beside ours."""
+    """The images' files, with the peer's programs beside ours.
 
-    agent: Root
+    The agent's for each side, so that neither finds in memory what the other has read.
+    """
+
+    agent: Mapping[str, Root]
     handler: Root
     peer: Path
 
@@ -81,7 +84,11 @@ class Side:
         flags = {**common, "admin-socket": vmi.socket.with_name("agent.sock")} if self.ours else common
         program = "/usr/bin/launcher-agent" if self.ours else "/usr/bin/peer-launcher"
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
-        return Container(self._roots.agent, argv, self._log("launcher"), user=POD)
+        return Container(self._roots.agent[self.name], argv, self._log("launcher"), user=POD)
+
+    def forget_pages(self) -> None:
+        """The next launcher is the first one of its node: it is charged with the files that it reads."""
+        self._roots.agent[self.name].forget_pages()
 
     def load(self, vmis: Sequence[Vmi]) -> "Load":
         """The launchers of all these, in one process."""

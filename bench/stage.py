@@ -99,7 +99,7 @@ def stage(folder: Path, *, quick: bool) -> Iterator[Stage]:
     with ExitStack() as stack:
         peer = build_peer()
         roots = Roots(
-            stack.enter_context(Root(AGENT, [peer / "peer-launcher"])),
+            {name: stack.enter_context(Root(AGENT, [peer / "peer-launcher"])) for name in (OURS, PEER)},
             stack.enter_context(Root(HANDLER, [peer / "peer-handler"])),
             peer,
         )
