@@ -38,13 +38,16 @@ PICTURES: Final = (
 )
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
-    """All pictures whose rows are there."""
+def draw(folder: Path, rows: Sequence[Row]) -> list[Picture]:
+    """All pictures whose rows are there, and says which."""
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
     for picture in PICTURES:
         chosen = [row for row in rows if row.name.startswith(picture.begins)]
         if chosen:
             (folder / picture.file).write_text(_svg(picture, chosen))
+            drawn.append(picture)
+    return drawn
 
 
 def _svg(picture: Picture, rows: Sequence[Row]) -> str:
