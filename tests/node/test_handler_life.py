@@ -10,7 +10,7 @@ from tests.node.place import Ability
 from tests.support.pool import ViewerPool
 from tests.support.sampler import Sampler
 
-# The agent dials again within 5 s of the handler's return; the handler then has its own start behind it.
+# The agent dials again within 3 s of the handler's return; the handler then has its own start behind it.
 TIMEOUT = 60.0
 
 
