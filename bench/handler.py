@@ -33,6 +33,7 @@ class Found:
 
     agents: int
     resident: int
+    anon: int
     cpu: float
     after_burst: int = 0
     restart: float = 0.0
@@ -45,6 +46,8 @@ def measure(stage: Stage) -> list[Row]:
     return [
         _memory(node, "250 agents", 80),
         _memory(thousand, "1,000 agents", 110),
+        _row("handler memory, its cgroup: anon, 250 agents", "MiB", [one.anon / MIB for one in node]),
+        _row("handler memory, its cgroup: anon, 1,000 agents", "MiB", [one.anon / MIB for one in thousand]),
         _row(
             "handler memory after 2,000 connections, to before", "x",
             [one.after_burst / one.resident for one in node], "<= 1.2", 1.2,
@@ -62,10 +65,10 @@ def measure(stage: Stage) -> list[Row]:
 def _of(stage: Stage, side: Side, size: int) -> Found:
     with working(stage, side, stage.size(size)) as work:
         time.sleep(stage.seconds(1))
-        agents, resident = len(work.crowd.vmis), work.handler.memory().resident
+        agents, resident, anon = len(work.crowd.vmis), work.handler.memory().resident, work.handler.charged().anon
         cpu = work.handler.cpu_seconds()
         seconds = work.load.do("run", rate=RATE * agents, seconds=stage.seconds(5))["seconds"]
-        found = Found(agents, resident, (work.handler.cpu_seconds() - cpu) / seconds)
+        found = Found(agents, resident, anon, (work.handler.cpu_seconds() - cpu) / seconds)
         if size == SIZES[2]:
             found.after_burst = _after_burst(work)
         if size == SIZES[3]:

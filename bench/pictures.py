@@ -33,7 +33,7 @@ PICTURES: Final = (
     Picture("delay.svg", "from a viewer's connection to the number at the API server, ms", ("first viewer",), p99=True),
     Picture("cpu.svg", "the handler's CPU for an event, us", ("handler CPU per event", "the same, nothing")),
     Picture("sidecar.svg", "a sidecar's memory, MiB", ("sidecar memory",)),
-    Picture("handler.svg", "the handler's memory, MiB", ("handler memory, resident",)),
+    Picture("handler.svg", "the handler's memory, MiB", ("handler memory, resident", "handler memory, its")),
     Picture("growth.svg", "the handler's CPU for an agent, by their number, us/s", ("growth: handler CPU",)),
 )
 
