@@ -26,8 +26,8 @@ class Policy:
 
 
 #: A handler that is upgraded or restarted is back within two seconds, and all its values must be right three seconds
-#: after that. 250 agents that dial on average every 1.5 s cost a node 170 dials a second while no handler is there, and a
-#: handler nothing more than their last one.
+#: after that. 250 agents that dial on average every 1.5 s cost a node 170 dials a second while no handler is there, and
+#: a handler nothing more than their last one.
 _SOON: Final = Policy(first=0.1, cap=3.0, why="the handler is gone and will be back")
 #: The handler is there and defends itself: do not press.
 _LATER: Final = Policy(first=0.1, cap=30.0, why="the handler is there and has reason to refuse")
