@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import contextlib
+import gc
 import io
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -314,6 +316,43 @@ async def test_rule_5_what_waits_for_a_peer_that_does_not_read_is_merged(server:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert service._streams == set()
+
+
+class BrokenContext(DeafContext):
+    """A stream that breaks, as gRPC tells it, while a message is on its way."""
+
+    def __init__(self, *requests: pb.ReportSessionsRequest) -> None:
+        super().__init__(*requests)
+        self.writing = asyncio.Event()
+        self.broken = asyncio.Event()
+
+    async def write(self, response: pb.ReportSessionsResponse) -> None:
+        self.writing.set()
+        while not self.broken.is_set():
+            with contextlib.suppress(asyncio.CancelledError):  # gRPC's own code is not cancelled
+                await self.broken.wait()
+        raise RuntimeError("Failed to execute a batch")
+
+
+async def test_a_stream_that_breaks_while_it_ends_leaves_nothing_behind(server: Handler) -> None:
+    """gRPC cancels it in the middle of its end, and its last message fails after that: no task, and no error told."""
+    mistakes: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, mistake: mistakes.append(mistake))
+    before = asyncio.all_tasks()
+    context: Any = BrokenContext(hello())
+    service = server.server._service
+    task = asyncio.create_task(service.ReportSessions(None, context))  # type: ignore[arg-type]
+    await context.writing.wait()
+    (stream,) = service._streams
+    service.end("UNAVAILABLE", "over")
+    await wait_until_async(lambda: stream._closing, what="it ends")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    context.broken.set()
+    await wait_until_async(asyncio.all_tasks, lambda tasks: tasks == before, what="no task is left", timeout=5)
+    del task
+    gc.collect()
+    assert mistakes == []
 
 
 # --- 6. Nothing for a lease is unknown, and unknown lowers nothing ---
