@@ -138,8 +138,12 @@ class Announcements:
             item.publishing.enter(Kind.REFUSED if problem else None, problem, now)
 
     def take_due(self, now: float) -> Iterator[Announcement]:
-        """What is to be told now, the longest due first."""
-        for vmi, (due, track) in sorted(self._waiting(), key=lambda pair: pair[1][0]):
+        """What is to be told now, the longest due first.
+
+        Whoever takes one may wait before he takes the next: meanwhile VMIs may go, or have other news.
+        """
+        while (following := min(self._waiting(), key=lambda pair: pair[1][0], default=None)) is not None:
+            vmi, (due, track) = following
             if due > now or not self._bucket.take(now):
                 return
             kind, detail, times = track.tell()

@@ -145,6 +145,30 @@ def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
     assert scene.announcements.wake_at(500.0) is None
 
 
+def test_a_vmi_that_goes_while_an_event_of_another_one_is_written() -> None:
+    """It is none of ours any more, and nothing of it is told."""
+    scene = Tellers()
+    for sessions in (0, 1):
+        for vmi in (VMI, OTHER_VMI):
+            scene.announcements.observe(vmi, standing(sessions), 0.0)
+    due = scene.announcements.take_due(1.0)
+    first = next(due)
+    scene.announcements.observe(OTHER_VMI if first.vmi == VMI else VMI, None, 1.0)
+    assert list(due) == []
+
+
+def test_news_that_change_while_an_event_of_another_one_is_written_are_told_as_they_are() -> None:
+    """Its viewer has gone again: that is not told as a visit that began."""
+    scene = Tellers()
+    for sessions in (0, 1):
+        for vmi in (VMI, OTHER_VMI):
+            scene.announcements.observe(vmi, standing(sessions), 0.0)
+    due = scene.announcements.take_due(0.5)
+    first = next(due)
+    scene.announcements.observe(OTHER_VMI if first.vmi == VMI else VMI, standing(0), 0.5)
+    assert list(due) == []
+
+
 def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
     """Whoever has waited longest comes first; nobody is forgotten."""
     scene = Tellers(burst=2)
