@@ -43,7 +43,7 @@ test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 m
 test-faults: setup ## Everything is killed, frozen and restarted while viewers come and go (4 min)
 	@hack/part.sh faults $(ARGS)
 
-test-hostile: setup ## Each program against a hostile peer, another release's words, and fuzzed bytes (2 min)
+test-hostile: setup ## Each program against a hostile peer, another release's words, and fuzzed bytes (3 min)
 	@hack/part.sh hostile $(ARGS)
 
 fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of foreign bytes (15 min)

@@ -9,6 +9,7 @@ Invariant: whatever was let through can hold no more than MAX_UNFINISHED bytes o
 at most MAX_PIECES pieces each, and no header block of more than MAX_CONTROL bytes.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -78,10 +79,26 @@ class _Message:
         return self.held - before
 
 
-def hpack_fields(block: bytes | bytearray) -> int:
-    """How many fields a header block has (RFC 7541, 6). Raises BrokenBoundError where it makes no sense."""
-    fields = position = 0
+def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
+    """How many fields a header block has (RFC 7541, 6). Raises BrokenBoundError where it makes no sense.
+
+    Where it is not `whole`, how many have begun: what has come of it is passed on, and may be too much already.
+    """
+    fields = 0
+    try:
+        for _ in _walk(block):
+            fields += 1
+    except BrokenBoundError:
+        if whole:
+            raise
+    return fields
+
+
+def _walk(block: bytes | bytearray) -> Iterator[int]:
+    """Where each field begins."""
+    position = 0
     while position < len(block):
+        yield position
         first = block[position]
         # An indexed field; a literal, of which the table keeps some; or a new size of that table.
         bits = 7 if first & 0x80 else 6 if first & 0x40 else 5 if first & 0x20 else 4
@@ -90,10 +107,8 @@ def hpack_fields(block: bytes | bytearray) -> int:
         for _ in range(strings):
             length, position = _integer(block, position, 7)
             position += length
-        fields += 1
     if position > len(block):
         raise BrokenBoundError(_NONSENSE)
-    return fields
 
 
 def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, int]:
@@ -196,7 +211,7 @@ class Http2Bounds:
             self._unfinished.total += self._message.take(payload)
         if self._block is not None:
             self._block += payload
-            if not self._rest and hpack_fields(self._block) > MAX_HEADERS:
+            if hpack_fields(self._block, whole=not self._rest) > MAX_HEADERS:
                 raise BrokenBoundError("a call has too many headers")
         return part[len(payload) :]
 

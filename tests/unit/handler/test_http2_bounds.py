@@ -103,6 +103,12 @@ def test_a_frame_that_no_agent_sends_is_refused(frame: bytes, said: str) -> None
     assert refusal(bounds(), http2.open_stream(3), frame) == said
 
 
+def test_too_many_headers_are_refused_before_their_end_has_come() -> None:
+    """What has come is passed on, so it is counted at once."""
+    call = http2.open_stream(1, b"\x8f" * 500)
+    assert refusal(bounds(), call[: 9 + 32], call[9 + 32 : 9 + 33]) == "a call has too many headers"
+
+
 def test_a_message_in_too_many_pieces_is_refused() -> None:
     """Each piece costs more than its byte."""
     pieces = [http2.frame(http2.DATA, 0, 1, b"x") for _ in range(32)]
