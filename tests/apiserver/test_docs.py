@@ -99,6 +99,13 @@ def _viewers(number: int) -> Callable[[Vmi, Peer], Scene]:
     return scene
 
 
+def _told_by_an_event(vmi: Vmi, peer: Peer) -> Scene:
+    _set(vmi, peer, 1)
+    events = f"/apis/events.k8s.io/v1/namespaces/{vmi.namespace}/events"
+    wait_until(lambda: vmi._client.get(events)["items"], what="an event is there", interval=0.1)
+    yield
+
+
 def _set(vmi: Vmi, peer: Peer, sessions: int) -> None:
     if peer.sessions != sessions:
         peer.report(sessions)
@@ -146,6 +153,7 @@ def _come_meanwhile(vmi: Vmi, peer: Peer) -> Scene:
 SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
     "nobody": _viewers(0),
     "one viewer": _viewers(1),
+    "somebody has come": _told_by_an_event,
     "the agent was stopped": _stopped,
     "a viewer comes, a second one, and both leave": _come_and_go,
     "a viewer comes, and its agent is stopped": _come_and_stop,
