@@ -69,6 +69,8 @@ class Side:
         else:
             flags, program = common, "/usr/bin/peer-handler"
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
+        if self.ours:
+            argv.append("--no-events")  # which the peer does not write either
         return Container(self._roots.handler, argv, self._log("handler"))
 
     def launcher(self, vm: VirtualMachine, vmi: Vmi) -> Container:
