@@ -1,5 +1,6 @@
 """What all measures stand on: one control plane, the images, and nodes full of VMIs."""
 
+import resource
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,9 @@ class Stage:
 @contextmanager
 def stage(folder: Path, *, quick: bool) -> Iterator[Stage]:
     """Starts it, and ends it."""
+    # Thousands of connections at once; what is started here inherits it.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sweep()
     with ExitStack() as stack:
         peer = build_peer()
