@@ -37,6 +37,8 @@ class Publication:
         self._clock = clock
         self._answered = answered
         self._wake = asyncio.Event()
+        # Of a sleep under way; else nothing is early enough to end one.
+        self._asleep_until = float("-inf")
         self._jobs: set[asyncio.Task[None]] = set()
         self._told: dict[VmiId, tuple[OutcomeKind, str]] = {}
 
@@ -47,17 +49,17 @@ class Publication:
             self._told.pop(vmi, None)
         else:
             self.clockwork.want(vmi, standing, self._clock())
-        self._wake.set()
+            self._wake_if_earlier()
 
     def seen(self, vmi: VmiId, shown: Shown) -> None:
         """The place was seen to hold `shown`, by a watch."""
         self.clockwork.hold(vmi, shown, self._clock())
-        self._wake.set()
+        self._wake_if_earlier()
 
     def retry(self) -> None:
         """The place has changed: try again what failed."""
         self.clockwork.retry(self._clock())
-        self._wake.set()
+        self._wake_if_earlier()
 
     async def run(self) -> None:
         """Work until cancelled. settle() before that lets what is under way end."""
@@ -87,12 +89,25 @@ class Publication:
     async def _sleep(self) -> None:
         due = self.clockwork.wake_at()
         wait = None if due is None or len(self._jobs) >= MAX_JOBS else max(0.0, due - self._clock())
+        self._asleep_until = self._clock() + wait if wait is not None else self._without_end()
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()
         except TimeoutError:
             return
+        finally:
+            self._asleep_until = float("-inf")
         self._wake.clear()
+
+    def _without_end(self) -> float:
+        """Whatever becomes due ends a sleep without an end, but for one that waits for a job's end."""
+        return float("-inf") if len(self._jobs) >= MAX_JOBS else float("inf")
+
+    def _wake_if_earlier(self) -> None:
+        """In a storm most changes are of VMIs that are due later anyway: they need not wake anybody."""
+        due = self.clockwork.wake_at()
+        if due is not None and due < self._asleep_until:
+            self._wake.set()
 
     async def _work(self, job: Job) -> None:
         outcome = await self._ask(job)
