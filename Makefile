@@ -61,7 +61,7 @@ chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED
 soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20 takes its own time
 	@hack/longrun.sh soak
 
-test-bench: setup ## Each benchmark, small and for a few rounds, so that none rots (1 min)
+test-bench: setup ## Each benchmark, small and for a few rounds, so that none rots (1.5 min)
 	@hack/part.sh bench $(ARGS)
 
 bench: setup ## What it costs, beside the same in Go: a table, docs/performance.md and its pictures (12 min, a quiet machine)

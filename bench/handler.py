@@ -19,7 +19,7 @@ MIB: Final = 1 << 20
 SIZES: Final = (10, 100, 250, 1000)
 #: Events of each agent a second, besides its signs of life.
 RATE: Final = 0.2
-#: Connections to each of 250 sockets at a time, beside its agent's, since ours takes three; and how often: 2,000 in all.
+#: Connections to each of 250 sockets at a time, beside its agent's (ours takes three), and how often: 2,000 in all.
 BURST: Final = 2
 WAVES: Final = 4
 #: Seconds that a handler is away: each agent has come to its longest pause by then.
