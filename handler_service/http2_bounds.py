@@ -58,9 +58,8 @@ class _Message:
         self.held = 0
         self.pieces = 0
 
-    def take(self, part: memoryview) -> int:
-        """Read on in `part`; how many more bytes, or fewer, are held now."""
-        before = self.held
+    def take(self, part: memoryview) -> None:
+        """Read on in `part`; `held` is right even where this raises BrokenBoundError."""
         while part:
             if len(self.prefix) < _PREFIX:
                 taken = _PREFIX - len(self.prefix)
@@ -76,7 +75,6 @@ class _Message:
             part = part[taken:]
             if len(self.prefix) == _PREFIX and not self.missing:
                 self.prefix, self.held, self.pieces = b"", 0, 0
-        return self.held - before
 
 
 def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
@@ -208,7 +206,11 @@ class Http2Bounds:
         payload = part[: self._rest]
         self._rest -= len(payload)
         if self._message is not None:
-            self._unfinished.total += self._message.take(payload)
+            before = self._message.held
+            try:
+                self._message.take(payload)
+            finally:
+                self._unfinished.total += self._message.held - before
         if self._block is not None:
             self._block += payload
             if hpack_fields(self._block, whole=not self._rest) > MAX_HEADERS:

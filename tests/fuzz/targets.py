@@ -59,7 +59,7 @@ def _cut(data: bytes) -> list[bytes]:
     return parts
 
 
-def _joined(*parts: bytes) -> bytes:
+def joined(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 
@@ -244,13 +244,13 @@ def document(data: bytes) -> None:
 _ERROR: Final = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
 
 TARGETS: Final[dict[str, Target]] = {
-    "handler-stream": Target(handler_stream, (_joined(*_REQUESTS), _joined(*_REQUESTS[:2]), *map(_joined, _REQUESTS))),
-    "agent-stream": Target(agent_stream, (_joined(*_RESPONSES), _joined(*_RESPONSES[:2]), *map(_joined, _RESPONSES))),
+    "handler-stream": Target(handler_stream, (joined(*_REQUESTS), joined(*_REQUESTS[:2]), *map(joined, _REQUESTS))),
+    "agent-stream": Target(agent_stream, (joined(*_RESPONSES), joined(*_RESPONSES[:2]), *map(joined, _RESPONSES))),
     "gate": Target(
         gate,
         (
-            _joined(http2.settings((4, 9)), http2.open_stream(1), http2.data(1, b"\0\0\0\0\x02ab")),
-            _joined(http2.open_stream(3, b"\x82\x40\x01a\x01b\x3f\xe1\x1f"), http2.frame(3, 0, 3, bytes(4))),
+            joined(http2.settings((4, 9)), http2.open_stream(1), http2.data(1, b"\0\0\0\0\x02ab")),
+            joined(http2.open_stream(3, b"\x82\x40\x01a\x01b\x3f\xe1\x1f"), http2.frame(3, 0, 3, bytes(4))),
         ),
     ),
     "vmi-object": Target(vmi_object, (_json(_vmi()), _json({}), b"[1e999, NaN]")),
@@ -261,8 +261,8 @@ TARGETS: Final[dict[str, Target]] = {
     "libvirt-callback": Target(
         libvirt_callback,
         (
-            _joined(b"\0\2\2\0", b"\1\2\2\0", b"\2\2\2\0"),
-            _joined(b"\0\0\x00127.0.0.1\x005900", b"\1\0\x00127.0.0.1\x005900"),
+            joined(b"\0\2\2\0", b"\1\2\2\0", b"\2\2\2\0"),
+            joined(b"\0\0\x00127.0.0.1\x005900", b"\1\0\x00127.0.0.1\x005900"),
         ),
     ),
     "query-vnc": Target(
