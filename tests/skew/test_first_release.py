@@ -15,6 +15,7 @@ from servicestatus.v1 import (
     sessions_pb2,
 )
 from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
 from tests.skew import dialogue, golden
 from tests.skew.agent_scene import agent
 from tests.support.waiting import wait_until_async
@@ -72,6 +73,8 @@ async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> Non
                 await peer.say(line.request)
             elif line.who == "handler" and line.response.HasField("ack"):
                 await peer.hear_ack(line.response.ack.accepted, line.response.ack.published)
+            elif line.who == "handler" and line.response.HasField("welcome"):
+                assert _without_terms(await peer.hear()) == _without_terms(line.response)
             elif line.who == "handler":
                 assert await peer.hear() == line.response
         assert (await peer.end())[0].name == "OK"
@@ -105,6 +108,12 @@ async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> Non
         conversation.end()
         assert stopping is not None
         await stopping
+
+
+def _without_terms(response: pb.ReportSessionsResponse) -> types.VmiReference:
+    """What of a Welcome must not change: the terms are a handler's to choose, the version and features its own."""
+    assert response.HasField("welcome")
+    return response.welcome.vmi
 
 
 def _steady(message: Any) -> Any:
