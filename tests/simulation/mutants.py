@@ -169,16 +169,6 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "own-write-after-ownership-moved",
-        (
-            Edit(
-                "handler_service/publishers/vmi_status.py",
-                '            {"op": "test", "path": "/status/nodeName", "value": self._node},\n',
-                "",
-            ),
-        ),
-    ),
-    Mutant(
         "pruned-taken-for-success",
         (
             Edit(

@@ -103,6 +103,13 @@ class World(Scene):
         self.api.delete(vmi.path(former))
         self._later(seconds, lambda: self._create(0.1, 0.2) if self.vmi is None else None)
 
+    def vm_swap(self, seconds: float) -> None:
+        """A viewer comes, and while a slow API server has the write under way, the object is another one."""
+        if self.pod is not None:
+            self.api_slow(2.0)
+            self._connect_to(self.pod, 0.001)
+            self._later(0.08, lambda: self.vm_new(seconds))
+
     def migrate(self, succeeds: bool, cut: float, flip: float, redial: float, stopped: float) -> None:
         """A live migration to the other node, its events in the order and at the distances that were measured."""
         if self.pod is not None and self.migrating is None and self.pod.libvirt.qemu is not None:
