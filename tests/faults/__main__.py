@@ -39,7 +39,8 @@ def _soak(minutes: float) -> int:
     with Crowd(soak.AGENTS) as crowd:
         _say(f"{soak.AGENTS} agents are connected; " + (f"{minutes:g} minutes" if minutes else "an hour's churn"))
         done = soak.in_real_time(crowd, minutes * 60) if minutes else soak.accelerated(crowd, hours=1.0)
-    _say(soak.table(done))
+        _say(soak.table(done))
+        crowd.wait_right()
     wrong = soak.leaks(done)
     _say("\n".join(wrong) or "nothing grows")
     return 1 if wrong else 0

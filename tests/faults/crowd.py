@@ -103,7 +103,8 @@ class Crowd:
         self.wait_right()
 
     def reading(self, at: float) -> Reading:
-        """Of the handler."""
+        """Of the handler, which lives."""
+        assert self.handler.running, f"the handler has ended by itself; its log ends:\n{self.handler.log_tail()}"
         return self._probe.read(self.handler, at)
 
     def wait_right(self) -> None:

@@ -123,7 +123,6 @@ def _soak(crowd: Crowd, planned: Sequence[tuple[int, Act]], pause: float) -> Soa
                 if member.peer.ended is not None:
                     soak.lost += 1
                     member.reconnect()
-            crowd.wait_right()
         finally:
             ended.set()
         reader.result()

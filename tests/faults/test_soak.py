@@ -15,5 +15,6 @@ def test_nothing_grows_with_the_churn() -> None:
     """Viewers, agents and VMs come and go: memory, descriptors, threads and tasks are what they were."""
     with Crowd(soak.AGENTS) as crowd:
         done = soak.accelerated(crowd, HOURS)
+        crowd.wait_right()
     assert done.acts == {Act.VIEWERS: 1440, Act.RECONNECT: 48, Act.REPLACE: 24}
     assert soak.leaks(done) == [], soak.table(done)
