@@ -31,7 +31,7 @@ test-simulation: setup ## 2,000 histories of faults in virtual time; each promis
 simulate: setup ## The same at length: make simulate SEEDS=100000 (25 min); ARGS='--replay SEED' shows one
 	@.venv/bin/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
 
-mutants: setup ## Plant two dozen bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
+mutants: setup ## Plant twenty bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
 	@.venv/bin/python -m tests.simulation --mutants $(ARGS)
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)

@@ -219,16 +219,6 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "expired-watch-taken-up-again",
-        (
-            Edit(
-                "handler_service/kube/list_watch.py",
-                '            self._version = ""\n            raise',
-                "            raise",
-            ),
-        ),
-    ),
-    Mutant(
         "stopped-domain-keeps-sessions",
         (
             Edit(
@@ -241,17 +231,6 @@ MUTANTS: Final = (
     Mutant(
         "gap-of-events-not-asked-about",
         (Edit("launcher_agent/watch.py", "        if self._certain:\n", "        if True:\n"),),
-    ),
-    Mutant(
-        "disturbed-answer-believed",
-        (
-            Edit(
-                "launcher_agent/sessions.py",
-                "return question is not None and not question.disturbed",
-                "return True",
-            ),
-            Edit("launcher_agent/sessions.py", " + question.risen)", ")"),
-        ),
     ),
     Mutant(
         "unfinished-client-counted",
