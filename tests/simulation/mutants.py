@@ -269,10 +269,6 @@ MUTANTS: Final = (
             ),
         ),
     ),
-    Mutant(
-        "full-window-waits-for-ever",
-        (Edit("launcher_agent/report_protocol.py", "return self._snapshot(now, stream) if overdue else", "return"),),
-    ),
 )
 
 
