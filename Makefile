@@ -52,7 +52,7 @@ fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of forei
 test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
 	@hack/part.sh node $(ARGS)
 
-test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (6 min; 20 when it must be built)
+test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (11 min on a busy machine; 30 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)
 
 chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED=1
