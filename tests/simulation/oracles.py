@@ -11,7 +11,7 @@ from tests.simulation.truth import Held, State, Truth
 #: that a request is on its way.
 _STALE: Final = contract.DEFAULT_TERMS.lease + 4.0
 #: A handler may not have heard yet of what is as new as this: messages wait for each other when there are many.
-_NEWS: Final = 0.5
+_NEWS: Final = contract.DEFAULT_TERMS.delta_interval + 0.25
 #: The longest that viewers of a migrated VM were seen to live on after its node had changed.
 _SWITCH: Final = 0.3
 #: A watch that was cut, and is taken up again, tells of others' writes after so long at the latest.

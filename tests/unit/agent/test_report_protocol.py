@@ -188,7 +188,7 @@ def test_unfinished_clients_alone_wait_for_company() -> None:
 
 
 def test_unfinished_clients_that_stay_alone_are_told_after_an_interval() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().welcomed(delta_interval=duration(0.25))
     dialogue.table.apply(Phase.CONNECT, UNIX, 2.0)
     assert dialogue.poll() is None
     dialogue.pass_time(0.2)
@@ -239,7 +239,7 @@ def test_a_resync_is_answered_with_a_snapshot_but_not_more_often_than_deltas() -
 
 
 def test_no_delta_is_sent_while_a_snapshot_is_due_since_it_would_be_ignored() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().welcomed(delta_interval=duration(0.25))
     dialogue.receive(resync_request=pb.ResyncRequest(accepted=1))
     dialogue.viewer()
     assert dialogue.poll() is None
