@@ -298,7 +298,8 @@ def test_the_base_names_the_handlers_account_alike_everywhere(control_plane: Con
     user = f"request.userInfo.username == 'system:serviceaccount:{account['namespace']}:{account['name']}'"
     guards = {thing["metadata"]["name"]: thing["spec"] for thing in built if thing["kind"] == GUARD}
     bound = {thing["spec"]["policyName"]: thing["spec"] for thing in built if thing["kind"] == f"{GUARD}Binding"}
-    assert guards.keys() == bound.keys() == {"vmi-service-status-vmi", "vmi-service-status-companion"}
+    names = {"vmi-service-status-vmi", "vmi-service-status-companion", "vmi-service-status-event"}
+    assert guards.keys() == bound.keys() == names
     for guard in guards.values():
         assert guard["matchConditions"] == [{"name": "handler", "expression": user}]
         assert guard["failurePolicy"] == "Fail"

@@ -135,7 +135,9 @@ def test_why_nothing_is_known_is_told_in_the_companion(node: Node, hostile: Vmi)
     assert observed["message"].startswith(
         "What is in the place of the handler's socket in the launcher pod is not used: "
     )
-    assert observed["message"].endswith("/service-status/handler.sock is there and is no socket)")
+    assert observed["message"].endswith(
+        "/service-status/handler.sock is there and is no socket: move it away, or name another)"
+    )
     path.unlink()
     hostile.wait_told(unknown(0, "NoAgent"), timeout=60)
 

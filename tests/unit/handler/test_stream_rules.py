@@ -347,8 +347,9 @@ async def test_a_stream_that_breaks_while_it_ends_leaves_nothing_behind(server: 
     service.end("UNAVAILABLE", "over")
     await wait_until_async(lambda: stream._closing, what="it ends")
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0)  # the cancellation has arrived
     context.broken.set()
+    await asyncio.gather(task, return_exceptions=True)
     await wait_until_async(asyncio.all_tasks, lambda tasks: tasks == before, what="no task is left", timeout=5)
     del task
     gc.collect()

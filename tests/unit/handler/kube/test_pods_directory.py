@@ -49,19 +49,21 @@ def test_a_pods_directory_is_found(pods: PodsDirectory, tmp_path: Path) -> None:
         directory.close()
 
 
-def test_a_look_tells_whether_it_is_still_the_same_directory(pods: PodsDirectory, tmp_path: Path) -> None:
-    """Not where another one, a symlink to it, or none has taken its place; nothing is opened for that."""
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_look_tells_whether_it_is_still_the_same_directory(pods: PodsDirectory, tmp_path: Path, depth: int) -> None:
+    """Not where a symlink to it, none or another one stands at any step of its path; nothing is opened for that."""
     volume = tmp_path.joinpath(UID, *COMPONENTS)
     volume.mkdir(parents=True)
     found = pods.open(UID)
     assert found is not None
     assert pods.identity(UID) == found[1]
-    moved = volume.rename(volume.with_name("former"))
+    part = tmp_path.joinpath(*(UID, *COMPONENTS)[:depth])
+    moved = part.rename(tmp_path / "former")
     assert pods.identity(UID) is None
-    volume.symlink_to(moved)
+    part.symlink_to(moved)
     assert pods.identity(UID) != found[1]
-    volume.unlink()
-    volume.mkdir()
+    part.unlink()
+    volume.mkdir(parents=True)
     assert pods.identity(UID) != found[1]
     found[0].close()
 
