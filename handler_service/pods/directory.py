@@ -70,7 +70,7 @@ class PodsDirectory:
     def identity(self, uid: str) -> Identity | None:
         """Which directory the pod's is now; None where it has none that can be used.
 
-        For a comparison with one that was opened, and a fifth of the price: what is found is not used.
+        For a comparison with one that was opened, at two fifths of the price: what is found is not used.
         """
         path = uid
         try:
