@@ -135,19 +135,27 @@ def built(plane: ControlPlane, folder: Path, component: str) -> list[Object]:
 class Injection:
     """A policy of ours while it is in force."""
 
-    def __init__(self, plane: ControlPlane, client: Client, objects: list[Object], probe: Object) -> None:
+    def __init__(
+        self, plane: ControlPlane, client: Client, objects: list[Object], probe: Object, spared: Object
+    ) -> None:
+        """`probe` gets the agent by this policy; `spared` does not, though maybe by the one that was here before."""
         self._plane = plane
         self._list = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self._probe = probe
+        self._spared = spared
         self._cluster = Cluster(client, "default")
 
     def _injects(self) -> bool:
         return bool(agents_of(self._cluster.created(self._probe)))
 
+    def _in_force(self) -> bool:
+        # Policy and binding are cached one by one: for a moment a new binding may be that of a former policy's.
+        return self._injects() and not agents_of(self._cluster.created(self._spared))
+
     def __enter__(self) -> None:
         self._plane.kubectl("apply", "--server-side", "--filename=-", input=self._list)
         # Refused with what is wrong until the template is seen, or for good.
-        wait_until(self._injects, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
+        wait_until(self._in_force, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
 
     def __exit__(self, *_: object) -> None:
         self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
@@ -176,7 +184,8 @@ def injection(
     for thing in objects:
         if thing["kind"] == "MutatingAdmissionPolicy":
             thing["spec"]["failurePolicy"] = "Fail" if opt_in else request.param
-    with Injection(control_plane, admin, objects, launcher({INJECT: "true"} if opt_in else {})):
+    probe, spared = ({INJECT: "true"}, {}) if opt_in else ({}, {INJECT: "false"})
+    with Injection(control_plane, admin, objects, launcher(probe), launcher(spared)):
         yield
 
 
