@@ -46,11 +46,15 @@ class PodsFolder:
 
     def add(self, uid: str) -> Path:
         """A launcher pod with the sidecar's emptyDir, as the kubelet makes it: `drwxrwsrwx 0 107`."""
-        volume = self.volume(uid)
+        # Made beside its place: a handler that finds it half made binds a socket of a group that no agent is in. The
+        # kubelet gives what it finds in a volume to the pod's group, so there it does not matter.
+        new = f"new-{uid}"
+        volume = self.volume(new)
         volume.mkdir(parents=True)
         if os.geteuid() == 0:
             os.chown(volume, 0, POD.gid)
         volume.chmod(0o2777)
+        (self.path / new).rename(self.path / uid)
         return self.socket(uid)
 
     def remove(self, uid: str) -> None:
