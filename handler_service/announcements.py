@@ -150,6 +150,12 @@ class Announcements:
             self._items[vmi].not_before = now + INTERVAL
             yield Announcement(vmi, kind, detail, times)
 
+    def due(self, vmi: VmiId, now: float) -> float | None:
+        """When take_due() has something to tell of this VMI; None while nothing waits."""
+        item = self._items.get(vmi)
+        following = None if item is None else item.next()
+        return None if following is None else max(following[0], self._bucket.ready_at(now))
+
     def wake_at(self, now: float) -> float | None:
         """When take_due() has something to tell next; None while nothing waits."""
         due = min((due for _, (due, _) in self._waiting()), default=None)

@@ -3,10 +3,10 @@
 Events are a courtesy to people: one that cannot be written is dropped, and nothing ever waits for them.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from handler_service import announcements
+from handler_service.alarm import Alarm
 from handler_service.announcements import Announcement, Announcements
 from handler_service.hub import Hub
 from handler_service.publication import Publication
@@ -25,7 +25,7 @@ class Announcer:
         self._write = write
         bucket = TokenBucket(announcements.NODE_BURST, announcements.NODE_INTERVAL)
         self._announcements = Announcements(bucket)
-        self._wake = asyncio.Event()
+        self._alarm = Alarm(hub.clock)
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -34,7 +34,7 @@ class Announcer:
             while True:
                 for announcement in self._announcements.take_due(self._hub.clock()):
                     await self._write(announcement)
-                await self._sleep()
+                await self._alarm.sleep(self._announcements.wake_at(self._hub.clock()))
         finally:
             self._hub.unwatch(self._changed)
 
@@ -42,7 +42,7 @@ class Announcer:
         now = self._hub.clock()
         self._announcements.observe(vmi, self._hub.standing(vmi), now)
         self._announcements.refused(vmi, self._refusal(vmi), now)
-        self._wake.set()
+        self._alarm.ring_for(self._announcements.due(vmi, now))
 
     def _refusal(self, vmi: VmiId) -> str:
         """Why a place does not take the value of a VMI; empty where it does, or may yet."""
@@ -59,13 +59,3 @@ class Announcer:
         if view.last.kind is OutcomeKind.PRUNED and len(self._hub.publications) > 1:
             return ""  # as on every stock KubeVirt: the other place is the truth
         return f"{publication.publisher.name}: {view.last.kind.value}: {view.last.message}"
-
-    async def _sleep(self) -> None:
-        now = self._hub.clock()
-        due = self._announcements.wake_at(now)
-        try:
-            async with asyncio.timeout(None if due is None else max(0.0, due - now)):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()

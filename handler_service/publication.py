@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from handler_service.alarm import Alarm
 from handler_service.clockwork import Clockwork
 from handler_service.publishers import Publisher
 from handler_service.schedule import Job
@@ -36,9 +37,7 @@ class Publication:
         self.outcomes: dict[OutcomeKind, int] = dict.fromkeys(OutcomeKind, 0)
         self._clock = clock
         self._answered = answered
-        self._wake = asyncio.Event()
-        # Of a sleep under way; else nothing is early enough to end one.
-        self._asleep_until = float("-inf")
+        self._alarm = Alarm(clock)
         self._jobs: set[asyncio.Task[None]] = set()
         self._told: dict[VmiId, tuple[OutcomeKind, str]] = {}
 
@@ -49,17 +48,17 @@ class Publication:
             self._told.pop(vmi, None)
         else:
             self.clockwork.want(vmi, standing, self._clock())
-            self._wake_if_earlier()
+            self._ring()
 
     def seen(self, vmi: VmiId, shown: Shown) -> None:
         """The place was seen to hold `shown`, by a watch."""
         self.clockwork.hold(vmi, shown, self._clock())
-        self._wake_if_earlier()
+        self._ring()
 
     def retry(self) -> None:
         """The place has changed: try again what failed."""
         self.clockwork.retry(self._clock())
-        self._wake_if_earlier()
+        self._ring()
 
     async def run(self) -> None:
         """Work until cancelled. settle() before that lets what is under way end."""
@@ -84,30 +83,18 @@ class Publication:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._jobs.discard(task)
-        self._wake.set()
+        self._alarm.ring()
 
     async def _sleep(self) -> None:
-        due = self.clockwork.wake_at()
-        wait = None if due is None or len(self._jobs) >= MAX_JOBS else max(0.0, due - self._clock())
-        self._asleep_until = self._clock() + wait if wait is not None else self._without_end()
-        try:
-            async with asyncio.timeout(wait):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._asleep_until = float("-inf")
-        self._wake.clear()
+        await self._alarm.sleep(None if self._full() else self.clockwork.wake_at())
 
-    def _without_end(self) -> float:
-        """Whatever becomes due ends a sleep without an end, but for one that waits for a job's end."""
-        return float("-inf") if len(self._jobs) >= MAX_JOBS else float("inf")
+    def _full(self) -> bool:
+        """Whether nothing can be begun before a job ends, which rings."""
+        return len(self._jobs) >= MAX_JOBS
 
-    def _wake_if_earlier(self) -> None:
-        """In a storm most changes are of VMIs that are due later anyway: they need not wake anybody."""
-        due = self.clockwork.wake_at()
-        if due is not None and due < self._asleep_until:
-            self._wake.set()
+    def _ring(self) -> None:
+        if not self._full():
+            self._alarm.ring_for(self.clockwork.wake_at())
 
     async def _work(self, job: Job) -> None:
         outcome = await self._ask(job)

@@ -181,3 +181,19 @@ def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
     scene.run(500.0)
     assert [at for at, _ in scene.all] == [100.0, 100.0, 101.0, 102.0]
     assert {one.vmi for _, one in scene.all} == set(vmis)
+
+
+def test_when_one_vmi_is_due_is_known_without_the_others() -> None:
+    """So that a change of one need not look at all: its own patience, its own minute, and the node's bucket."""
+    scene = Tellers(burst=1)
+    scene.see(0.0, 0)
+    scene.see(0.0, 0, OTHER_VMI)
+    assert scene.announcements.due(VMI, 0.0) is None
+    scene.see(100.0, 1)
+    assert scene.announcements.due(VMI, 100.0) == 100.0
+    scene.see(100.2, 1, OTHER_VMI)
+    assert scene.announcements.due(OTHER_VMI, 100.2) == 101.0
+    scene.see(110.0, 0)
+    assert scene.announcements.due(VMI, 110.0) == 160.0
+    scene.announcements.observe(VMI, None, 110.0)
+    assert scene.announcements.due(VMI, 110.0) is None
