@@ -59,6 +59,10 @@ class Hub:
         """All VMIs that this handler has to do with, ordered."""
         return sorted({*self._assigned, *self.ledger.vmis()})
 
+    def standings(self) -> dict[VmiId, Standing]:
+        """What shall be published, of those VMIs of which it is this handler's to say."""
+        return {vmi: standing for vmi in self.vmis() if (standing := self.standing(vmi)) is not None}
+
     def standing(self, vmi: VmiId) -> Standing | None:
         """What shall be published of `vmi`; None when that is not this handler's to say."""
         assignment, patience = self._assigned.get(vmi, (Assignment(owned=False), 0.0))

@@ -53,8 +53,7 @@ class PairCollector:
         )
 
     def _vmis(self) -> Iterator[Metric]:
-        owned = [standing for vmi in self._hub.vmis() if (standing := self._hub.standing(vmi)) is not None]
-        reasons = Counter(standing.reason for standing in owned)
+        reasons = Counter(standing.reason for standing in self._hub.standings().values())
         yield gauge(
             "vmi_service_status_vmis",
             "VMIs whose status this handler publishes, by the reason why they are observed, or are not.",

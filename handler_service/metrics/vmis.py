@@ -42,7 +42,7 @@ class VmiCollector:
 
     def collect(self) -> Iterator[Metric]:
         """All families, of this moment."""
-        standings = {vmi: standing for vmi in self._hub.vmis() if (standing := self._hub.standing(vmi)) is not None}
+        standings = self._hub.standings()
         shown = {vmi: standing for vmi, standing in standings.items() if _shows_number(standing)}
         yield gauge(
             "kubevirt_vmi_service_sessions",

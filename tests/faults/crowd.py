@@ -6,8 +6,6 @@ import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import grpc.aio
 
@@ -19,6 +17,7 @@ from tests.apiserver.vmis import Vmi, service_status, told
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.faults.probes import Probe, Reading
+from tests.support.staged import Staged
 from tests.support.waiting import wait_until
 
 #: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
@@ -62,24 +61,12 @@ class Member:
         self.peer.snapshot(0)
 
 
-class Crowd:
+class Crowd(Staged):
     """`with Crowd(200) as crowd:` all of them are connected, and what is shown of them is right."""
 
     def __init__(self, number: int) -> None:
+        super().__init__()
         self._number = number
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as undo:
-            self._stack = undo
-            self._start()
-            self._stack = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         enter = self._stack.enter_context

@@ -7,8 +7,6 @@ import contextlib
 import tempfile
 import uuid
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.apiserver.agents import Agent
 from tests.apiserver.client import Client
@@ -18,6 +16,7 @@ from tests.apiserver.vmis import Vmi, seen
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.support.libvirtd import PrivateLibvirt
+from tests.support.staged import Staged
 from tests.support.vm import VirtualMachine, VirtualMachines
 
 # Short, so that a fault of a few seconds outlasts it, and one of a blink does not.
@@ -35,28 +34,16 @@ class Machine:
         self.agent = Agent(vm, vmi, log)
 
 
-class Stand:
+class Stand(Staged):
     """`with Stand(3) as stand:` everything runs and is exact; at the end all of it is gone.
 
     `witness` is one more VMI on the node, without a VM: its agent is the test itself.
     """
 
     def __init__(self, machines: int) -> None:
+        super().__init__()
         self._number = machines
-        self._stack = contextlib.ExitStack()
         self.namespace = f"faults-{uuid.uuid4().hex[:8]}"
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as undo:
-            self._stack = undo
-            self._start()
-            self._stack = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     @property
     def logs(self) -> dict[str, str]:

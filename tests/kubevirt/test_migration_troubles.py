@@ -11,7 +11,7 @@ from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
-from tests.kubevirt.migrations import ENDLESS_MEMORY, SLOW, SLOW_MEMORY, TIMEOUT
+from tests.kubevirt.migrations import ENDLESS_MEMORY, SLOW, SLOW_MEMORY, TIMEOUT, Migration
 from tests.kubevirt.persistent import PersistentViewer
 from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
@@ -36,35 +36,33 @@ def always_one(machine: Machine) -> Iterator[None]:
     assert versions.values(told) == [seen(1)]
 
 
+@contextmanager
+def changing_nothing(machine: Machine) -> Iterator[Migration]:
+    """A migration that is under way and comes to nothing: VM, viewer and number stay, until the viewer leaves."""
+    source = machine.node
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        with always_one(machine):
+            migration = machine.begin_migration()
+            migration.wait_under_way()
+            yield migration
+        assert viewer.connected
+        assert machine.node == source
+    machine.vmi.wait_told(seen(0))
+
+
 def test_an_aborted_migration_changes_nothing(endless: Machine) -> None:
     """The viewer stays where it is, and so does the number."""
-    source = endless.node
-    with endless.virtctl() as virtctl:
-        viewer = virtctl.view()
-        endless.vmi.wait_told(seen(1))
-        with always_one(endless):
-            migration = endless.begin_migration()
-            migration.wait_under_way()
-            migration.abort()
-        assert viewer.connected
-        assert endless.node == source
-    endless.vmi.wait_told(seen(0))
+    with changing_nothing(endless) as migration:
+        migration.abort()
 
 
 def test_a_migration_whose_target_dies_changes_nothing(endless: Machine) -> None:
     """The target's QEMU is killed in the middle: the VM runs on at the source, with its viewer."""
-    source = endless.node
-    with endless.virtctl() as virtctl:
-        viewer = virtctl.view()
-        endless.vmi.wait_told(seen(1))
-        with always_one(endless):
-            migration = endless.begin_migration()
-            migration.wait_under_way()
-            endless.kill_target()
-            migration.wait_failed()
-        assert viewer.connected
-        assert endless.node == source
-    endless.vmi.wait_told(seen(0))
+    with changing_nothing(endless) as migration:
+        endless.kill_target()
+        migration.wait_failed()
 
 
 @contextmanager

@@ -1,0 +1,29 @@
+"""What is made of many parts, each a context: all are left at the end, and also where making one of them fails."""
+
+import contextlib
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class Staged(ABC):
+    """Its `_start` enters the parts into `_stack`, in the order in which they need each other."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self._stack = undo
+            self._start()
+            self._stack = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Make all of it."""
