@@ -28,7 +28,8 @@ EVERY = 1.0
 
 
 Measure = Callable[[Reading], float]
-#: What is measured, in which unit, and how much it may grow from one half of what is settled to the other.
+#: What is measured, in which unit, and how much it may grow: from one half of what is settled to the other, or from one
+#: rest to the next.
 MEASURES: list[tuple[str, Measure, int, float]] = [
     ("resident, MiB", lambda one: one.resident, MIB, 8 * MIB),
     ("anonymous, MiB", lambda one: one.anonymous, MIB, 8 * MIB),
@@ -163,11 +164,20 @@ def _read(crowd: Crowd, soak: Soak, began: float, ended: threading.Event) -> Non
 
 
 def leaks(soak: Soak) -> list[str]:
-    """What grew, in words; nothing if all is well."""
+    """What grew meanwhile, in words; nothing if all is well. A trend is told from a moment by minutes of readings."""
+    return _too_much(soak.growth)
+
+
+def left(before: Reading, after: Reading) -> list[str]:
+    """What churn has left behind, in words: both were read at rest, so even two tell."""
+    return _too_much(lambda of: of(after) - of(before))
+
+
+def _too_much(growth: Callable[[Measure], float]) -> list[str]:
     return [
         f"{name} grew by {grown / unit:.1f}, and {most / unit:g} is allowed"
         for name, of, unit, most in MEASURES
-        if (grown := soak.growth(of)) > most
+        if (grown := growth(of)) > most
     ]
 
 
