@@ -7,6 +7,7 @@ from tests.libvirt.pair import Pair, Sessions
 from tests.support.sampler import Sampler
 from tests.support.storm import Storm
 from tests.support.vm import VirtualMachine
+from tests.support.waiting import wait_until
 
 _SECONDS = 10.0
 
@@ -21,6 +22,8 @@ def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine,
         with storm:
             with pair.sample() as sampler:
                 result = storm.result()
+                # The storm is over when libvirtd is through with what QEMU told of it: its answer comes after that.
+                wait_until(vm.vnc_clients, lambda clients: clients == 7, what="QEMU and libvirtd know of the last")
                 pair.wait_sessions(7, timeout=10)
             _assert_spaced(pair, sampler, time.monotonic() - began, before)
             assert result.connects > 100
