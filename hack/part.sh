@@ -2,6 +2,8 @@
 # Runs one part of `make test`: hack/part.sh PART [PYTEST ARGUMENT...]
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
+# Room for the reason beside the name of a test that failed, also where no terminal says how wide it is.
+export COLUMNS=${COLUMNS:-160}
 start=$SECONDS
 
 part=${1:?usage: hack/part.sh PART [PYTEST ARGUMENT...]}

@@ -11,6 +11,7 @@ jobs=${JOBS:-$(($(nproc) > 1 ? 2 : 1))}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "test: JOBS=$jobs is not a number of parts to run at once"
 builds=("$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")" "$(hack/kubevirt --background)")
 declare -A part_of=() started=()
+logs=$(mktemp -d)
 summary=
 failed=
 
@@ -23,6 +24,9 @@ finish() {
   local status=$?
   # Nothing to end if all went well: the last part waited for it.
   kill -- "${builds[@]/#/-}" 2> /dev/null || true
+  # Where only the end of the output is kept, it must tell what to look for.
+  grep -hE '\| (FAILED|ERROR) ' "$logs"/* || true
+  rm -rf "$logs"
   printf '\n%-10s  %-7s  %s\n%s' part result time "$summary"
   printf '%-10s  %-7s  %4d s\n' all "$([[ $status == 0 ]] && echo passed || echo FAILED)" $SECONDS
   exit "$status"
@@ -31,7 +35,7 @@ trap interrupt INT TERM
 trap finish EXIT
 
 start() {
-  (hack/part.sh "$1" 2>&1 | sed -u "s/^/$(printf '%-10s' "$1")| /") < /dev/null &
+  (hack/part.sh "$1" 2>&1 | sed -u "s/^/$(printf '%-10s' "$1")| /" | tee "$logs/$1") < /dev/null &
   part_of[$!]=$1 started[$!]=$SECONDS
 }
 
