@@ -3,10 +3,13 @@
 Preconditions: a resourceVersion on every status write, since nobody but the handlers writes a companion, so a conflict
 means that another node's handler has taken it over, or that it is another object. The loser looks at the VMI itself,
 and only the handler of `status.nodeName` tries again.
+
+Invariant: an answer never brings back what a watch has told to be gone while it was under way.
 """
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from handler_service.kube import companion as companions
@@ -31,6 +34,8 @@ class CompanionPublisher:
         self._node = node
         self._wall = wall
         self._held: dict[VmiId, companions.Held] = {}
+        #: Whose job is under way, and whether the companion was told to be gone meanwhile.
+        self._gone_meanwhile: dict[VmiId, bool] = {}
 
     def detail(self, standing: Standing) -> Hashable:
         """Conditions and times."""
@@ -38,6 +43,25 @@ class CompanionPublisher:
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What the companion shows: as the watch knows it, else from the server."""
+        with self._job(vmi):
+            return await self._read(vmi)
+
+    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+        """Create it if need be, then write its status."""
+        with self._job(vmi):
+            return await self._write(vmi, shown)
+
+    @contextmanager
+    def _job(self, vmi: VmiId) -> Iterator[None]:
+        """One at a time for each VMI."""
+        self._gone_meanwhile[vmi] = False
+        try:
+            yield
+        finally:
+            if self._gone_meanwhile.pop(vmi):
+                self._held.pop(vmi, None)
+
+    async def _read(self, vmi: VmiId) -> Outcome:
         held = self._held.get(vmi)
         if held is None:
             try:
@@ -48,8 +72,7 @@ class CompanionPublisher:
                 return outcomes.of_error(error)
         return Outcome(OutcomeKind.UNCHANGED, _NOTHING if held is None else held.shown)
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
-        """Create it if need be, then write its status."""
+    async def _write(self, vmi: VmiId, shown: Shown) -> Outcome:
         try:
             held = self._held.get(vmi) or await self._create(vmi)
             held = await self._take_over(held)
@@ -75,6 +98,8 @@ class CompanionPublisher:
     def forget(self, vmi: VmiId) -> None:
         """The companion, or its VMI, is gone."""
         self._held.pop(vmi, None)
+        if vmi in self._gone_meanwhile:
+            self._gone_meanwhile[vmi] = True
 
     def known(self) -> list[VmiId]:
         """The VMIs whose companion was seen."""

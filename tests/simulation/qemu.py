@@ -156,6 +156,7 @@ class Libvirt:
         self._runs = itertools.count(1)
         self._awaited = asyncio.Event()
         self.up = True
+        self.ended = False
         self.hangs = False
         self.refuses = False
         self.slow = False
@@ -191,6 +192,11 @@ class Libvirt:
         """The daemon ends; QEMU lives on."""
         self.up, self.hangs = False, False
         self._lose("libvirt closed the connection")
+
+    def end(self) -> None:
+        """The daemon ends for good, as virt-launcher does."""
+        self.ended = True
+        self.stop()
 
     def start(self) -> None:
         """It is there (again)."""

@@ -188,7 +188,7 @@ class Scene:
         self.pods.pop(pod.uid, None)
         self._kill_agent(pod, half_open=False)
         pod.libvirt.kill()
-        pod.libvirt.stop()
+        pod.libvirt.end()
 
     def _observe(self, pod: Pod) -> None:
         """Work out what is so now."""
@@ -264,7 +264,7 @@ class Scene:
         pod.agent = Agent(instance, pod, self._rng, may_query=self.setting.may_query, dial=dial, crashed=self.crashed)
 
     def _start_libvirt(self, pod: Pod) -> None:
-        if not pod.libvirt.up and pod.libvirt.qemu is not None:
+        if not pod.libvirt.up and not pod.libvirt.ended:
             self._doubt(pod)
             pod.libvirt.start()
 

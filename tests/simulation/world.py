@@ -84,12 +84,12 @@ class World(Scene):
         """The VM ends for good: its QEMU, then its agent, then the object's phase, then the pod."""
         if self.pod is None or self.migrating is not None:
             return
-        pod, self.pod = self.pod, None
+        pod, self.pod, ended = self.pod, None, self.vmi
         pod.libvirt.kill()
         pod.libvirt.undefine()
         if goodbye:
             self._later(0.05, lambda: self._stop_agent(pod, NEVER))
-        self._later(seconds, lambda: self._patch_vmi(_succeeded))
+        self._later(seconds, lambda: self._patch_vmi(_succeeded) if self.vmi == ended else None)
         self._later(seconds + 1.0, lambda: self._remove_pod(pod))
 
     def vm_new(self, seconds: float) -> None:
@@ -162,7 +162,7 @@ class World(Scene):
         self._patch_vmi(lambda object_: object_["metadata"]["labels"].pop(vmi.MIGRATION_TARGET_LABEL, None))
         source.libvirt.kill()
         source.libvirt.undefine()
-        self._later(0.5, source.libvirt.stop)
+        self._later(0.5, source.libvirt.end)
         self._later(8.0, lambda: self._leave_node(source))
         await asyncio.sleep(max(0.0, start + redial + 0.01 - self._loop.time()))
 

@@ -1,5 +1,6 @@
 """Both publishers as transcripts: what is sent, and what each answer means."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from handler_service.kube.companion import Detail
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
 from handler_service.values import Outcome, OutcomeKind, Shown, VmiId
+from tests.support.waiting import wait_until_async
 from tests.unit.handler.kube.fake_api import FakeApi
 
 VMI = VmiId("ns", "vm", "u")
@@ -261,6 +263,20 @@ async def test_an_answer_that_is_another_object_is_not_believed(api: FakeApi, pu
     api.expect(f"POST {COMPANIONS}", {})
     api.expect(f"GET {VMI_PATH}", vmi())
     assert (await publisher.write(VMI, ONE)).kind is OutcomeKind.CONFLICT
+
+
+async def test_an_answer_does_not_bring_back_what_has_gone_meanwhile(
+    api: FakeApi, publisher: CompanionPublisher
+) -> None:
+    """Written, then deleted by somebody; a watch can be quicker to say so than a slow server is to answer."""
+    publisher.learn(held(Shown(2, DETAIL), version=5))
+    api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6), seconds=0.5)
+    writing = asyncio.create_task(publisher.write(VMI, ONE))
+    await wait_until_async(lambda: api.done, what="it is being written")
+    publisher.forget(VMI)
+    assert (await writing).ok
+    api.refuse(f"GET {COMPANION}", 404)
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, Shown(0, None))
 
 
 async def test_no_companion_shows_nothing(api: FakeApi, publisher: CompanionPublisher) -> None:
