@@ -92,7 +92,7 @@ class EndpointServer:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
             await self._server.stop(STOP_GRACE)
         if self._gate is not None:
-            await self._gate.close()
+            self._gate.close()
         self._unbind()
         self._hub.remove(self.endpoint.id)
 

@@ -9,6 +9,7 @@ Invariant: whatever was let through can hold no more than MAX_UNFINISHED bytes o
 at most MAX_PIECES pieces each, and no header block of more than MAX_CONTROL bytes.
 """
 
+import struct
 from collections.abc import Iterator
 from typing import Final
 
@@ -31,7 +32,8 @@ FRAME_COST: Final = 256
 CALL_COST: Final = 8192
 
 _NONSENSE: Final = "a header block makes no sense"
-_HEADER: Final = 9
+#: A frame's header: its length in three bytes, its kind, its flags, its stream.
+_HEADER: Final = struct.Struct(">HBBBI")
 _DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _CONTINUATION = 0, 1, 3, 5, 9
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
 #: gRPC's own header of a message: a flag, and the length in four bytes.
@@ -45,6 +47,8 @@ class BrokenBoundError(Exception):
 class Unfinished:
     """What all connections of one socket hold of unfinished messages, in bytes."""
 
+    __slots__ = ("total",)
+
     def __init__(self) -> None:
         self.total = 0
 
@@ -52,14 +56,22 @@ class Unfinished:
 class _Message:
     """The message of one stream that is on its way."""
 
+    __slots__ = ("held", "missing", "pieces", "prefix")
+
     def __init__(self) -> None:
         self.prefix = b""
         self.missing = 0
         self.held = 0
         self.pieces = 0
 
-    def take(self, part: memoryview) -> None:
+    def take(self, part: bytes) -> None:
         """Read on in `part`; `held` is right even where this raises BrokenBoundError."""
+        if not self.prefix and _is_message(part):
+            self.pieces = 0
+        else:
+            self._take_some(memoryview(part))
+
+    def _take_some(self, part: memoryview) -> None:
         while part:
             if len(self.prefix) < _PREFIX:
                 taken = _PREFIX - len(self.prefix)
@@ -75,6 +87,11 @@ class _Message:
             part = part[taken:]
             if len(self.prefix) == _PREFIX and not self.missing:
                 self.prefix, self.held, self.pieces = b"", 0, 0
+
+
+def _is_message(part: bytes) -> bool:
+    """Whether it is one message, whole and not compressed, and nothing else: as nearly every DATA frame is."""
+    return part[:1] == b"\0" and int.from_bytes(part[1:_PREFIX], "big") == len(part) - _PREFIX
 
 
 def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
@@ -126,6 +143,8 @@ def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, i
 class Http2Bounds:
     """One connection, in the direction from the agent."""
 
+    __slots__ = ("_block", "_header", "_message", "_preface", "_rest", "_streams", "_unfinished")
+
     def __init__(self, unfinished: Unfinished) -> None:
         """`unfinished` is shared by the connections of a socket."""
         self._unfinished = unfinished
@@ -138,19 +157,19 @@ class Http2Bounds:
 
     def take(self, data: bytes) -> int:
         """Look at what has come; its cost. Raises BrokenBoundError, and then nothing of it may be passed on."""
-        cost, part = len(data), memoryview(data)
+        cost, position, end = len(data), 0, len(data)
         if self._preface:
-            part = self._greeted(part)
-        while part:
+            position = self._greeted(data)
+        while position < end:
             if self._rest:
-                part = self._payload(part)
+                position = self._payload(data, position)
                 continue
-            taken = _HEADER - len(self._header)
-            self._header += part[:taken]
-            part = part[taken:]
-            if len(self._header) == _HEADER:
-                cost += self._frame(self._header)
+            header = self._header + data[position : position + _HEADER.size - len(self._header)]
+            position += len(header) - len(self._header)
+            self._header = header
+            if len(header) == _HEADER.size:
                 self._header = b""
+                cost += self._frame(header)
         return cost
 
     def close(self) -> None:
@@ -158,16 +177,17 @@ class Http2Bounds:
         for stream in list(self._streams):
             self._forget(stream)
 
-    def _greeted(self, part: memoryview) -> memoryview:
-        greeting = part[: len(self._preface)]
+    def _greeted(self, data: bytes) -> int:
+        """Where the greeting ends, as far as it has come."""
+        greeting = data[: len(self._preface)]
         if not self._preface.startswith(greeting):
             raise BrokenBoundError("it does not speak HTTP/2")
         self._preface = self._preface[len(greeting) :]
-        return part[len(greeting) :]
+        return len(greeting)
 
     def _frame(self, header: bytes) -> int:
-        length, kind, flags = int.from_bytes(header[:3], "big"), header[3], header[4]
-        stream = int.from_bytes(header[5:], "big") & 0x7FFF_FFFF
+        high, low, kind, flags, stream = _HEADER.unpack(header)
+        length, stream = high << 8 | low, stream & 0x7FFF_FFFF
         if length > (MAX_DATA if kind == _DATA else MAX_CONTROL):
             raise BrokenBoundError("a frame is too large")
         if kind in (_CONTINUATION, _PUSH_PROMISE) or (kind == _HEADERS and not flags & _END_HEADERS):
@@ -202,20 +222,24 @@ class Http2Bounds:
             raise BrokenBoundError("too many messages are unfinished")
         self._message = message
 
-    def _payload(self, part: memoryview) -> memoryview:
-        payload = part[: self._rest]
+    def _payload(self, data: bytes, position: int) -> int:
+        """Where it ends, as far as it has come."""
+        payload = data[position : position + self._rest]
         self._rest -= len(payload)
         if self._message is not None:
-            before = self._message.held
-            try:
-                self._message.take(payload)
-            finally:
-                self._unfinished.total += self._message.held - before
-        if self._block is not None:
+            self._part(self._message, payload)
+        elif self._block is not None:
             self._block += payload
             if hpack_fields(self._block, whole=not self._rest) > MAX_HEADERS:
                 raise BrokenBoundError("a call has too many headers")
-        return part[len(payload) :]
+        return position + len(payload)
+
+    def _part(self, message: _Message, part: bytes) -> None:
+        before = message.held
+        try:
+            message.take(part)
+        finally:
+            self._unfinished.total += message.held - before
 
     def _forget(self, stream: int) -> None:
         message = self._streams.pop(stream, None)

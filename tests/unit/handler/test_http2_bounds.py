@@ -1,6 +1,7 @@
 """What may pass to gRPC, byte by byte: everything that a client needs, and none of what was seen to bring one down."""
 
 import contextlib
+import itertools
 import struct
 
 import pytest
@@ -155,6 +156,42 @@ def test_no_bytes_break_it(parts: list[bytes]) -> None:
     assert 0 <= unfinished.total <= 68 * 1024
     connection.close()
     assert unfinished.total == 0
+
+
+#: Frames of every kind that there is a rule for, most of which an agent sends.
+FRAMES = [
+    *(http2.open_stream(stream) for stream in (1, 3)),
+    *(http2.data(1, message) for message in (HELLO, HELLO * 2, HELLO[:5], HELLO[5:], HELLO[:2], b"\0" * 5, b"\1")),
+    http2.data(3, struct.pack(">BI", 0, 40_000) + bytes(300)),
+    http2.frame(http2.DATA, http2.END_STREAM, 1),
+    http2.frame(http2.RST_STREAM, 0, 3, bytes(4)),
+    http2.frame(http2.WINDOW_UPDATE, 0, 0, bytes(4)),
+    http2.frame(http2.PING, payload=bytes(8)),
+    http2.open_stream(5, b"\x8f" * 33),
+]
+
+
+@given(st.lists(st.sampled_from(FRAMES)), st.lists(st.integers(1, 40), min_size=1))
+def test_it_makes_no_difference_how_the_bytes_are_cut(frames: list[bytes], sizes: list[int]) -> None:
+    """What is quick for a frame that comes whole is no other rule."""
+    stream = http2.PREFACE + b"".join(frames)
+    parts, position = [], 0
+    for size in itertools.cycle(sizes):
+        if position >= len(stream):
+            break
+        parts.append(stream[position : position + size])
+        position += size
+    assert outcome([stream]) == outcome([http2.PREFACE, *frames]) == outcome(parts)
+
+
+def outcome(parts: list[bytes]) -> tuple[str, int, int]:
+    """Why they are refused, or what they cost and how much of them is held."""
+    unfinished = Unfinished()
+    connection = bounds(unfinished, greeted=False)
+    try:
+        return "", sum(connection.take(part) for part in parts), unfinished.total
+    except BrokenBoundError as error:
+        return str(error), 0, 0
 
 
 @given(st.lists(st.sampled_from([b"\x82", b"\x40\x01a\x01b", b"\x00\x01a\x00", b"\x0f\x2f\x02xy", b"\x1f\x09\x00"])))
