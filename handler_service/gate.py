@@ -79,7 +79,9 @@ class Gate:
         self._listen()
 
     def close(self) -> None:
-        """Listen no longer, and end all connections."""
+        """Listen no longer, and end all connections; a second time does nothing."""
+        if self._listener.fileno() < 0:
+            return
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)

@@ -70,6 +70,7 @@ async def gate(clock: Callable[[], float] | None = None) -> AsyncIterator[Scene]
             yield scene
         finally:
             running.close()
+            running.close()  # whoever stops twice finds nothing to do
             await scene.ended()
             server.close()
             directory.close()
