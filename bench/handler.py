@@ -24,6 +24,9 @@ BURST: Final = 2
 WAVES: Final = 4
 #: Seconds that a handler is away: each agent has come to its longest pause by then.
 AWAY: Final = 10.0
+#: Seconds without a write, after which the place holds all that was said. Both sides write many a second while any
+#: waits: what a run has left would otherwise be written after the restart, as fast as a node may write.
+REST: Final = 3.0
 #: A client's first bytes: HTTP/2's preface and empty settings, so that a connection is one and not only a socket.
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -105,6 +108,7 @@ def _connect(side: Side, vmi: Vmi) -> Iterator[None]:
 
 def _restart(stage: Stage, work: Work) -> float:
     """Seconds from a handler's start until it has heard every agent anew and knows that what is published is so."""
+    _rest(stage)
     work.handler.kill()
     time.sleep(stage.seconds(AWAY))
     begin = time.monotonic()
@@ -113,6 +117,16 @@ def _restart(stage: Stage, work: Work) -> float:
     took = time.monotonic() - begin
     wait_served(work.handler, work.crowd, work.side)
     return took
+
+
+def _rest(stage: Stage) -> None:
+    """Until nothing waits to be written."""
+    deadline = time.monotonic() + 120
+    before, writes = -1, stage.writes()
+    while before != writes:
+        assert time.monotonic() < deadline, "there is still something to write"
+        time.sleep(stage.seconds(REST))
+        before, writes = writes, stage.writes()
 
 
 def _growth(pair: list[Found], name: str) -> Row:

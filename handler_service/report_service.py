@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
 
 #: An ack that says no more than "accepted" waits so long, since "published" or other deltas most often follow in
-#: that time, and one ack for all is cheaper. It does not wait where it would hold up the agent's window.
+#: that time, and one ack for all is cheaper. It does not wait where it would hold up the agent's window, nor where a
+#: Snapshot finds its value in place: a handler that was restarted says at once that all is as it was.
 ACK_DELAY: Final = 2.0
 #: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
 LAST_WRITE: Final = 0.25
@@ -195,10 +196,14 @@ class _Stream:
             self._post(response)
         if not greeted:
             self._hub.wake_streams([self._endpoint.id])  # older streams find themselves superseded
-        if self._outbox or self._protocol.unacked * 2 >= self._terms.window:
+        if self._outbox or self._protocol.unacked * 2 >= self._terms.window or self._is_confirmed(request):
             self._wake.set()
         elif self._late_ack is None:
             self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
+
+    def _is_confirmed(self, request: pb.ReportSessionsRequest) -> bool:
+        """Of snapshots alone: there are few, and a delta that changes nothing in place is most often one of a storm."""
+        return request.HasField("snapshot") and self._protocol.published
 
     def _ack_now(self) -> None:
         self._late_ack = None

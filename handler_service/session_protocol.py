@@ -90,6 +90,13 @@ class SessionProtocol:
         """How many sequences were accepted that no ack has said."""
         return self._ledger.entry(self._endpoint.id).accepted - self._acked.accepted if self._stream else 0
 
+    @property
+    def published(self) -> bool:
+        """Whether every place holds what was accepted, so that no later ack can say more."""
+        publicity = self._publicity()
+        of_this = bool(self._stream) and publicity.stream == self._stream
+        return of_this and publicity.sequence >= self._ledger.entry(self._endpoint.id).accepted
+
     def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
         """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""
         if not self._bucket.take(now):

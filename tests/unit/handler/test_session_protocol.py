@@ -312,6 +312,19 @@ def test_published_never_exceeds_accepted_and_never_goes_back(socket: Socket) ->
     assert stream.ack() == pb.Ack(accepted=3, published=3, state=pb.PUBLISH_STATE_FAILING)
 
 
+def test_all_is_published_where_the_place_holds_what_was_accepted_on_this_stream(socket: Socket) -> None:
+    """Not before a stream has said anything, nor for an older sequence or another stream."""
+    assert not socket.dial().published
+    stream = socket.open(snapshot(3, 1))
+    assert not stream.published
+    socket.publicity = Publicity(stream.stream, 2)
+    assert not stream.published
+    socket.publicity = Publicity(stream.stream - 1, 3)
+    assert not stream.published
+    socket.publicity = Publicity(stream.stream, 3)
+    assert stream.published
+
+
 # --- the end ---
 
 
