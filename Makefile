@@ -13,7 +13,7 @@ demo: setup ## A VM, viewers that come and go, and its status following them; no
 demo-live: setup ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
 	@.venv/bin/python -m demo --live $(ARGS)
 
-test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (15 min; 30 when all must be built)
+test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (20 min; 40 when all must be built)
 	@hack/test.sh lint unit monitoring simulation kubevirt apiserver node libvirt faults hostile bench
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
@@ -52,7 +52,7 @@ fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of forei
 test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
 	@hack/part.sh node $(ARGS)
 
-test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (11 min on a busy machine; 30 when it must be built)
+test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (13 min on a busy machine; 30 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)
 
 chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED=1

@@ -61,9 +61,7 @@ esac
 tests() { timeout --foreground --kill-after=60 --signal=INT 2400 python -m pytest "$@"; }
 case $part in
   lint) hack/lint.sh ;;
-  # Later options win: ARGS='-m long' runs what takes minutes, and nothing else.
   hostile) tests tests/hostile tests/skew tests/fuzz "$@" ;;
-  kubevirt) tests -m 'not long' "tests/$part" "$@" ;;
   *) tests "tests/$part" "$@" ;;
 esac
 printf '=== %s: passed in %d s\n' "$part" $((SECONDS - start))

@@ -1,7 +1,5 @@
 """KubeVirt goes with all that it has, its CRDs too, and comes again, while our handlers stay where they are."""
 
-import pytest
-
 from tests.apiserver.vmis import seen
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machines
@@ -10,7 +8,6 @@ from tests.kubevirt.machines import Machines
 TIMEOUT = 60.0
 
 
-@pytest.mark.long
 def test_kubevirt_is_reinstalled_around_us(machines: Machines, installation: Deployment) -> None:
     """No word to our handlers, no restart of theirs: VMs of the new KubeVirt are counted."""
     machine = machines.start("before")
