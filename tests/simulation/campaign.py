@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 from tests.simulation.generator import FAULTS, generate
 from tests.simulation.run import run
@@ -48,8 +48,8 @@ class Tally:
         self.seconds = max(self.seconds, other.seconds)
 
 
-def live_through(seeds: range, enough: int = _ENOUGH) -> Tally:
-    """Run these histories here, up to so many failures."""
+def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None) -> Tally:
+    """Run these histories here, up to so many failures, each of which is `told` at once: there may be hours to go."""
     tally = Tally()
     begin = time.monotonic()
     gc.disable()
@@ -62,6 +62,8 @@ def live_through(seeds: range, enough: int = _ENOUGH) -> Tally:
         tally.faults += kinds[True]
         if found:
             tally.violations.append((seed, found[0].promise, found[0].words))
+            if told is not None:
+                told.write(f"seed {seed}: {found[0].promise}: {found[0].words}\n")
         if len(tally.violations) >= enough:
             break
         if tally.histories % _COLLECT == 0:
