@@ -63,7 +63,7 @@ class Cluster:
         self._companion: Publication | None = None
         self._companions: ListWatch | None = None
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
-        self._companion_publisher = CompanionPublisher(self._client, config.node)
+        self._companion_publisher = CompanionPublisher(self._client, config.node, lambda: not self._vmis.failing)
         self._choose_publishers()
         self._events = VmiEvents(self._client, config.node)
         self._announcer = Announcer(hub, self._events.write) if config.events else None

@@ -84,6 +84,11 @@ class NodeVmis:
         """Whether both lists were seen: before that nothing is known."""
         return self._running.synced and self._arriving.synced
 
+    @property
+    def failing(self) -> bool:
+        """Whether what is known may be out of date, because a watch does not work."""
+        return any(watch.failing for watch in self.watches)
+
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -4,7 +4,8 @@ Preconditions: a resourceVersion on every status write, since nobody but the han
 means that another node's handler has taken it over, or that it is another object. The loser looks at the VMI itself,
 and only the handler of `status.nodeName` tries again.
 
-Invariant: an answer never brings back what a watch has told to be gone while it was under way.
+Invariants: an answer never brings back what a watch has told to be gone while it was under way; nothing is written for
+a VMI that may have moved on unseen.
 """
 
 import time
@@ -28,10 +29,13 @@ class CompanionPublisher:
 
     name = "companion"
 
-    def __init__(self, client: KubeClient, node: str, wall: Callable[[], float] = time.time) -> None:
-        """`node` is the one whose VMIs are published."""
+    def __init__(
+        self, client: KubeClient, node: str, current: Callable[[], bool], wall: Callable[[], float] = time.time
+    ) -> None:
+        """`node` is the one whose VMIs are published; `current` says whether the watches of VMIs work."""
         self._client = client
         self._node = node
+        self._current = current
         self._wall = wall
         self._held: dict[VmiId, companions.Held] = {}
         #: Whose job is under way, and whether the companion was told to be gone meanwhile.
@@ -73,13 +77,15 @@ class CompanionPublisher:
         return Outcome(OutcomeKind.UNCHANGED, _NOTHING if held is None else held.shown)
 
     async def _write(self, vmi: VmiId, shown: Shown) -> Outcome:
+        if not self._current() and (problem := await self._not_ours(vmi)):
+            return problem
         try:
             held = self._held.get(vmi) or await self._create(vmi)
             held = await self._take_over(held)
             held = await self._patch(vmi, held, shown)
         except ConflictError as error:
             self._held.pop(vmi, None)
-            return await self._lost(vmi, error)
+            return await self._not_ours(vmi) or outcomes.of_error(error)
         except KubeError as error:
             self._held.pop(vmi, None)
             return outcomes.of_error(error)
@@ -149,15 +155,18 @@ class CompanionPublisher:
         }
         return self._accept(vmi, await self._client.patch(f"{_path(vmi)}/status", body, MERGE_PATCH))
 
-    async def _lost(self, vmi: VmiId, error: ConflictError) -> Outcome:
-        """Somebody else wrote: whether this handler still owns the VMI, the VMI itself says."""
+    async def _not_ours(self, vmi: VmiId) -> Outcome | None:
+        """Whether this handler still owns the VMI, by the VMI itself. Asked where somebody else wrote, or watches fail.
+
+        Else the handler of a node that a VM has left could say that nobody watches it.
+        """
         try:
             current = vmis.parse(await self._client.get(vmis.path(vmi)))
         except KubeError as problem:
             return outcomes.of_error(problem)
         if current is None or current.id != vmi or current.node != self._node:
             return Outcome(OutcomeKind.GONE, message="the VMI runs elsewhere, or is another object by now")
-        return outcomes.of_error(error)
+        return None
 
     def _manifest(self, vmi: VmiId) -> dict[str, object]:
         return companions.manifest(vmi, self._node)

@@ -114,13 +114,17 @@ class Event:
 
 
 class Recorder:
-    """Records from enter to exit what happens to the objects at a path: each version, whoever wrote it."""
+    """Records from enter to exit what happens to the objects at a path: each version, whoever wrote it.
+
+    A watch that ends by itself is taken up where it was: an API server drops one that is read too slowly, as all are on
+    a busy machine, and its own end is the end of all.
+    """
 
     def __init__(self, client: Client, path: str, query: Mapping[str, str] | None = None) -> None:
         self._client = client
         self._path = path
         self._query = dict(query or {})
-        self._connection = client.connection()
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
         self.events: list[Event] = []
 
@@ -128,14 +132,19 @@ class Recorder:
         listed = self._client.get(self._path, self._query)
         now = time.monotonic()
         self.events += [Event(now, "LISTED", item) for item in listed["items"]]
-        query = {**self._query, "watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
-        self._connection.request("GET", f"{self._path}?{urlencode(query)}", headers=self._client.headers())
-        self._response = self._connection.getresponse()
-        assert self._connection.sock is not None
-        self._socket: socket.socket = self._connection.sock
-        self._socket.settimeout(None)
+        self._version = listed["metadata"]["resourceVersion"]
+        self._open()
         self._thread.start()
         return self
+
+    def _open(self) -> None:
+        query = {**self._query, "watch": "1", "resourceVersion": self._version}
+        self._connection = self._client.connection()
+        self._connection.request("GET", f"{self._path}?{urlencode(query)}", headers=self._client.headers())
+        assert self._connection.sock is not None
+        self._socket: socket.socket = self._connection.sock
+        self._response = self._connection.getresponse()
+        self._socket.settimeout(None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -166,9 +175,11 @@ class Recorder:
         return late | (found.keys() - wanted.keys())
 
     def _end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        self._ending.set()
+        while self._thread.is_alive():  # it may just be opening another one
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._thread.join(0.1)
         self._response.close()
         self._connection.close()
 
@@ -186,7 +197,20 @@ class Recorder:
         wait_until(lambda: self.values(read)[-1:], lambda seen: seen == [wanted], what=f"{wanted!r}", timeout=timeout)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
-            while line := self._response.readline():
-                event = json.loads(line)
-                self.events.append(Event(time.monotonic(), event["type"], event["object"]))
+        while not self._ending.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
+                if self._response.status == http.HTTPStatus.OK:
+                    self._follow()
+            if self._ending.wait(0.1):
+                return
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self._connection.close()
+                self._open()
+
+    def _follow(self) -> None:
+        while line := self._response.readline():
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                return  # what it has missed, its exit tells
+            self._version = event["object"]["metadata"]["resourceVersion"]
+            self.events.append(Event(time.monotonic(), event["type"], event["object"]))

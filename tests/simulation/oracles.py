@@ -133,19 +133,22 @@ def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Vi
 
 
 def _fallen_since(states: list[State], held: int, at: float) -> float:
-    """Since when there have been fewer viewers than `held`, news of the last moments aside."""
-    since = at
+    """Since when there have been fewer viewers than `held`, news of the last moments aside.
+
+    Who came and went between two messages was never heard of.
+    """
+    since = end = at
     for state in reversed([state for state in states if state.at <= at]):
         if state.low < held:
-            since = state.at
-        elif state.at < at - _NEWS:
+            since = end = state.at
+        elif state.at < at - _NEWS and end - state.at > _NEWS:
             break
     return since
 
 
-def _bounded(words: str, times: list[float]) -> list[Violation]:
+def _bounded(words: str, times: list[tuple[float, float]]) -> list[Violation]:
     """One a second, one of them a second early."""
-    for first, third in zip(times, times[2:], strict=False):
+    for (first, _), (_, third) in zip(times, times[2:], strict=False):
         if third - first < 1.0 - _SLACK:
             return [Violation("BoundedWrites", f"{words} three times from {first:.3f} to {third:.3f}")]
     return []

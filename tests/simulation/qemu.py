@@ -157,6 +157,8 @@ class Libvirt:
         self._awaited = asyncio.Event()
         self.up = True
         self.ended = False
+        #: Viewers of a QEMU whose end nobody was told of: for the agent they may be there as long as its pod is.
+        self.unheard = 0
         self.hangs = False
         self.refuses = False
         self.slow = False
@@ -200,7 +202,7 @@ class Libvirt:
 
     def start(self) -> None:
         """It is there (again)."""
-        self.up, self.up_since = True, self._loop.time()
+        self.up, self.up_since, self.unheard = True, self._loop.time(), 0
         self._notify()
 
     def hang(self) -> None:
@@ -212,7 +214,8 @@ class Libvirt:
 
     def resume(self) -> None:
         """It goes on, and sends what it has held back."""
-        self.hangs = False
+        if self.hangs:
+            self.hangs, self.unheard = False, 0
         for subscription in self.subscriptions:
             held, subscription.held = subscription.held, []
             for event in held:
@@ -265,6 +268,7 @@ class Libvirt:
     def kill(self) -> None:
         """QEMU is gone, and its viewers with it: no DISCONNECT."""
         if self.qemu is not None and self.domain is not None:
+            self.unheard = len(self.qemu.viewers) if self.hangs else 0
             run, self.qemu = self.qemu.run, None
             self._emit(LifecycleEvent(self.domain, Change.STOPPED, run))
             self._tell()

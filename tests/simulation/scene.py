@@ -27,8 +27,11 @@ REST: Final = 10.0
 #: Seconds after which an agent's death must be told: a lease, and what a write needs.
 DARK: Final = 15.0 + 4.0
 NEVER: Final = float("inf")
-#: Seconds without a viewer after which an agent that sees knows everything: it has asked QEMU, and nothing came near.
-_CLEAR: Final = 1.0
+#: Seconds without a viewer after which an agent that sees knows everything: it has found libvirt (which it looks for
+#: each two seconds), has asked QEMU, and nothing came near.
+_CLEAR: Final = 3.0
+#: Seconds after which the slowest answer has come.
+_ANSWERED: Final = 2.5
 #: Seconds for which a client that has moved may disturb a question.
 _SETTLED: Final = 0.5
 #: Seconds after which every handler knows of a change of the schema, whatever has failed.
@@ -61,7 +64,8 @@ class Scene:
         self.truths: dict[str, Truth] = defaultdict(Truth)
         self.held: dict[tuple[str, str], Held] = defaultdict(Held)
         #: Per handler, place and VMI: when a write set out.
-        self.writes: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        #: When each was begun at the earliest, and when it was sent.
+        self.writes: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
         #: What is wrong already when it happens: promise and words.
         self.wrong: list[tuple[str, str]] = []
         self.acks: list[Ack] = []
@@ -80,6 +84,7 @@ class Scene:
         self._zombie: Pod | None = None
         self._field_missed = float("-inf")
         self._companion_began: dict[str, float] = {}
+        self._looked: dict[str, float] = {}
         #: When the VMI's node changed.
         self.flips: list[float] = []
 
@@ -202,9 +207,12 @@ class Scene:
             pod.clear_since = now
         low = high = floor = 0
         for one in (pod, *self.pods.values()) if pod.uid not in self.pods else self.pods.values():
-            if one.vmi != pod.vmi or one.libvirt.qemu is None:
+            if one.vmi != pod.vmi:
                 continue
             qemu = one.libvirt.qemu
+            if qemu is None:
+                high += one.libvirt.unheard
+                continue
             low += qemu.really
             floor += 0 if one.unknowable else qemu.really
             high += len(qemu.viewers) + one.stirred if one.doubtful else qemu.identified + qemu.anonymous_at_most
@@ -304,12 +312,19 @@ class Scene:
     def _asked(self, request: Request) -> None:
         now = self._loop.time()
         if request.method == "PATCH" and isinstance(request.body, list):
-            self.writes[request.by, "vmi-status", request.body[0]["value"]].append(now)
+            self.writes[request.by, "vmi-status", request.body[0]["value"]].append((now, now))
         elif request.method == "PATCH" and request.path.endswith("/status"):
-            began = self._companion_began.pop(request.by, now)
-            self.writes[request.by, "companion", request.body["status"]["vmiUID"]].append(began)
+            began = self._companion_began.pop(request.by, self._begun(request.by, now))
+            self.writes[request.by, "companion", request.body["status"]["vmiUID"]].append((began, now))
         elif request.method in ("POST", "PATCH"):  # the companion is made, or taken over, before its status is written
-            self._companion_began.setdefault(request.by, now)
+            self._companion_began.setdefault(request.by, self._begun(request.by, now))
+        elif self.vmi is not None and request.path == vmi.path(self.vmi):
+            self._looked[request.by] = now
+
+    def _begun(self, by: str, now: float) -> float:
+        """While watches fail a handler asks for the VMI first, and has its answer within two seconds."""
+        looked = self._looked.get(by, now)
+        return looked if now - looked <= _ANSWERED else now
 
     def _said(self, wire: Wire, request: pb.ReportSessionsRequest) -> None:
         message: pb.Snapshot | pb.Delta

@@ -170,7 +170,7 @@ def held(*arguments: Any, **options: Any) -> companions.Held:
 
 @pytest.fixture
 def publisher(api: FakeApi) -> CompanionPublisher:
-    return CompanionPublisher(api.client, "n1", lambda: NOW)
+    return CompanionPublisher(api.client, "n1", lambda: True, lambda: NOW)
 
 
 async def test_the_first_write_creates_it_and_then_its_status(api: FakeApi, publisher: CompanionPublisher) -> None:
@@ -246,6 +246,17 @@ async def test_after_a_conflict_the_vmi_says_who_goes_on(
     api.expect(f"GET {VMI_PATH}", current)
     assert (await publisher.write(VMI, ONE)).kind is kind
     assert publisher.known() == []
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+async def test_while_watches_fail_the_vmi_is_asked_whose_it_is(api: FakeApi, node: str) -> None:
+    """A source that was cut off from the API server must not say on its return that nobody watches what has moved."""
+    publisher = CompanionPublisher(api.client, "n1", lambda: False, lambda: NOW)
+    publisher.learn(held(Shown(2, DETAIL)))
+    api.expect(f"GET {VMI_PATH}", vmi(node=node))
+    if node == "n1":
+        api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6))
+    assert (await publisher.write(VMI, ONE)).kind is (OutcomeKind.WRITTEN if node == "n1" else OutcomeKind.GONE)
 
 
 async def test_a_status_that_comes_back_different_is_reverted(api: FakeApi, publisher: CompanionPublisher) -> None:
