@@ -259,6 +259,7 @@ class Clockwork:
 
     def _start(self, vmi: VmiId, item: Item, now: float) -> Job:
         job = item.job = Job(vmi, self._target(item))
+        item.began = now
         item.writing_change = item.change
         item.due, item.change, item.zero_since = None, None, None
         if job.shown is not None and item.wanted is not None:
@@ -295,7 +296,9 @@ class Clockwork:
         if item.writing_awaited is not None:
             item.awaited, item.writing_awaited = item.writing_awaited, None  # it goes on waiting
         item.failures += 1
-        item.not_before = now + self._delay(item, outcome)
+        # A pause counts from the beginning of what failed: who had no answer for five seconds has waited already.
+        since = item.began if outcome.retry_after is None else now
+        item.not_before = since + self._delay(item, outcome)
 
     def _delay(self, item: Item, outcome: Outcome) -> float:
         if outcome.retry_after is not None:

@@ -30,6 +30,8 @@ class Item:
     zero_since: float | None = None
     #: The job that is under way, and the marks that the value which it writes follows from.
     job: Job | None = None
+    #: When it was begun.
+    began: float = float("-inf")
     writing: tuple[Mark, ...] = ()
     #: Meanwhile the place was seen to hold something else, before or after the job: read it again.
     doubted: bool = False

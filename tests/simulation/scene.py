@@ -116,6 +116,8 @@ class Scene:
         """All faults end, all that is under way comes to its end."""
         if self.migrating is not None:
             await asyncio.wait([self.migrating])
+        if self._tasks:  # programs that are stopping
+            await asyncio.wait(self._tasks)
         self._heal_pods()
         self.api.fates.clear()
         self.api.refuses, self.api.slow, self.api.reverts, self.api.watch_lag = None, False, False, 0.0

@@ -295,8 +295,7 @@ class World(Scene):
 
         async def stop() -> None:
             await handler.stop()
-            await asyncio.sleep(seconds)
-            self.start_handler(NODES[node])
+            self._later(seconds, lambda: self.start_handler(NODES[node]))
 
         if handler.alive:
             self._spawn(stop())

@@ -336,6 +336,18 @@ def test_failures_back_off_up_to_eight_seconds() -> None:
     assert sim.place[VMI] == 1
 
 
+def test_who_had_no_answer_has_waited_already() -> None:
+    """A pause counts from the beginning of what failed: five seconds without an answer do not come on top of it."""
+    sim = holding(0, latency=5.0)
+    sim.run(10.0)
+    sim.fates.extend([Fate.LOST] * 6)
+    sim.want(standing(1))
+    sim.run(1_000.0)
+    tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
+    assert [round(later - earlier, 2) for earlier, later in pairwise(tries)] == [5.0, 5.0, 5.0, 8.0, 8.0, 8.0]
+    assert sim.place[VMI] == 1
+
+
 def test_the_more_fail_the_longer_each_waits_up_to_a_minute() -> None:
     """A place that fails must not be pressed by a whole node: four tries a second at most."""
     sim = Simulation(bucket=TokenBucket(1000, 0.001), room=1000)
