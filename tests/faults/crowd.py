@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import tempfile
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -97,10 +99,15 @@ class Crowd(Staged):
     def wait_right(self) -> None:
         """Until everything that is shown is what was said."""
         for look in (self._shown, self._told):
-            wait_until(look, self._right, what="what is shown is what was said", timeout=RIGHT_TIMEOUT, interval=0.2)
+            wrong = partial(self._wrong, look)
+            what = f"what is {look.__name__.strip('_')} is what was said"
+            wait_until(wrong, lambda found: not found, what=what, timeout=RIGHT_TIMEOUT, interval=0.2)
 
-    def _right(self, seen: dict[str, int | None]) -> bool:
-        return seen == {member.name: member.peer.sessions for member in self.members}
+    def _wrong(self, look: Callable[[], dict[str, int | None]]) -> dict[str, tuple[int, int | None]]:
+        """What was said, and what is there instead."""
+        seen = look()
+        said = {member.name: member.peer.sessions for member in self.members}
+        return {name: (said[name], seen.get(name)) for name in said if seen.get(name) != said[name]}
 
     def _shown(self) -> dict[str, int | None]:
         items = self.client.get(self.members[0].vmi.path.rpartition("/")[0])["items"]
