@@ -181,6 +181,11 @@ def nothing_is_told_while_nobody_can(record: Record) -> None:
     )  # fmt: skip
 
 
+def an_ack_of_what_was_overtaken(record: Record) -> None:
+    """Three, and two at once: whoever shows two has nothing of three left to publish."""
+    _vm(record).acks += [Ack(19.9, 20.8, 3), Ack(20.2, 20.9, 2)]
+
+
 def a_late_write_of_what_was(record: Record) -> None:
     """The API server stood still with the write in its hands; the viewer was back meanwhile."""
     record.faults.append(Fault(Target.APISERVER, Kind.FREEZE, 41.0, 80.0))
@@ -209,6 +214,7 @@ def an_ack_while_nobody_could_look(record: Record) -> None:
     "plant",
     [
         too_many_while_unknown,
+        an_ack_of_what_was_overtaken,
         nothing_is_told_while_nobody_can,
         a_late_write_of_what_was,
         half_a_handshake,
