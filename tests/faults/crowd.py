@@ -97,7 +97,10 @@ class Crowd(Staged):
         return self._probe.read(self.handler, at)
 
     def wait_right(self) -> None:
-        """Until everything that is shown is what was said."""
+        """Until all that is shown is what was said. Whose stream has ended unnoticed says it again, as an agent."""
+        for member in self.members:
+            if member.peer.ended is not None:
+                member.reconnect()
         for look in (self._shown, self._told):
             wrong = partial(self._wrong, look)
             what = f"what is {look.__name__.strip('_')} is what was said"
