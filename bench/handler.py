@@ -14,6 +14,7 @@ from bench.results import Figure, Row
 from bench.sides import Side
 from bench.stage import Stage
 from tests.apiserver.vmis import Vmi
+from tests.support.waiting import wait_until
 
 MIB: Final = 1 << 20
 SIZES: Final = (10, 100, 250, 1000)
@@ -121,12 +122,13 @@ def _restart(stage: Stage, work: Work) -> float:
 
 def _rest(stage: Stage) -> None:
     """Until nothing waits to be written."""
-    deadline = time.monotonic() + 120
-    before, writes = -1, stage.writes()
-    while before != writes:
-        assert time.monotonic() < deadline, "there is still something to write"
+
+    def rests() -> bool:
+        before = stage.writes()
         time.sleep(stage.seconds(REST))
-        before, writes = writes, stage.writes()
+        return stage.writes() == before
+
+    wait_until(rests, what="nothing waits to be written", timeout=120)
 
 
 def _growth(pair: list[Found], name: str) -> Row:

@@ -88,14 +88,19 @@ class SessionProtocol:
     @property
     def unacked(self) -> int:
         """How many sequences were accepted that no ack has said."""
-        return self._ledger.entry(self._endpoint.id).accepted - self._acked.accepted if self._stream else 0
+        return self._accepted - self._acked.accepted if self._stream else 0
 
     @property
     def published(self) -> bool:
         """Whether every place holds what was accepted, so that no later ack can say more."""
         publicity = self._publicity()
         of_this = bool(self._stream) and publicity.stream == self._stream
-        return of_this and publicity.sequence >= self._ledger.entry(self._endpoint.id).accepted
+        return of_this and publicity.sequence >= self._accepted
+
+    @property
+    def _accepted(self) -> int:
+        """The newest sequence that the ledger holds."""
+        return self._ledger.entry(self._endpoint.id).accepted
 
     def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
         """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""
@@ -119,7 +124,7 @@ class SessionProtocol:
         if not self._stream or not self._ledger.current(self._endpoint.id, self._stream):
             return None
         publicity = self._publicity()
-        accepted = self._ledger.entry(self._endpoint.id).accepted
+        accepted = self._accepted
         published = publicity.sequence if publicity.stream == self._stream else 0
         ack = pb.Ack(
             accepted=accepted,

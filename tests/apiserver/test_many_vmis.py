@@ -3,15 +3,16 @@
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.apiserver.client import Client, Recorder
 from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.overview import Overview
 from tests.apiserver.peers import Peer, Peers
-from tests.apiserver.vmis import Vmi, service_status, told
+from tests.apiserver.vmis import Vmi
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
@@ -36,35 +37,16 @@ class Crowd:
     peers: list[Peer]
 
     @property
-    def path(self) -> str:
-        return self.vmis[0].path.rpartition("/")[0]
-
-    @property
-    def companions_path(self) -> str:
-        return self.vmis[0].companion_path.rpartition("/")[0]
+    def overview(self) -> Overview:
+        return Overview(self.client, self.vmis[0])
 
     def said(self) -> dict[str, int]:
         """By VMI, what its agent said last."""
         return {vmi.name: peer.sessions for vmi, peer in zip(self.vmis, self.peers, strict=True)}
 
-    def shown(self) -> dict[str, int]:
-        """By VMI, what its status shows."""
-        items = self.client.get(self.path)["items"]
-        return {item["metadata"]["name"]: (service_status(item) or {}).get("vncSessions", 0) for item in items}
-
-    def told(self) -> dict[str, int | None]:
-        """By VMI, what its companion says; None where it is not sure."""
-        found = {item["metadata"]["name"]: told(item) for item in self.client.get(self.companions_path)["items"]}
-        return {name: (value[0] or 0) if value[2] == "True" else None for name, value in found.items()}
-
     def wait_right(self) -> None:
         """Until everything that is shown is what was said."""
-        for look in (self.shown, self.told):
-            what = f"{look.__name__} is what was said"
-            wait_until(lambda: self._wrong(look()), lambda wrong: not wrong, what=what, timeout=60, interval=0.2)  # noqa: B023
-
-    def _wrong(self, seen: Mapping[str, int | None]) -> dict[str, tuple[int, int | None]]:
-        return {name: (said, seen.get(name)) for name, said in self.said().items() if seen.get(name) != said}
+        self.overview.wait_right(self.said, timeout=60)
 
 
 @pytest.fixture
@@ -97,7 +79,10 @@ def test_two_hundred_vms(crowd: Crowd) -> None:
 
 def _storm(crowd: Crowd) -> None:
     chance = random.Random(1)  # noqa: S311  # repeatable, not secret
-    with Recorder(crowd.client, crowd.path) as versions, Recorder(crowd.client, crowd.companions_path) as companions:
+    with (
+        Recorder(crowd.client, crowd.overview.path) as versions,
+        Recorder(crowd.client, crowd.overview.companions_path) as companions,
+    ):
         began = time.monotonic()
         for number in range(CHANGES):
             chance.choice(crowd.peers).report(chance.randrange(4))

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -14,13 +12,13 @@ import grpc.aio
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.overview import Overview
 from tests.apiserver.peers import Peer, Peers
-from tests.apiserver.vmis import Vmi, service_status, told
+from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.faults.probes import Probe, Reading
 from tests.support.staged import Staged
-from tests.support.waiting import wait_until
 
 #: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
 RIGHT_TIMEOUT = 90.0
@@ -80,6 +78,7 @@ class Crowd(Staged):
         self.client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         self.node = enter(Node(plane, f"node-{uuid.uuid4().hex[:8]}"))
         vmis = [Vmi(self.client, namespace, f"vm-{number:03}") for number in range(self._number)]
+        self._overview = Overview(self.client, vmis[0])
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self.node.run, vmis))
         self._probe = Probe(folder / "probe")
@@ -101,22 +100,7 @@ class Crowd(Staged):
         for member in self.members:
             if member.peer.ended is not None:
                 member.reconnect()
-        for look in (self._shown, self._told):
-            wrong = partial(self._wrong, look)
-            what = f"what is {look.__name__.strip('_')} is what was said"
-            wait_until(wrong, lambda found: not found, what=what, timeout=RIGHT_TIMEOUT, interval=0.2)
+        self._overview.wait_right(self._said, RIGHT_TIMEOUT)
 
-    def _wrong(self, look: Callable[[], dict[str, int | None]]) -> dict[str, tuple[int, int | None]]:
-        """What was said, and what is there instead."""
-        seen = look()
-        said = {member.name: member.peer.sessions for member in self.members}
-        return {name: (said[name], seen.get(name)) for name in said if seen.get(name) != said[name]}
-
-    def _shown(self) -> dict[str, int | None]:
-        items = self.client.get(self.members[0].vmi.path.rpartition("/")[0])["items"]
-        return {item["metadata"]["name"]: (service_status(item) or {}).get("vncSessions", 0) for item in items}
-
-    def _told(self) -> dict[str, int | None]:
-        items = self.client.get(self.members[0].vmi.companion_path.rpartition("/")[0])["items"]
-        found = {item["metadata"]["name"]: told(item) for item in items}
-        return {name: (value[0] or 0) if value[2] == "True" else None for name, value in found.items()}
+    def _said(self) -> dict[str, int]:
+        return {member.name: member.peer.sessions for member in self.members}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.apiserver.vmis import seen
+from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import WITHOUT, Machine, Machines
 from tests.kubevirt.websocket import open_websocket
@@ -34,10 +34,12 @@ def test_twenty_vms_at_once(cluster: Cluster, machines: Machines, capsys: pytest
     with machines.record_companions() as versions:
         beside, together = run(cluster, machines, {})
     written = Counter(event.object["metadata"]["name"] for event in versions.events if event.kind != "DELETED")
+    told_of = {event.object["metadata"]["name"] for event in versions.events if told(event.object) == seen(1)}
     with capsys.disabled():
         sys.stdout.write(f"\nwith us: all run after {together:.1f} s, {dict(beside)}")
         sys.stdout.write(f"\nwithout us: all run after {alone:.1f} s, {dict(without)}")
         sys.stdout.write(f"\nversions of each companion: {sorted(written.values())}\n")
+    assert told_of == written.keys()
     assert len(written) == COUNT
     assert max(written.values()) <= VERSIONS, written
     assert {what: n for what, n in beside.items() if n > ALIKE * without[what] + COUNT} == {}, without

@@ -63,8 +63,7 @@ class Scene:
         self._loop = asyncio.get_running_loop()
         self.truths: dict[str, Truth] = defaultdict(Truth)
         self.held: dict[tuple[str, str], Held] = defaultdict(Held)
-        #: Per handler, place and VMI: when a write set out.
-        #: When each was begun at the earliest, and when it was sent.
+        #: Per handler, place and VMI: when a write was begun at the earliest, and when it was sent.
         self.writes: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
         #: What is wrong already when it happens: promise and words.
         self.wrong: list[tuple[str, str]] = []

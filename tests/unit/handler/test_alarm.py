@@ -12,9 +12,10 @@ from handler_service.alarm import Alarm
 class Sleeper:
     """Sleeps once by a clock of its own; the event loop's time is the real one, and far from being over."""
 
-    def __init__(self, until: float | None) -> None:
+    def __init__(self, until: float | None, alarm: Alarm | None) -> None:
+        """By an alarm that something has happened to, or by one of its own."""
         self.now = 0.0
-        self.alarm = Alarm(lambda: self.now)
+        self.alarm = alarm or Alarm(lambda: self.now)
         self.task = asyncio.create_task(self.alarm.sleep(until))
 
     async def sleeps(self) -> bool:
@@ -25,8 +26,8 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def sleeping(until: float | None) -> AsyncIterator[Sleeper]:
-    sleeper = Sleeper(until)
+async def sleeping(until: float | None, alarm: Alarm | None = None) -> AsyncIterator[Sleeper]:
+    sleeper = Sleeper(until, alarm)
     assert await sleeper.sleeps()
     yield sleeper
     sleeper.task.cancel()
@@ -62,24 +63,16 @@ async def test_a_ring_between_two_sleeps_ends_the_next_one_alone() -> None:
     alarm = Alarm(lambda: 0.0)
     alarm.ring()
     await alarm.sleep(None)
-    second = asyncio.create_task(alarm.sleep(None))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert not second.done()
-    second.cancel()
-    await asyncio.gather(second, return_exceptions=True)
+    async with sleeping(None, alarm) as second:
+        assert await second.sleeps()
 
 
 async def test_who_is_awake_is_not_rung_for() -> None:
     """He looks for himself what is due."""
     alarm = Alarm(lambda: 0.0)
     alarm.ring_for(0.0)
-    sleep = asyncio.create_task(alarm.sleep(None))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert not sleep.done()
-    sleep.cancel()
-    await asyncio.gather(sleep, return_exceptions=True)
+    async with sleeping(None, alarm) as sleeper:
+        assert await sleeper.sleeps()
 
 
 async def test_a_sleep_ends_when_its_time_has_come() -> None:
