@@ -37,10 +37,11 @@ class Spacing:
     #: First wait, and longest wait, after a failed write. Full jitter between.
     retry_base: float = 1.0
     retry_cap: float = 60.0
-    #: The longest wait while few VMIs fail: a value is right within ten seconds of the place's recovery, and the
-    #: second that is left is for the write itself. The more fail, the longer, up to the cap: a node then makes at most
-    #: four failing writes a second. The first that succeeds wakes the others.
-    retry_soon: float = 8.0
+    #: The longest wait while few VMIs fail: a value is right within ten seconds of the place's recovery. The try that
+    #: comes then may be one that reads; a fall waits its second after it, a write its turn, and a second is left for
+    #: the way. The more fail, the longer, up to the cap: a node then makes at most four failing writes a second. The
+    #: first that succeeds wakes the others.
+    retry_soon: float = 6.0
     retry_share: float = 0.5
     #: A place that drops the field is tried again this seldom: its schema may have been extended.
     pruned_retry: float = 600.0

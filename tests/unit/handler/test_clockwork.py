@@ -323,8 +323,8 @@ def test_after_a_lost_answer_the_place_is_read_and_not_written_again_where_it_wa
     assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 9)
 
 
-def test_failures_back_off_up_to_eight_seconds() -> None:
-    """1, 2, 4, 8 s, of which a random part is waited: within ten seconds of the place's recovery the value is right."""
+def test_failures_back_off_up_to_six_seconds() -> None:
+    """1, 2, 4, 6 s, of which a random part is waited: within ten seconds of the place's recovery the value is right."""
     sim = holding(0)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 6)
@@ -332,7 +332,7 @@ def test_failures_back_off_up_to_eight_seconds() -> None:
     sim.run(1_000.0)
     tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
     waits = [round(later - earlier, 2) for earlier, later in pairwise(tries)]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert waits == [1.0, 2.0, 4.0, 6.0, 6.0, 6.0]
     assert sim.place[VMI] == 1
 
 
@@ -344,7 +344,7 @@ def test_who_had_no_answer_has_waited_already() -> None:
     sim.want(standing(1))
     sim.run(1_000.0)
     tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
-    assert [round(later - earlier, 2) for earlier, later in pairwise(tries)] == [5.0, 5.0, 5.0, 8.0, 8.0, 8.0]
+    assert [round(later - earlier, 2) for earlier, later in pairwise(tries)] == [5.0, 5.0, 5.0, 6.0, 6.0, 6.0]
     assert sim.place[VMI] == 1
 
 
@@ -374,7 +374,7 @@ def test_the_first_success_wakes_what_has_failed_meanwhile() -> None:
     sim.run(60.0)
     last = {write.vmi: write.at for write in sim.writes}
     assert sim.place == {VMI: 1, OTHER_VMI: 1}
-    assert abs(last[VMI] - last[OTHER_VMI]) < 0.1  # each has waited for eight seconds by then
+    assert abs(last[VMI] - last[OTHER_VMI]) < 0.1  # each has waited for six seconds by then
 
 
 def test_what_fails_alone_is_woken_once() -> None:
@@ -402,7 +402,7 @@ def test_a_place_that_can_be_read_and_not_written_is_backed_off_from_all_the_sam
     sim.run(1_000.0)
     failed = [write.at for write in sim.writes[:-1]]
     waits = [round(read - write) for write, read in zip(failed, sim.reads[1:], strict=True)]
-    assert waits == [1, 2, 4, 8, 8]
+    assert waits == [1, 2, 4, 6, 6]
     assert sim.place[VMI] == 1
 
 

@@ -264,9 +264,9 @@ async def test_a_lease_ends_in_time_even_if_it_began_while_the_hub_slept(lease: 
     hub = Hub(lease, loop.time)
     task = asyncio.create_task(hub.run())
     await asyncio.sleep(lease / 2)
+    began = loop.time()
     hub.assign(VMI, OURS)
     hub.add(endpoint("a"))
-    began = loop.time()
     await wait_until_async(
         lambda: hub.standing(VMI), lambda found: found is not None and found.settled, what="the lease ends"
     )

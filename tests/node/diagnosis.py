@@ -1,0 +1,43 @@
+"""What a test's namespace and the handlers look like when the test has failed, since the next moment all is gone."""
+
+import subprocess
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.cluster.workloads import Workloads
+
+HANDLERS = "--selector=app.kubernetes.io/component=handler"
+# Lines of each log.
+TAIL = 60
+
+
+def describe(cluster: Workloads, namespace: str) -> Iterator[tuple[str, str]]:
+    """Each title with what kubectl says; where it says nothing, that is said."""
+    here, ours = f"--namespace={namespace}", "--namespace=vmi-service-status"
+    tail = ("--prefix", f"--tail={TAIL}", "--max-log-requests=50")
+    looks = {
+        "pods": ("get", "pods", here, "--output=wide"),
+        "companions": ("get", "vmiss", here, "--output=wide"),
+        "events": ("get", "events", here, "--sort-by=.lastTimestamp"),
+        "agents": ("logs", here, "--selector=kubevirt.io=virt-launcher", "--container=launcher-agent", *tail),
+        "handlers": ("logs", ours, HANDLERS, "--container=handler", *tail),
+    }
+    for title, arguments in looks.items():
+        try:
+            said = cluster.kubectl(*arguments, check=False)
+        except subprocess.TimeoutExpired as error:
+            said = str(error)
+        yield f"{title} ({namespace})", said or "nothing"
+
+
+class Diagnosis:
+    """A plugin of pytest, for tests that have the fixtures `cluster` and `namespace`."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        used = getattr(item, "funcargs", {})
+        if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
+            report.sections.extend(describe(used["cluster"], used["namespace"]))
+        return report
