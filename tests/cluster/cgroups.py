@@ -16,6 +16,9 @@ from tests.support.waiting import wait_until
 
 # A killed process leaves its cgroup within milliseconds, one that has to give back gigabytes within a second or two.
 TIMEOUT = 30.0
+# A cgroup counts as one task beside others', and this one is a whole cluster: with one task's weight the handler on a
+# busy machine was given a fiftieth of what it asked for, and waited for 15 s.
+_WEIGHT = 4
 # Enters the cgroups that stand before `--` and becomes the command after it; failing to enter one is an error.
 _ENTER = 'set -e; while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
 
@@ -32,6 +35,8 @@ class Tree:
         """Makes a cgroup below that of this process. Cgroup v2 has it below the root: see `Hierarchy.parent`."""
         tree = cls(name, [hierarchy.parent() / name for hierarchy in hierarchies()])
         tree._make(controllers=True)
+        for path in tree.paths:
+            _weigh(path)
         return tree
 
     @classmethod
@@ -112,6 +117,13 @@ def _inherit_cpuset(folder: Path) -> None:
     if (folder / "cpuset.sched_load_balance").exists():
         for name in ("cpuset.cpus", "cpuset.mems"):
             (folder / name).write_text((folder.parent / name).read_text())
+
+
+def _weigh(folder: Path) -> None:
+    """Only the hierarchy that has the CPU's controller knows weights, v1 and v2 by different names and units."""
+    for name in ("cpu.shares", "cpu.weight"):
+        if (folder / name).exists():
+            (folder / name).write_text(str(int((folder / name).read_text()) * _WEIGHT))
 
 
 def _named(hierarchy: Hierarchy, prefix: str) -> Iterator[Path]:

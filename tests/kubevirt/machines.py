@@ -157,9 +157,19 @@ class Machines:
         manifest["spec"] |= dict(spec or {})
         if node is not None:
             manifest["spec"]["nodeSelector"] = {"kubernetes.io/hostname": node}
-        created = self._site.client.post(self._path, manifest)
+        taken = f"KubeVirt takes {name}"
+        created = wait_until(lambda: self._post(manifest), what=taken, timeout=START_TIMEOUT, interval=0.5)
         vmi.uid = created["metadata"]["uid"]
         return Machine(self._site, self._deployment, vmi, self._logs)
+
+    def _post(self, manifest: Object) -> Object:
+        """Nothing as long as KubeVirt's webhooks are away: on a busy machine virt-api misses a probe now and then."""
+        try:
+            return self._site.client.post(self._path, manifest)
+        except ApiError as error:
+            if error.code != http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return {}
 
     def own(self, name: str = "vm") -> Machine:
         """Of a VirtualMachine, which makes it; returns when it runs."""

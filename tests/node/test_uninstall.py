@@ -10,6 +10,7 @@ from tests.node.launcher.shape import IDLE
 from tests.node.place import Ability
 from tests.node.site import Site
 from tests.support.pool import ViewerPool
+from tests.support.waiting import wait_until
 
 
 def left_in_the_api(site: Site) -> list[str]:
@@ -31,6 +32,7 @@ def left_on_the_node(site: Site, handler: str) -> list[str]:
     return [*sockets, *directories, *mounts, *containers]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.needs(Ability.LOOK)
 def test_nothing_is_left_and_vms_run_on(
     site: Site, kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
@@ -43,7 +45,8 @@ def test_nothing_is_left_and_vms_run_on(
 
     installation.delete()
     assert left_in_the_api(site) == []
-    assert left_on_the_node(site, handler) == []
+    # The kubelet puts dead containers away once a minute.
+    wait_until(lambda: left_on_the_node(site, handler), lambda left: left == [], what="nothing is left", timeout=120)
     with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
         site.cluster.kubectl("get", "vmiss")
     later = kubevirt.start("later", command=IDLE).launcher
