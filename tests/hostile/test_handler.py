@@ -262,7 +262,7 @@ GREETINGS = {
     "http1": b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + bytes(100_000),
     "settings-flood": http2.settings((http2.INITIAL_WINDOW_SIZE, 0)) * 20_000,
     "ping-flood": http2.settings() + http2.frame(http2.PING, payload=bytes(8)) * 20_000,
-    "goaway": http2.settings() + http2.frame(7, payload=bytes(16_000)) * 5,
+    "goaway": http2.settings() + http2.frame(http2.GOAWAY, payload=bytes(8) + b"\x1b[2J\nINFO forged: " * 1000) * 5,
 }
 
 
@@ -279,6 +279,7 @@ def test_a_socket_that_speaks_something_else_is_borne(agent: Agent, greeting: st
     assert memory[1] - before <= MOST
     assert memory[1] - memory[0] <= MOST // 4
     agent.wait_reporting()
+    assert all(line.isprintable() for line in agent.log_text().splitlines())
 
 
 def _while_greeting(agent: Agent, listener: socket.socket, greeting: bytes) -> int:

@@ -3,6 +3,7 @@
 What is done to the path of the socket rather than through it is in tests/apiserver/test_pods_directory.py.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ KIB = 1024
 #: Bytes that an attacked socket may cost.
 BOUND = 256 * KIB
 MEASUREMENTS = 3
+#: Each line of the log is one of ours.
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: [^\x00-\x1f]*$")
 #: Seconds. A value is written once a second, so an undisturbed neighbour needs up to 1.5 s.
 ON_TIME = 6.0
 
@@ -60,3 +63,5 @@ def test_an_enemy_costs_kilobytes_and_harms_no_neighbour(attack: str, results: R
         assert len(said) == len(set(said)), "a refusal is told once"
         assert len(said) <= 4, said
     assert len(result.log) < 16 * KIB, result.log
+    assert "INFO handler_service: forged" not in result.log, "a peer wrote a line of the log"
+    assert all(LINE.match(line) for line in result.log.splitlines()), result.log
