@@ -25,6 +25,7 @@ COMPONENTS = REPOSITORY / "manifests" / "components"
 INJECT = "servicestatus.kubevirt.io/inject"
 TEMPLATE = "/api/v1/namespaces/vmi-service-status/podtemplates/vmi-service-status-launcher-agent"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
+BINDINGS = POLICIES.replace("policies", "policybindings")
 # A policy is in force up to 2 s after it was applied, and out of force as late.
 IN_FORCE = 0.05
 
@@ -140,6 +141,7 @@ class Injection:
     ) -> None:
         """`probe` gets the agent by this policy; `spared` does not, though maybe by the one that was here before."""
         self._plane = plane
+        self._client = client
         self._list = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self._probe = probe
         self._spared = spared
@@ -158,8 +160,10 @@ class Injection:
         wait_until(self._in_force, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
 
     def __exit__(self, *_: object) -> None:
-        self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
+        """In the order of docs/install.md: an API server that did not see the template go would use it for ever."""
+        self._client.delete(TEMPLATE)
         wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
+        self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
 
 
 OPT_IN = "opt-in"
@@ -302,7 +306,7 @@ def test_a_pod_that_another_policy_changes_afterwards_is_injected_once(
     }
     binding = {**other, "kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": name}}
     client.post(POLICIES, other)
-    client.post(POLICIES.replace("policies", "policybindings"), binding)
+    client.post(BINDINGS, binding)
     try:
         pod = wait_until(
             lambda: cluster.created(launcher()),
@@ -313,7 +317,7 @@ def test_a_pod_that_another_policy_changes_afterwards_is_injected_once(
         assert pod["metadata"]["labels"]["count"] == "1"
         assert agents_of(pod) == [AGENT]
     finally:
-        client.delete(f"{POLICIES.replace('policies', 'policybindings')}/{name}")
+        client.delete(f"{BINDINGS}/{name}")
         client.delete(f"{POLICIES}/{name}")
 
 

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 # A killed process leaves its cgroup within milliseconds, one that has to give back gigabytes within a second or two.
 TIMEOUT = 30.0
 # A cgroup counts as one task beside others', and this one is a whole cluster: with one task's weight the handler on a
-# busy machine was given a fiftieth of what it asked for, and waited for 15 s.
+# busy machine was given a seventieth of what it asked for, and waited for 15 s.
 _WEIGHT = 4
 # Enters the cgroups that stand before `--` and becomes the command after it; failing to enter one is an error.
 _ENTER = 'set -e; while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'

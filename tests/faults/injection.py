@@ -79,9 +79,16 @@ class Injector:
             case Target.LIBVIRTD:
                 return _away(planned.kind, stand.libvirtd.process, stand.libvirtd.start)
             case Target.APISERVER:
-                return _away(planned.kind, stand.plane.apiserver)
+                return self._storage_away(planned.kind, stand.plane.apiserver)
             case Target.ETCD:
-                return _away(planned.kind, stand.plane.etcd)
+                return self._storage_away(planned.kind, stand.plane.etcd)
+
+    @contextlib.contextmanager
+    def _storage_away(self, kind: Kind, process: ManagedProcess) -> Iterator[None]:
+        """What is back and takes no write yet is still away: its own recovery is no promise of ours."""
+        with _away(kind, process):
+            yield
+        self._stand.wait_served()
 
     @contextlib.contextmanager
     def _qemu_away(self, kind: Kind, machine: Machine) -> Iterator[None]:

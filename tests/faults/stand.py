@@ -4,12 +4,14 @@ All of it is real, and each part is a process that can be killed, frozen and res
 """
 
 import contextlib
+import http.client
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
 from tests.apiserver.agents import Agent
-from tests.apiserver.client import Client
+from tests.apiserver.client import ApiError, Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.vmis import Vmi, seen
@@ -18,9 +20,12 @@ from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.support.libvirtd import PrivateLibvirt
 from tests.support.staged import Staged
 from tests.support.vm import VirtualMachine, VirtualMachines
+from tests.support.waiting import wait_until
 
 # Short, so that a fault of a few seconds outlasts it, and one of a blink does not.
 LEASE = 3.0
+# Others of the round's faults may hit it meanwhile.
+SERVED_TIMEOUT = 120.0
 HANDLER = "handler"
 TERMS = (f"--lease={LEASE:g}s", "--heartbeat-interval=1s")
 
@@ -55,6 +60,21 @@ class Stand(Staged):
         """No program of this project ends by itself, whatever the others do."""
         for program in (self.handler, *(machine.agent for machine in self.machines)):
             assert program.running, f"{program} has ended by itself; its log ends:\n{program.log_tail()}"
+
+    def wait_served(self) -> None:
+        """Until the API server takes a write: that of etcd's return needs seconds, and a busy machine some more."""
+        wait_until(
+            self._write,
+            what="the API server takes a write",
+            timeout=SERVED_TIMEOUT,
+            interval=0.1,
+            retry_on=(ApiError, OSError, http.client.HTTPException, ValueError),
+        )
+
+    def _write(self) -> bool:
+        annotation = {"metadata": {"annotations": {"faults/written": str(time.monotonic())}}}
+        self.client.patch(f"/api/v1/namespaces/{self.namespace}?timeout=1s", annotation)
+        return True
 
     def _start(self) -> None:
         enter = self._stack.enter_context

@@ -20,6 +20,7 @@ OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 OURS = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"
 DAEMON_SET_PATH = f"/apis/apps/v1/namespaces/{OURS}/daemonsets/vmi-service-status-handler"
+TEMPLATE = "podtemplate/vmi-service-status-launcher-agent"
 # virt-operator works in steps of 5 to 10 s: 55 s on two idle cores.
 DEPLOY_TIMEOUT = 400.0
 # Two programs of Python start within 2 s, and within 10 on two busy cores.
@@ -125,6 +126,8 @@ class Deployment:
 
     def uninstall(self) -> None:
         self._installed = False
+        # In the order of docs/install.md, which says why.
+        self._kubectl("delete", TEMPLATE, f"--namespace={OURS}", "--ignore-not-found")
         self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
 
     def roll_handler(self) -> None:

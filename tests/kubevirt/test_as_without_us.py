@@ -10,7 +10,7 @@ OURS = "servicestatus.kubevirt.io/handler"
 # A step of virt-handler's failed and is tried again: on a busy machine it comes to either VM.
 AGAIN = {("Synchronized", "False"), ("Warning", "SyncFailed")}
 # virt-launcher and virt-handler both end a VM that is deleted; who is first decides which of these there are.
-ENDS = {("Normal", "ShuttingDown"), ("Normal", "Deleted"), ("Normal", "Stopped")}
+ENDS = {("Normal", reason) for reason in ("ShuttingDown", "Deleted", "Stopped", "SuccessfulDelete")}
 
 ALIKE = "what is told of the one VM is told of the other"
 

@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 
 NAMESPACE = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"
+TEMPLATE = "podtemplate/vmi-service-status-launcher-agent"
 HANDLER = "handler"
 LIST = "servicestatus.v1.ServiceStatusService/ListServiceStatuses"
 # Two programs of Python start within 2 s, and within 10 on two busy cores; a namespace needs some seconds to end.
@@ -47,6 +48,8 @@ class Installation:
     def delete(self) -> None:
         """Returns when all is gone."""
         self._applied = False
+        # In the order of docs/install.md, which says why.
+        self._kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
         self._kubectl(
             "delete", "-k", self._site.overlay, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
         )

@@ -1,4 +1,4 @@
-"""`kubectl delete -k` leaves nothing of ours, and VMs do not notice."""
+"""Uninstalled as docs/install.md has it, nothing of ours is left, and VMs do not notice."""
 
 import pytest
 
