@@ -25,7 +25,7 @@ def proxy(control_plane: ControlPlane) -> Iterator[Proxy]:
 @pytest.fixture
 def handler(node: Node, proxy: Proxy) -> Iterator[Handler]:
     """Behind the proxy, with little patience."""
-    with node.handler("--watch-timeout=3s", "--api-timeout=1s", server=proxy.url) as running:
+    with node.handler("--watch-timeout=3s", "--api-timeout=3s", server=proxy.url) as running:
         yield running
 
 
@@ -89,5 +89,5 @@ def test_a_write_on_a_hung_connection_is_tried_on_another_one(
     peer.wait_published()
     proxy.hang()
     peer.report(3)
-    vmi.wait_for(3, timeout=15)
-    vmi.wait_told(seen(3), timeout=15)
+    vmi.wait_for(3)
+    vmi.wait_told(seen(3))

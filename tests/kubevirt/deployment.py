@@ -128,7 +128,14 @@ class Deployment:
         self._installed = False
         # In the order of docs/install.md, which says why.
         self._kubectl("delete", TEMPLATE, f"--namespace={OURS}", "--ignore-not-found")
-        self._kubectl("delete", "-k", OVERLAY, f"--timeout={ROLLOUT_TIMEOUT:g}s", timeout=ROLLOUT_TIMEOUT + 10)
+        self._kubectl(
+            "delete",
+            "-k",
+            OVERLAY,
+            "--ignore-not-found",
+            f"--timeout={ROLLOUT_TIMEOUT:g}s",
+            timeout=ROLLOUT_TIMEOUT + 10,
+        )
 
     def roll_handler(self) -> None:
         self.rollout(DAEMON_SET, namespace=OURS)

@@ -51,7 +51,7 @@ class Installation:
         # In the order of docs/install.md, which says why.
         self._kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
         self._kubectl(
-            "delete", "-k", self._site.overlay, "--wait=true", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
+            "delete", "-k", self._site.overlay, "--ignore-not-found", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
         )
 
     def wait_ready(self) -> None:
