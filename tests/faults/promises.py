@@ -196,7 +196,7 @@ def _told_by(case: _Case, fault: Fault) -> float:
 def _published_is_held(case: _Case) -> Iterator[Violation]:
     for ack in case.history.acks:
         # What came later contains it: a place that holds that has nothing left to publish.
-        newer = {other.sessions for other in case.history.acks if ack.said <= other.said <= ack.at}
+        newer = {ack.sessions} | case.connected.entered(ack.said, ack.at)
         for place, looks in case.history.places.items():
             held = _held(looks, ack.said, ack.at)
             if not any(look.sessions in newer for look in held) and not _blind(held):

@@ -19,6 +19,14 @@ def test_a_session_counts_between_may_and_must() -> None:
     ]
 
 
+def test_what_was_there_before_a_span_was_not_entered_in_it() -> None:
+    """Of a handshake either number may have been true."""
+    counts = Counts([Session(1.0, 1.0, 4.0), Session(2.0, 3.0, 5.0)])
+    assert counts.entered(1.5, 1.9) == set()
+    assert counts.entered(1.5, 2.5) == {1, 2}
+    assert counts.entered(2.5, 6.0) == {0, 1, 2}
+
+
 def test_the_first_time_of_a_number_is_found_from_a_time_on() -> None:
     """Not before, and not after the end."""
     counts = Counts([Session(1.0, 1.0, 5.0), Session(2.0, 2.0, 3.0)])

@@ -43,6 +43,11 @@ class Counts:
                 return max(begin, self._times[index])
         return None
 
+    def entered(self, begin: float, end: float) -> set[int]:
+        """The numbers that there may have been from a change within a span on."""
+        changes = range(self._index(begin) + 1, self._index(end) + 1)
+        return {number for index in changes for number in range(self._low[index], self._high[index] + 1)}
+
     def occupied(self) -> list[Span]:
         """The spans in which somebody was there for sure."""
         found: list[Span] = []
