@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.apiserver.vmis import seen, told
+from tests.apiserver.vmis import Told, seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
@@ -65,6 +65,12 @@ def test_a_migration_whose_target_dies_changes_nothing(endless: Machine) -> None
         migration.wait_failed()
 
 
+def may_be_too_high(value: Told) -> bool:
+    """A number that is told as unknown may be one too many: who comes while an agent looks may be counted twice."""
+    number, _, observed, _ = value
+    return observed == "False" and number == 2
+
+
 @contextmanager
 def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer]:
     """A viewer who dials again follows the VM to another node: 1 at each look, unless it stays away for long itself."""
@@ -77,9 +83,10 @@ def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer
             time.sleep(PAUSE)
         assert machine.node != source
         sys.stdout.write(f"{samples}; away for {viewer.gaps} s\n")
-        numbers = {value[0] for value in [*samples.values, *versions.values(told)] if value is not None}
-        absent = {None} if viewer.may_be_absent(samples.longest_gap) else set()
-        assert numbers <= {1} | absent, (viewer.gaps, str(samples))
+        values = [value for value in [*samples.values, *versions.values(told)] if value is not None]
+        permitted = {1, None} if viewer.may_be_absent(samples.longest_gap) else {1}
+        wrong = [value for value in values if value[0] not in permitted and not may_be_too_high(value)]
+        assert wrong == [], (viewer.gaps, str(samples))
         machine.vmi.wait_told(seen(1), timeout=60)
     machine.vmi.wait_told(seen(0))
 
