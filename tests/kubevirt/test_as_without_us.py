@@ -9,8 +9,12 @@ from tests.support.waiting import wait_until
 OURS = "servicestatus.kubevirt.io/handler"
 # A step of virt-handler's failed and is tried again: on a busy machine it comes to either VM.
 AGAIN = {("Synchronized", "False"), ("Warning", "SyncFailed")}
-# virt-launcher and virt-handler both end a VM that is deleted; who is first decides which of these there are.
-ENDS = {("Normal", reason) for reason in ("ShuttingDown", "Deleted", "Stopped", "SuccessfulDelete")}
+# virt-launcher and virt-handler both end a VM that is deleted; who is first decides which of these there are. One whose
+# launcher is gone before virt-handler has looked is told as crashed.
+ENDS = {
+    *(("Normal", reason) for reason in ("ShuttingDown", "Deleted", "Stopped", "SuccessfulDelete")),
+    ("Warning", "Stopped"),
+}
 
 ALIKE = "what is told of the one VM is told of the other"
 
