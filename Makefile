@@ -13,7 +13,7 @@ demo: setup ## A VM, viewers that come and go, and its status following them; no
 demo-live: setup ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
 	@.venv/bin/python -m demo --live $(ARGS)
 
-test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (25 to 30 min; 50 when all must be built)
+test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (some 35 min; an hour when all must be built)
 	@hack/test.sh lint unit monitoring simulation apiserver node libvirt faults hostile bench kubevirt
 
 lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)

@@ -49,7 +49,8 @@ reap() {
 }
 
 for part in "$@"; do
-  room=$([[ $part == kubevirt ]] && echo 1 || echo "$jobs")
+  room=$jobs
+  if [[ " $part ${part_of[*]} " == *' kubevirt '* ]]; then room=1; fi
   while ((${#part_of[@]} >= room)); do reap; done
   [[ -z $failed ]] || break
   start "$part"

@@ -14,16 +14,14 @@ from tests.cluster.cluster import Cluster
 from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
-from tests.node.diagnosis import Diagnosis
+from tests.node import diagnosis
 from tests.node.site import Site
 
 # The first test waits for KubeVirt's operator, and any for pods of KubeVirt's that take their time.
 TIMEOUT = 600
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if not config.pluginmanager.has_plugin(Diagnosis.__name__):
-        config.pluginmanager.register(Diagnosis(), Diagnosis.__name__)
+pytest_runtest_makereport = diagnosis.pytest_runtest_makereport
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,13 +14,13 @@ from tests.kubevirt.build import Build
 from tests.kubevirt.migrations import slow_policy
 from tests.kubevirt.objects import NAMESPACE, OPERATOR, instance, kubevirt, operator
 from tests.node.archives import AGENT, HANDLER, archive_of
+from tests.node.installation import uninstall
 from tests.support.waiting import wait_until
 
 OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 OURS = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"
 DAEMON_SET_PATH = f"/apis/apps/v1/namespaces/{OURS}/daemonsets/vmi-service-status-handler"
-TEMPLATE = "podtemplate/vmi-service-status-launcher-agent"
 # virt-operator works in steps of 5 to 10 s: 55 s on two idle cores.
 DEPLOY_TIMEOUT = 400.0
 # Two programs of Python start within 2 s, and within 10 on two busy cores.
@@ -126,16 +126,7 @@ class Deployment:
 
     def uninstall(self) -> None:
         self._installed = False
-        # In the order of docs/install.md, which says why.
-        self._kubectl("delete", TEMPLATE, f"--namespace={OURS}", "--ignore-not-found")
-        self._kubectl(
-            "delete",
-            "-k",
-            OVERLAY,
-            "--ignore-not-found",
-            f"--timeout={ROLLOUT_TIMEOUT:g}s",
-            timeout=ROLLOUT_TIMEOUT + 10,
-        )
+        uninstall(self._kubectl, OVERLAY, ROLLOUT_TIMEOUT)
 
     def roll_handler(self) -> None:
         self.rollout(DAEMON_SET, namespace=OURS)

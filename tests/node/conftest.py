@@ -14,8 +14,8 @@ import pytest
 from tests.apiserver.client import Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.workloads import Workloads
+from tests.node import diagnosis
 from tests.node.archives import AGENT, HANDLER, archive_of
-from tests.node.diagnosis import Diagnosis
 from tests.node.foreign import KUBECONFIG, Foreign, UnfitError, images_of
 from tests.node.installation import Installation
 from tests.node.launcher.image import launcher_archive
@@ -24,10 +24,7 @@ from tests.node.place import Ability, Place
 from tests.node.site import Site
 from tests.support.pool import ViewerPool
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    if not config.pluginmanager.has_plugin(Diagnosis.__name__):
-        config.pluginmanager.register(Diagnosis(), Diagnosis.__name__)
+pytest_runtest_makereport = diagnosis.pytest_runtest_makereport
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -31,13 +31,11 @@ def describe(cluster: Workloads, namespace: str) -> Iterator[tuple[str, str]]:
         yield f"{title} ({namespace})", said or "nothing"
 
 
-class Diagnosis:
-    """A plugin of pytest, for tests that have the fixtures `cluster` and `namespace`."""
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        used = getattr(item, "funcargs", {})
-        if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
-            report.sections.extend(describe(used["cluster"], used["namespace"]))
-        return report
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """For a conftest.py above tests with the fixtures `cluster` and `namespace`, for which alone it is asked there."""
+    report = yield
+    used = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
+        report.sections.extend(describe(used["cluster"], used["namespace"]))
+    return report

@@ -2,8 +2,10 @@
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
+from tests.cluster.kubectl import Kubectl
 from tests.cluster.objects import Object
 from tests.cluster.vmi import STOCK
 from tests.node.launcher.shape import AGENT, IDLE, launcher
@@ -19,6 +21,12 @@ HANDLER = "handler"
 LIST = "servicestatus.v1.ServiceStatusService/ListServiceStatuses"
 # Two programs of Python start within 2 s, and within 10 on two busy cores; a namespace needs some seconds to end.
 TIMEOUT = 90.0
+
+
+def uninstall(kubectl: Kubectl, overlay: Path, timeout: float) -> None:
+    """In the order of docs/install.md, which says why; returns when all is gone."""
+    kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
+    kubectl("delete", "-k", overlay, "--ignore-not-found", f"--timeout={timeout:g}s", timeout=timeout + 10)
 
 
 class Installation:
@@ -48,11 +56,7 @@ class Installation:
     def delete(self) -> None:
         """Returns when all is gone."""
         self._applied = False
-        # In the order of docs/install.md, which says why.
-        self._kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
-        self._kubectl(
-            "delete", "-k", self._site.overlay, "--ignore-not-found", f"--timeout={TIMEOUT:g}s", timeout=TIMEOUT + 10
-        )
+        uninstall(self._kubectl, self._site.overlay, TIMEOUT)
 
     def wait_ready(self) -> None:
         status = ("rollout", "status", DAEMON_SET, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")

@@ -8,14 +8,12 @@ import pytest
 
 from tests.apiserver.vmis import seen
 from tests.cluster.workloads import Workloads
-from tests.node.installation import NAMESPACE, Installation
+from tests.node.installation import NAMESPACE, TEMPLATE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, COMPUTE, IDLE
 from tests.node.place import Ability
 from tests.support.pool import ViewerPool
 from tests.support.waiting import wait_until
-
-TEMPLATE = "podtemplate/vmi-service-status-launcher-agent"
 
 
 def test_a_guaranteed_pod_stays_guaranteed(kubevirt: KubeVirt) -> None:
