@@ -14,6 +14,7 @@ from tests.kubevirt.objects import instance, virtual_machine
 from tests.kubevirt.virtctl import VncProxy
 from tests.node.pods import NodePod
 from tests.node.site import Site
+from tests.support.grpcurl import Grpcurl, Watch
 from tests.support.waiting import wait_until
 
 AGENT = "launcher-agent"
@@ -117,6 +118,11 @@ class Machine:
     def _in_pod(self, pod: str, *command: str, check: bool = True) -> str:
         where = (pod, f"--namespace={self.vmi.namespace}", f"--container={COMPUTE}")
         return self._site.cluster.kubectl("exec", *where, "--", *command, check=check)
+
+    def watch_agent(self) -> Watch:
+        """What the agent beside the VM sees, by its own door: a message at the start, and one at each change."""
+        door = Grpcurl(self.pod.volume("service-status") / "agent.sock")
+        return door.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=self._logs / "agent-status.json")
 
     # --- its screen ---
 

@@ -111,13 +111,12 @@ def test_programs_of_kubevirts_are_replaced(
     machine: Machine, installation: Deployment, programs: tuple[str, ...]
 ) -> None:
     """Who is cut off by it is gone soon, and who comes afterwards is counted. All of them: an upgrade of KubeVirt's."""
-    virtctl = machine.virtctl().start()
-    viewer = virtctl.view()
-    machine.vmi.wait_told(seen(1))
-    installation.rollout(*programs)
-    if not viewer.connected:
-        machine.vmi.wait_told(seen(0), timeout=10)
-    virtctl.kill()
+    with machine.virtctl() as virtctl:
+        viewer = virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        installation.rollout(*programs)
+        if not viewer.connected:
+            machine.vmi.wait_told(seen(0), timeout=10)
     machine.vmi.wait_told(seen(0), timeout=10)
     with machine.virtctl() as another:
         another.view()

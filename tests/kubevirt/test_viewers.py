@@ -3,10 +3,15 @@
 import itertools
 import signal
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
+from tests.cluster.objects import Object
 from tests.kubevirt.machines import AGENT, COMPUTE, Machine
+from tests.kubevirt.persistent import PATIENCE
 from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
 
@@ -49,43 +54,68 @@ def test_a_viewer_comes_and_goes(cluster: Cluster, machine: Machine) -> None:
     assert versions.values(told) == [seen(0), seen(1), seen(0)]
 
 
+@contextmanager
+def watched_throughout(machine: Machine) -> Iterator[None]:
+    """Each version of the companion, and each look at it, says 1.
+
+    virt-handler closes the old connection while it dials for the new one. QEMU sees the new one first, but for a busy
+    machine: there nobody may be connected for a moment. Who begins within a second of that has never been away.
+    """
+    with machine.watch_agent() as agent:
+        wait_until(lambda: agent.messages, what="the agent has told its state")
+        with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+            yield
+    absences = list(nobody_for(agent.messages))
+    permitted = {seen(1)}
+    if max(absences, default=0.0) + samples.longest_gap >= PATIENCE:
+        permitted.add(seen(0))
+    values = [*samples.values, *versions.values(told)]
+    assert set(values) <= permitted, (absences, str(samples))
+    assert values[-1] == seen(1)
+
+
+def nobody_for(messages: Iterable[Object]) -> Iterator[float]:
+    """Seconds of each time that an agent saw nobody and then somebody, by its own clock."""
+    services = [message["status"]["services"][0] for message in messages]
+    for before, after in itertools.pairwise(services):
+        if before.get("sessions", 0) == 0 < after.get("sessions", 0):
+            begin, end = (datetime.fromisoformat(service["since"]) for service in (before, after))
+            yield (end - begin).total_seconds()
+
+
 def test_a_takeover_does_not_show(machine: Machine) -> None:
     """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
-    first = machine.virtctl().start()
-    first.view()
-    machine.vmi.wait_told(seen(1))
-    with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
-        for _ in range(3):
-            second = machine.virtctl().start()
-            second.wait_listening()
-            assert first.viewer is not None
-            first.viewer.wait_closed()
-            time.sleep(PAUSE)  # the time without a handshake is what is tested
-            second.view()
-            time.sleep(PAUSE)
-            first.kill()
-            first = second
-    assert samples.values == [seen(1)], str(samples)
-    assert versions.values(told) == [seen(1)]
-    first.kill()
+    with ExitStack() as virtctls:
+        first = virtctls.enter_context(machine.virtctl())
+        first.view()
+        machine.vmi.wait_told(seen(1))
+        with watched_throughout(machine):
+            for _ in range(3):
+                second = virtctls.enter_context(machine.virtctl())
+                second.wait_listening()
+                assert first.viewer is not None
+                first.viewer.wait_closed()
+                time.sleep(PAUSE)  # the time without a handshake is what is tested
+                second.view()
+                time.sleep(PAUSE)
+                first.kill()
+                first = second
     machine.vmi.wait_told(seen(0))
 
 
 def test_a_viewer_that_begins_at_once_takes_over_unseen(machine: Machine) -> None:
     """As a desktop viewer does."""
-    first = machine.virtctl().start()
-    first.view()
-    machine.vmi.wait_told(seen(1))
-    with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
-        for _ in range(5):
-            second = machine.virtctl().start()
-            second.view()
-            first.kill()
-            first = second
-        time.sleep(PAUSE)
-    assert samples.values == [seen(1)], str(samples)
-    assert versions.values(told) == [seen(1)]
-    first.kill()
+    with ExitStack() as virtctls:
+        first = virtctls.enter_context(machine.virtctl())
+        first.view()
+        machine.vmi.wait_told(seen(1))
+        with watched_throughout(machine):
+            for _ in range(5):
+                second = virtctls.enter_context(machine.virtctl())
+                second.view()
+                first.kill()
+                first = second
+            time.sleep(PAUSE)
 
 
 def test_a_viewer_that_is_refused_does_not_show(machine: Machine) -> None:
@@ -102,12 +132,11 @@ def test_a_viewer_that_is_refused_does_not_show(machine: Machine) -> None:
 
 def test_a_virtctl_that_is_killed_is_gone(machine: Machine) -> None:
     """SIGKILL, so that nobody says goodbye."""
-    virtctl = machine.virtctl().start()
-    virtctl.view()
-    machine.vmi.wait_told(seen(1))
-    virtctl.signal(signal.SIGKILL)
-    machine.vmi.wait_told(seen(0), timeout=SOON)
-    virtctl.kill()
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+        virtctl.signal(signal.SIGKILL)
+        machine.vmi.wait_told(seen(0), timeout=SOON)
 
 
 def test_a_viewer_that_is_cut_off_is_gone(machine: Machine) -> None:
