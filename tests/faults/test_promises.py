@@ -210,6 +210,19 @@ def an_ack_while_nobody_could_look(record: Record) -> None:
     _vm(record).acks.append(Ack(16.0, 17.0, 3))
 
 
+def lowered_while_nobody_could_look(record: Record) -> None:
+    """The fall was known and written, etcd was killed with the answer, and unknown came on top before the next look."""
+    record.faults.append(Fault(Target.ETCD, Kind.KILL, 60.4, 69.9))
+    _vm(record).sessions[0] = Session(10.0, 10.1, 59.3)
+    _vm(record).vmi = shown((0.0, 0), (10.2, 1), (20.5, 2), (31.1, 1), (70.0, 0))
+    _vm(record).companion = told(
+        (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (70.0, 0, "Unknown"),
+        (71.0, 0, "True"),
+    )  # fmt: skip
+    for looks in (_vm(record).vmi, _vm(record).companion):
+        looks[3] = dataclasses.replace(looks[3], last=60.4)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -219,6 +232,7 @@ def an_ack_while_nobody_could_look(record: Record) -> None:
         a_late_write_of_what_was,
         half_a_handshake,
         an_ack_while_nobody_could_look,
+        lowered_while_nobody_could_look,
     ],
     ids=lambda value: value.__name__,
 )
