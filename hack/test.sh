@@ -26,7 +26,7 @@ finish() {
   # Nothing to end if all went well: the last part waited for it.
   kill -- "${builds[@]/#/-}" 2> /dev/null || true
   # Where only the end of the output is kept, it must tell what to look for.
-  grep -hE '\| (FAILED|ERROR) ' "$logs"/* || true
+  grep -hE '\| (FAILED |ERROR tests/)' "$logs"/* || true
   rm -rf "$logs"
   printf '\n%-10s  %-7s  %s\n%s' part result time "$summary"
   printf '%-10s  %-7s  %4d s\n' all "$([[ $status == 0 ]] && echo passed || echo FAILED)" $SECONDS

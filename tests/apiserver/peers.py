@@ -81,6 +81,8 @@ class Peer:
         self.socket = socket
         self.instance = uuid.uuid4().hex
         self.sequence = 0
+        # Of the messages that are written: a heartbeat that names one before it is there tells of a gap.
+        self._sent = 0
         self.sessions = 0
         self._since = Timestamp()
         self.welcome = pb.Welcome()
@@ -101,7 +103,7 @@ class Peer:
     def connect(self, hello: pb.Hello | None = None, timeout: float = TIMEOUT) -> Self:
         """Dial until a handler serves the socket, and say Hello. A new stream knows nothing of the former one."""
         self.close()
-        self.ack, self.drained, self.ended = pb.Ack(), False, None
+        self.ack, self.drained, self.ended, self._sent = pb.Ack(), False, None, 0
         self._run(self._connect(hello or pb.Hello(instance=self.instance, agent_version="by hand"), timeout))
         return self
 
@@ -248,14 +250,15 @@ class Peer:
         interval = self.welcome.heartbeat_interval.ToTimedelta().total_seconds()
         while True:
             await asyncio.sleep(interval)
-            if self._heartbeats and self.sequence:
+            if self._heartbeats and self._sent:
                 with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    await self._write(pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=self.sequence)))
+                    await self._write(pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=self._sent)))
 
     async def _write(self, request: pb.ReportSessionsRequest) -> None:
         """One at a time: gRPC ends a call on which two are written at once."""
         async with self._writing:
             await self._call.write(request)
+            self._sent = max(self._sent, request.snapshot.sequence, request.delta.sequence)
 
     async def _close(self) -> None:
         for task in self._tasks:

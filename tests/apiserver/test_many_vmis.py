@@ -41,7 +41,8 @@ class Crowd:
         return Overview(self.client, self.vmis[0])
 
     def said(self) -> dict[str, int]:
-        """By VMI, what its agent said last."""
+        """By VMI, what its agent said last; all of them are heard."""
+        assert [(peer.socket, peer.ended, peer.resyncs) for peer in self.peers if peer.ended or peer.resyncs] == []
         return {vmi.name: peer.sessions for vmi, peer in zip(self.vmis, self.peers, strict=True)}
 
     def wait_right(self) -> None:
