@@ -33,6 +33,8 @@ _LOOK_FOR_NEW: Final = 0.25
 _LOOK_AT_OLD: Final = 1.0
 #: Seconds after which a pod without a directory is no longer expected at any moment: it has no agent.
 _EXPECTED: Final = 30.0
+#: Seconds in which the kubelet may be removing a pod: its files vanish one by one, and this socket before the rest.
+_REMOVAL: Final = 0.5
 #: Seconds until a pod whose directory was refused, or whose socket was taken away, is tried again.
 _RETRY_REFUSED: Final = 10.0
 
@@ -43,6 +45,7 @@ class _Served:
     directory: SocketDirectory
     identity: Identity
     socket: Identity | None
+    missing_since: float | None = None
 
 
 class PodEndpoints:
@@ -140,10 +143,21 @@ class PodEndpoints:
         """Whether the path has come to mean something else, or the socket is not ours any more."""
         if self._pods.identity(uid) != served.identity:
             return True  # whether it may be used is seen when it is opened
-        if served.socket is None or socket_identity(served.directory) != served.socket:
+        socket = socket_identity(served.directory)
+        if socket is None and self._may_be_removal(served):
+            return False
+        if socket is None or socket != served.socket:
             self._refuse(uid, served.server.endpoint.vmi, f"{served.server.endpoint.socket} was taken away")
             return True
+        served.missing_since = None
         return False
+
+    def _may_be_removal(self, served: _Served) -> bool:
+        """The pod's own end looks the same for a moment, and is nothing to warn of."""
+        now = self._hub.clock()
+        if served.missing_since is None:
+            served.missing_since = now
+        return now < served.missing_since + _REMOVAL
 
     def _refuse(self, uid: str, vmi: VmiId, problem: str) -> None:
         self._not_before[uid] = self._hub.clock() + _RETRY_REFUSED
