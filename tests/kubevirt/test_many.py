@@ -23,6 +23,9 @@ TIMEOUT = 300.0
 # Of a companion: created; Reconciling, NoDomain and Watching; somebody is there, and nobody; Finished. And three for
 # what may be told meanwhile on a machine so busy that programs are not heard for seconds.
 VERSIONS = 10
+# A pod that is made while the API server cannot read its own template within a second is let in without an agent: the
+# VM comes first. Seen once on a busy machine, for one of twenty.
+LEFT_OUT = 2
 # KubeVirt's work differs from run to run by a tenth, and by more where many try to write one VMI at once.
 ALIKE = 1.5
 
@@ -39,7 +42,8 @@ def test_twenty_vms_at_once(cluster: Cluster, machines: Machines, capsys: pytest
         sys.stdout.write(f"\nwith us: all run after {together:.1f} s, {dict(beside)}")
         sys.stdout.write(f"\nwithout us: all run after {alone:.1f} s, {dict(without)}")
         sys.stdout.write(f"\nversions of each companion: {sorted(written.values())}\n")
-    assert told_of == written.keys()
+    assert told_of <= written.keys()
+    assert len(told_of) >= COUNT - LEFT_OUT
     assert len(written) == COUNT
     assert max(written.values()) <= VERSIONS, written
     assert {what: n for what, n in beside.items() if n > ALIKE * without[what] + COUNT} == {}, without
@@ -63,6 +67,8 @@ def run(cluster: Cluster, machines: Machines, labels: Mapping[str, str]) -> tupl
 def watch(cluster: Cluster, started: list[Machine], *, counted: bool) -> None:
     """A viewer at each, all at once; with an agent there, until that has been told, and until it has gone again."""
     if counted:
+        started = [machine for machine in started if machine.has_agent]
+        assert len(started) >= COUNT - LEFT_OUT
         for machine in started:
             machine.vmi.wait_told(seen(0), timeout=TIMEOUT)
     viewers = [Viewer(open_websocket(cluster.kubeconfig, machine.vmi, "vnc")).handshake() for machine in started]
