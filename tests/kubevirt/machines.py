@@ -121,7 +121,7 @@ class Machine:
 
     def watch_agent(self) -> Watch:
         """What the agent beside the VM sees, by its own door: a message at the start, and one at each change."""
-        door = Grpcurl(self.pod.volume("service-status") / "agent.sock")
+        door = Grpcurl(self.pod.agent_socket)
         return door.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=self._logs / "agent-status.json")
 
     # --- its screen ---

@@ -69,9 +69,9 @@ def watched_throughout(machine: Machine) -> Iterator[None]:
     permitted = {seen(1)}
     if max(absences, default=0.0) + samples.longest_gap >= PATIENCE:
         permitted.add(seen(0))
-    values = [*samples.values, *versions.values(told)]
-    assert set(values) <= permitted, (absences, str(samples))
-    assert values[-1] == seen(1)
+    for values in (samples.values, versions.values(told)):
+        assert set(values) <= permitted, (absences, str(samples))
+        assert values[-1] == seen(1)
 
 
 def nobody_for(messages: Iterable[Object]) -> Iterator[float]:

@@ -27,6 +27,11 @@ class NodePod:
         """An emptyDir, as the machine sees it, by a path that is short enough for a socket in it."""
         return self._site.volumes(self.uid) / name
 
+    @property
+    def agent_socket(self) -> Path:
+        """The agent's door, where there is an agent."""
+        return self.volume("service-status") / "agent.sock"
+
     # --- what the API server says ---
 
     def find(self) -> Object | None:

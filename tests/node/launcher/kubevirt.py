@@ -1,7 +1,6 @@
 """KubeVirt's controllers in small: VMIs with their launcher pods, and the few fields of a VMI that name both."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tests.apiserver.vmis import Vmi
 from tests.node.launcher.shape import AGENT, COMPUTE, VNC, VOLUMES, launcher
@@ -32,10 +31,6 @@ class LauncherPod(NodePod):
     def _vnc(self) -> PodSocket:
         name = VNC.format(uid=self._vmi.uid)
         return PodSocket(self.namespace, self.name, self.uid, COMPUTE, "private", VOLUMES["private"], name)
-
-    @property
-    def agent_socket(self) -> Path:
-        return self.volume("service-status") / "agent.sock"
 
     def wait_display(self) -> None:
         """Until QEMU listens."""
