@@ -3,7 +3,7 @@
 import itertools
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.objects import Object
 from tests.kubevirt.machines import AGENT, COMPUTE, Machine
 from tests.kubevirt.persistent import PATIENCE
+from tests.kubevirt.virtctl import VncProxy
 from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
 
@@ -83,39 +84,39 @@ def nobody_for(messages: Iterable[Object]) -> Iterator[float]:
             yield (end - begin).total_seconds()
 
 
-def test_a_takeover_does_not_show(machine: Machine) -> None:
-    """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
+def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy], object]) -> None:
+    """Each new virtctl throws out the one before it; `begin(first, second)` has the second one's viewer begin."""
     with ExitStack() as virtctls:
         first = virtctls.enter_context(machine.virtctl())
         first.view()
         machine.vmi.wait_told(seen(1))
         with watched_throughout(machine):
-            for _ in range(3):
+            for _ in range(times):
                 second = virtctls.enter_context(machine.virtctl())
-                second.wait_listening()
-                assert first.viewer is not None
-                first.viewer.wait_closed()
-                time.sleep(PAUSE)  # the time without a handshake is what is tested
-                second.view()
-                time.sleep(PAUSE)
+                begin(first, second)
                 first.kill()
                 first = second
+            time.sleep(PAUSE)
+
+
+def test_a_takeover_does_not_show(machine: Machine) -> None:
+    """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
+
+    def begin_late(first: VncProxy, second: VncProxy) -> None:
+        second.wait_listening()
+        assert first.viewer is not None
+        first.viewer.wait_closed()
+        time.sleep(PAUSE)  # the time without a handshake is what is tested
+        second.view()
+        time.sleep(PAUSE)
+
+    take_over(machine, 3, begin_late)
     machine.vmi.wait_told(seen(0))
 
 
 def test_a_viewer_that_begins_at_once_takes_over_unseen(machine: Machine) -> None:
     """As a desktop viewer does."""
-    with ExitStack() as virtctls:
-        first = virtctls.enter_context(machine.virtctl())
-        first.view()
-        machine.vmi.wait_told(seen(1))
-        with watched_throughout(machine):
-            for _ in range(5):
-                second = virtctls.enter_context(machine.virtctl())
-                second.view()
-                first.kill()
-                first = second
-            time.sleep(PAUSE)
+    take_over(machine, 5, lambda _, second: second.view())
 
 
 def test_a_viewer_that_is_refused_does_not_show(machine: Machine) -> None:
