@@ -28,8 +28,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.AGENT_STARTING: "The agent in the launcher pod has not spoken yet.",
     Reason.AGENT_SILENT: "The agent in the launcher pod was not heard for a lease; the number is the last one known.",
     Reason.AGENT_STOPPED: "The agent in the launcher pod has stopped; the number is the last one known.",
-    Reason.NO_AGENT: "There is no agent in the launcher pod: it was made before the agent was installed, or was left "
-    "out. A live migration or a restart of the VM makes a new pod.",
+    Reason.NO_AGENT: "No agent was heard from a launcher pod on this node. A pod that was made before the agent was "
+    "installed, or was left out, has none: a live migration or a restart of the VM makes a new one.",
     Reason.SOCKET_REFUSED: "What is in the place of the handler's socket in the launcher pod is not used: somebody in "
     "the pod has changed it. A live migration or a restart of the VM makes a new pod.",
     Reason.FINISHED: "The VM has ended, so nobody can be connected.",

@@ -14,8 +14,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 
 NO_AGENT = (
-    "There is no agent in the launcher pod: it was made before the agent was installed, or was left out. "
-    "A live migration or a restart of the VM makes a new pod."
+    "No agent was heard from a launcher pod on this node. A pod that was made before the agent was installed, or was "
+    "left out, has none: a live migration or a restart of the VM makes a new one."
 )
 
 
@@ -120,7 +120,7 @@ def test_a_vmi_without_an_agent_is_told_as_not_observed(
     observed, idle = companion["status"]["conditions"]
     assert observed["message"].startswith(NO_AGENT)
     assert idle["reason"] == "NotObserved"
-    assert idle["message"].startswith("Whether anybody is connected is not known: There is no agent")
+    assert idle["message"].startswith(f"Whether anybody is connected is not known: {NO_AGENT}")
     assert vmi.service_status() is None
 
 
