@@ -3,21 +3,22 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
-from tests.cluster.objects import Object
 from tests.kubevirt.machines import AGENT, COMPUTE, Machine
 from tests.kubevirt.persistent import PATIENCE
 from tests.kubevirt.virtctl import VncProxy
+from tests.support.grpcurl import Watch
 from tests.support.sampler import Sampler
 from tests.support.waiting import wait_until
 
 # Longer than every wait of the publisher (a fall waits 1 s), so that a wrong value would be written and seen.
 PAUSE = 1.5
+# Of the publisher's with one more where somebody is.
+PATIENCE_WITH_RISE = 0.3
 # After a program of KubeVirt's or a viewer ended without a word.
 SOON = 10.0
 
@@ -60,28 +61,36 @@ def watched_throughout(machine: Machine) -> Iterator[None]:
     """Each version of the companion, and each look at it, says 1.
 
     virt-handler closes the old connection while it dials for the new one. QEMU sees the new one first, but for a busy
-    machine: there nobody may be connected for a moment. Who begins within a second of that has never been away.
+    machine: there nobody may be connected for a moment, or the old one for a long one. Whatever the agent saw for less
+    time than the publisher waits does not show.
     """
     with machine.watch_agent() as agent:
         wait_until(lambda: agent.messages, what="the agent has told its state")
-        with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
+        with (
+            Sampler(lambda: sessions(agent)) as counted,
+            machine.vmi.record_companion() as versions,
+            Sampler(machine.vmi.told) as samples,
+        ):
             yield
-    absences = list(nobody_for(agent.messages))
+    lateness = counted.longest_gap + samples.longest_gap
     permitted = {seen(1)}
-    if max(absences, default=0.0) + samples.longest_gap >= PATIENCE:
-        permitted.add(seen(0))
+    for count, patience in ((0, PATIENCE), (2, PATIENCE_WITH_RISE)):
+        if longest(counted, count) + lateness >= patience:
+            permitted.add(seen(count))
     for values in (samples.values, versions.values(told)):
-        assert set(values) <= permitted, (absences, str(samples))
+        assert set(values) <= permitted, f"agent: {counted}; companion: {samples}"
         assert values[-1] == seen(1)
 
 
-def nobody_for(messages: Iterable[Object]) -> Iterator[float]:
-    """Seconds of each time that an agent saw nobody and then somebody, by its own clock."""
-    services = [message["status"]["services"][0] for message in messages]
-    for before, after in itertools.pairwise(services):
-        if before.get("sessions", 0) == 0 < after.get("sessions", 0):
-            begin, end = (datetime.fromisoformat(service["since"]) for service in (before, after))
-            yield (end - begin).total_seconds()
+def sessions(agent: Watch) -> int:
+    """As it told last."""
+    return int(agent.messages[-1]["status"]["services"][0].get("sessions", 0))
+
+
+def longest(counted: Sampler[int], count: int) -> float:
+    """Seconds that it had that value at most, at a time."""
+    changes = itertools.pairwise(counted.changes)
+    return max((after.at - one.at for one, after in changes if one.value == count), default=0.0)
 
 
 def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy], object]) -> None:
@@ -94,9 +103,10 @@ def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy]
             for _ in range(times):
                 second = virtctls.enter_context(machine.virtctl())
                 begin(first, second)
+                # A takeover of its own: of five within half a second, QEMU may see two connected all the time.
+                time.sleep(PAUSE)
                 first.kill()
                 first = second
-            time.sleep(PAUSE)
 
 
 def test_a_takeover_does_not_show(machine: Machine) -> None:
@@ -108,7 +118,6 @@ def test_a_takeover_does_not_show(machine: Machine) -> None:
         first.viewer.wait_closed()
         time.sleep(PAUSE)  # the time without a handshake is what is tested
         second.view()
-        time.sleep(PAUSE)
 
     take_over(machine, 3, begin_late)
     machine.vmi.wait_told(seen(0))

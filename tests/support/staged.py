@@ -22,7 +22,8 @@ class Staged(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.close()
+        # Not `close()`, which would hide the error that is under way behind one of leaving.
+        self._stack.__exit__(kind, error, traceback)
 
     @abstractmethod
     def _start(self) -> None:
