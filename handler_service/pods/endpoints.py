@@ -144,20 +144,18 @@ class PodEndpoints:
         if self._pods.identity(uid) != served.identity:
             return True  # whether it may be used is seen when it is opened
         socket = socket_identity(served.directory)
-        if socket is None and self._may_be_removal(served):
+        if socket is not None and socket == served.socket:
+            served.missing_since = None
             return False
-        if socket is None or socket != served.socket:
-            self._refuse(uid, served.server.endpoint.vmi, f"{served.server.endpoint.socket} was taken away")
-            return True
-        served.missing_since = None
-        return False
-
-    def _may_be_removal(self, served: _Served) -> bool:
-        """The pod's own end looks the same for a moment, and is nothing to warn of."""
-        now = self._hub.clock()
-        if served.missing_since is None:
-            served.missing_since = now
-        return now < served.missing_since + _REMOVAL
+        if socket is None:
+            # The pod's own end looks the same for a moment, and is nothing to warn of.
+            now = self._hub.clock()
+            if served.missing_since is None:
+                served.missing_since = now
+            if now < served.missing_since + _REMOVAL:
+                return False
+        self._refuse(uid, served.server.endpoint.vmi, f"{served.server.endpoint.socket} was taken away")
+        return True
 
     def _refuse(self, uid: str, vmi: VmiId, problem: str) -> None:
         self._not_before[uid] = self._hub.clock() + _RETRY_REFUSED
