@@ -8,6 +8,9 @@ from servicestatus.v1 import sessions_pb2 as types
 VNC = types.SERVICE_VNC
 VMI = VmiId("default", "vm", "")
 OTHER_VMI = VmiId("default", "other", "")
+POD_UID = "11111111-2222-3333-4444-555555555555"
+# From the kubelet's folder of a pod to its volume with the handler's socket.
+COMPONENTS = ("volumes", "kubernetes.io~empty-dir", "service-status")
 
 WATCHING = Observed(True, Reason.WATCHING)
 NO_DOMAIN = Observed(True, Reason.NO_DOMAIN)

@@ -17,9 +17,8 @@ from handler_service.private_sockets import PrivateSockets
 from handler_service.values import VmiId
 from servicestatus import contract
 from tests.support.waiting import wait_until_async
+from tests.unit.handler.builders import COMPONENTS, POD_UID, VMI
 
-UID = "11111111-2222-3333-4444-555555555555"
-VMI = VmiId("default", "vm", "u-1")
 TAKEN_AWAY = "was taken away"
 
 
@@ -35,8 +34,8 @@ class Scene:
 
     def __init__(self, folder: Path, sockets: PrivateSockets) -> None:
         self.now = 0.0
-        self.pod = folder / UID
-        self.socket = self.pod.joinpath("volumes", "kubernetes.io~empty-dir", "service-status", SOCKET)
+        self.pod = folder / POD_UID
+        self.socket = self.pod.joinpath(*COMPONENTS, SOCKET)
         self.socket.parent.mkdir(parents=True)
         hub = Hub(15.0, lambda: self.now)
         self.endpoints = PodEndpoints(PodsDirectory(folder), hub, contract.Terms(), "0", sockets)
@@ -44,7 +43,7 @@ class Scene:
 
     def _wanted(self) -> dict[str, VmiId]:
         self._looks += 1
-        return {UID: VMI}
+        return {POD_UID: VMI}
 
     async def look(self) -> None:
         """Returns when the handler has looked from beginning to end."""

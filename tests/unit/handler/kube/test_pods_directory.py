@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from handler_service.pods.directory import SOCKET, DirectoryRefusedError, PodsDirectory, socket_identity
-
-UID = "11111111-2222-3333-4444-555555555555"
-COMPONENTS = ("volumes", "kubernetes.io~empty-dir", "service-status")
+from tests.unit.handler.builders import COMPONENTS, POD_UID
 
 
 @pytest.fixture
@@ -33,16 +31,16 @@ def _open_files(below: Path) -> list[str]:
 
 def test_a_pods_directory_is_found(pods: PodsDirectory, tmp_path: Path) -> None:
     """With its path for messages, and an identity that another directory does not have."""
-    volume = tmp_path.joinpath(UID, *COMPONENTS)
+    volume = tmp_path.joinpath(POD_UID, *COMPONENTS)
     volume.mkdir(parents=True)
-    found, again = pods.open(UID), pods.open(UID)
+    found, again = pods.open(POD_UID), pods.open(POD_UID)
     assert found is not None
     assert again is not None
     assert found[0].path == volume
     assert found[1] == again[1]
     volume.rename(volume.with_name("former"))
     volume.mkdir()
-    other = pods.open(UID)
+    other = pods.open(POD_UID)
     assert other is not None
     assert other[1] != found[1]
     for directory, _ in (found, again, other):
@@ -52,30 +50,32 @@ def test_a_pods_directory_is_found(pods: PodsDirectory, tmp_path: Path) -> None:
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_a_look_tells_whether_it_is_still_the_same_directory(pods: PodsDirectory, tmp_path: Path, depth: int) -> None:
     """Not where a symlink to it, none or another one stands at any step of its path; nothing is opened for that."""
-    volume = tmp_path.joinpath(UID, *COMPONENTS)
+    volume = tmp_path.joinpath(POD_UID, *COMPONENTS)
     volume.mkdir(parents=True)
-    found = pods.open(UID)
+    found = pods.open(POD_UID)
     assert found is not None
-    assert pods.identity(UID) == found[1]
-    part = tmp_path.joinpath(*(UID, *COMPONENTS)[:depth])
+    assert pods.identity(POD_UID) == found[1]
+    part = tmp_path.joinpath(*(POD_UID, *COMPONENTS)[:depth])
     moved = part.rename(tmp_path / "former")
-    assert pods.identity(UID) is None
+    assert pods.identity(POD_UID) is None
     part.symlink_to(moved)
-    assert pods.identity(UID) != found[1]
+    assert pods.identity(POD_UID) != found[1]
     part.unlink()
     volume.mkdir(parents=True)
-    assert pods.identity(UID) != found[1]
+    assert pods.identity(POD_UID) != found[1]
     found[0].close()
 
 
 @pytest.mark.parametrize("depth", range(4))
 def test_a_pod_without_the_volume_has_none(pods: PodsDirectory, tmp_path: Path, depth: int) -> None:
     """However much of the path is there."""
-    tmp_path.joinpath(UID, *COMPONENTS[:depth]).parent.mkdir(parents=True, exist_ok=True)
-    assert pods.open(UID) is None
+    tmp_path.joinpath(POD_UID, *COMPONENTS[:depth]).parent.mkdir(parents=True, exist_ok=True)
+    assert pods.open(POD_UID) is None
 
 
-@pytest.mark.parametrize("uid", ["", ".", "..", "../..", UID.upper().replace("1", "A"), f"{UID}/", f"{UID}\n", UID[1:]])
+@pytest.mark.parametrize(
+    "uid", ["", ".", "..", "../..", POD_UID.upper().replace("1", "A"), f"{POD_UID}/", f"{POD_UID}\n", POD_UID[1:]]
+)
 def test_what_is_no_uid_is_not_looked_for(pods: PodsDirectory, uid: str) -> None:
     """Keys of `activePods` come from the API."""
     assert pods.open(uid) is None
@@ -86,20 +86,20 @@ def test_a_symlink_is_refused_by_name(pods: PodsDirectory, tmp_path: Path, depth
     """The text names the component that is one."""
     real = tmp_path / "elsewhere"
     real.joinpath(*COMPONENTS[depth:]).mkdir(parents=True)
-    link = tmp_path.joinpath(UID, *COMPONENTS[:depth])
+    link = tmp_path.joinpath(POD_UID, *COMPONENTS[:depth])
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(real)
     with pytest.raises(DirectoryRefusedError, match=f"{link.name} is not used: Not a directory"):
-        pods.open(UID)
+        pods.open(POD_UID)
 
 
 def test_what_stands_in_the_sockets_place_has_an_identity_only_if_it_is_a_socket(
     pods: PodsDirectory, tmp_path: Path
 ) -> None:
     """A file there is none of ours."""
-    volume = tmp_path.joinpath(UID, *COMPONENTS)
+    volume = tmp_path.joinpath(POD_UID, *COMPONENTS)
     volume.mkdir(parents=True)
-    found = pods.open(UID)
+    found = pods.open(POD_UID)
     assert found is not None
     directory, _ = found
     assert socket_identity(directory) is None
