@@ -10,11 +10,11 @@ from typing import Final
 from bench.nodes import Work, working
 from bench.results import Figure, Row
 from bench.stage import Stage
-from handler_service.publishing import NODE_BURST, NODE_INTERVAL
+from handler_service.publishing.factory import NODE_BURST, NODE_INTERVAL
+from testbed.waiting import wait_until
 from tests.apiserver.client import Recorder
 from tests.apiserver.vmis import service_status
 from tests.cluster.objects import Object
-from tests.support.waiting import wait_until
 
 VMS: Final = 250
 #: Seconds in which the viewers come; a node's VMs need a minute, so this is the harder.

@@ -17,14 +17,14 @@ from bench.nodes import wait_served
 from bench.results import Figure, Row
 from bench.sides import OURS, PEER, Side
 from bench.stage import Crowd, Stage
+from testbed.event_log import run_event_loop
+from testbed.libvirtd import PrivateLibvirt
+from testbed.rfb import Viewer
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 from tests.apiserver.client import JSON_PATCH, Client, Event, Recorder
 from tests.apiserver.vmis import Vmi, service_status
 from tests.cluster.objects import Object
-from tests.support.event_log import run_event_loop
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.rfb import Viewer
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
 
 FLOOR: Final = "floor"
 #: Of each kind: enough that each has rested when its turn comes again, since a fall and a second write wait a second.

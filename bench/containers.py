@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from bench import readings
+from testbed.commands import User
+from testbed.processes import ManagedProcess
 from tests.cluster.cgroups import Tree
 from tests.node.archives import Archive, archive_of
-from tests.support.commands import User
-from tests.support.processes import ManagedProcess
 
 _PREFIX = "vss-bench-"
 _ENTER = """

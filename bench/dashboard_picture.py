@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.processes import ManagedProcess
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Node
@@ -27,7 +28,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.ports import free_port
 from tests.cluster.vmi import STOCK
 from tests.monitoring.rules import COMPONENT, REPOSITORY
-from tests.support.processes import ManagedProcess
 
 VMS = 6
 SECONDS = 90

@@ -13,8 +13,8 @@ from bench.nodes import Work, wait_served, working
 from bench.results import Figure, Row
 from bench.sides import Side
 from bench.stage import Stage
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import Vmi
-from tests.support.waiting import wait_until
 
 MIB: Final = 1 << 20
 SIZES: Final = (10, 100, 250, 1000)

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher_agent.events import Phase, SocketAddress, Transport
-from launcher_agent.observation import Reason
-from launcher_agent.report_protocol import ReportProtocol
+from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.reporting.stream import ReportStream
+from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
-from launcher_agent.stream import ReportStream
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.processes import ManagedProcess, script
 from tests.apiserver.peers import Peers
 from tests.cluster.ports import free_port
-from tests.support.processes import ManagedProcess, script
 
 VMS = 250
 SCRAPES = 20

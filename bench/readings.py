@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.support import procfs
+from testbed import procfs
 
 #: See clock_getcpuclockid(3): the CPU clock of a whole process, in nanoseconds, threads that have ended included.
 _CPU_CLOCK: Final = 2

@@ -11,9 +11,9 @@ from typing import Final
 
 from bench.results import Figure, Row, table
 from bench.stage import Stage
-from handler_service.publishing import NODE_BURST, NODE_INTERVAL
-from handler_service.values import Reason, Standing, VmiId
-from servicestatus.pacing import TokenBucket
+from handler_service.model import Reason, Standing, VmiId
+from handler_service.publishing.factory import NODE_BURST, NODE_INTERVAL
+from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.simulation import Fate, Simulation
 
 NODES: Final = 200

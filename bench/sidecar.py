@@ -16,10 +16,10 @@ from bench.nodes import wait_served
 from bench.results import Figure, Row
 from bench.sides import OURS, PEER, Side
 from bench.stage import Crowd, Stage
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.rfb import Viewer
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
+from testbed.libvirtd import PrivateLibvirt
+from testbed.rfb import Viewer
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 
 MANY: Final = 20
 #: Seconds.

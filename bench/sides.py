@@ -15,10 +15,10 @@ from typing import Any, Final, Self
 
 from bench import readings
 from bench.containers import Container, Root
+from testbed.vm import VirtualMachine
 from tests.apiserver.nodes import POD, Node
 from tests.apiserver.vmis import Vmi
 from tests.cluster.tools import REPOSITORY
-from tests.support.vm import VirtualMachine
 
 OURS: Final = "ours"
 PEER: Final = "peer"

@@ -16,8 +16,8 @@ import libvirt
 from demo import live, story
 from demo.narrator import Narrator
 from demo.stage import Stage, open_stage
-from tests.support.grpcurl import GrpcurlError
-from tests.support.rfb import HandshakeRefusedError
+from testbed.grpcurl import GrpcurlError
+from testbed.rfb import HandshakeRefusedError
 
 # What can go wrong with real parts, said in one line; anything else is a mistake in here and shows its traceback.
 FAILURES = (AssertionError, OSError, GrpcurlError, HandshakeRefusedError, libvirt.libvirtError)

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 
 FIELD = "status.serviceStatus.vncSessions"
 # Seconds. A value follows within two; a machine that does much else is given more.

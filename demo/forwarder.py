@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.addresses import LOOPBACK
+from testbed.addresses import LOOPBACK
 
 
 class _Server(socketserver.ThreadingTCPServer):

@@ -6,7 +6,7 @@ from demo.document import DocumentWatch, described
 from demo.forwarder import forwarded
 from demo.narrator import Narrator
 from demo.stage import Stage
-from tests.support.addresses import LOOPBACK, UnixAddress
+from testbed.addresses import LOOPBACK, UnixAddress
 
 # Seconds between two looks at whether both programs still run.
 LOOK = 1.0

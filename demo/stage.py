@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from demo.narrator import Narrator
-from tests.support import grpcurl
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.processes import ManagedProcess, script
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
+from testbed import grpcurl
+from testbed.libvirtd import PrivateLibvirt
+from testbed.processes import ManagedProcess, script
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 
 NAMESPACE, NAME = "default", "demo"
 AGENT = ("agent.sock", "servicestatus.v1.AgentStatusService/GetAgentStatus")

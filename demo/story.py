@@ -9,9 +9,9 @@ from typing import Any
 from demo.document import DocumentWatch, Value, described
 from demo.narrator import Narrator
 from demo.stage import AGENT, HANDLER, Stage
-from tests.support.kubevirt_proxy import VncProxy
-from tests.support.pool import ViewerPool
-from tests.support.waiting import wait_until
+from testbed.kubevirt_proxy import VncProxy
+from testbed.pool import ViewerPool
+from testbed.waiting import wait_until
 
 # Seconds between two acts, for whoever reads along or pastes a line. Over one, so that no act waits for the second that
 # lies between two writes of a VMI.

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from handler_service.kube import companion
-from handler_service.values import Reason, Standing
+from handler_service.model import Reason, Standing
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CRD = _ROOT / "manifests/base/crd.yaml"

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 # Generated code is reproduced, never edited: what is committed is what the generators make of the .proto files.
 generated_code() {
   mkdir "$work/committed" "$work/generated"
-  (cd proto && find servicestatus -name '*_pb2*.py*' -not -path '*/__pycache__/*' -exec cp --parents {} "$work/committed" \;)
+  find servicestatus -name '*_pb2*.py*' -not -path '*/__pycache__/*' -exec cp --parents {} "$work/committed" \;
   hack/gencode.sh "$work/generated" || return
   diff -rq "$work/committed" "$work/generated" || { echo 'run: make gencode' && return 1; }
 }
@@ -32,7 +32,7 @@ compatible_api() {
 types() {
   local folder
   local -a code
-  for folder in launcher_agent handler_service proto/servicestatus tests demo bench hack; do
+  for folder in servicestatus launcher_agent handler_service testbed tests demo bench hack; do
     if compgen -G "$folder/*.py" > /dev/null; then code+=("$folder"); fi
   done
   mypy --no-error-summary "${code[@]}"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from handler_service import addresses, program_version, static_endpoints
-from handler_service.addresses import Address
-from handler_service.static_endpoints import StaticEndpoint
-from servicestatus import contract, flags, logs
+from handler_service import program_version
+from handler_service.endpoints import static_endpoints
+from handler_service.endpoints.static_endpoints import StaticEndpoint
+from servicestatus import addresses, contract, flags, logs
+from servicestatus.addresses import Address
 
 _T = TypeVar("_T")
 

@@ -12,15 +12,15 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from handler_service import config, program_version
-from handler_service.admin_server import AdminServer
+from handler_service.admin.server import AdminServer
+from handler_service.admin.status_service import StatusService
+from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.endpoints.static_endpoints import StaticEndpoints
 from handler_service.errors import ConfigurationError
-from handler_service.hub import Hub
-from handler_service.private_sockets import PrivateSockets
 from handler_service.publishers.file import FilePublisher
-from handler_service.publishing import publication
-from handler_service.static_endpoints import StaticEndpoints
-from handler_service.status_service import StatusService
-from handler_service.tally import ApiTally
+from handler_service.publishing.factory import publication
+from handler_service.stats import ApiTally
+from handler_service.status_manager import Hub
 from servicestatus import logs
 from servicestatus.sockets import SocketError
 
@@ -98,7 +98,7 @@ async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> So
         log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
         return static
     # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
-    from handler_service.cluster import cluster  # noqa: PLC0415
+    from handler_service.cluster.wiring import cluster  # noqa: PLC0415
 
     node = cluster(options.mode, hub, options.terms, program_version(), sockets)
     await stack.enter_async_context(node)
@@ -111,7 +111,7 @@ async def _serve_http(
 ) -> None:
     if options.http_address is None:
         return
-    from handler_service.http_server import HttpServer  # noqa: PLC0415  # as above
+    from handler_service.admin.http_server import HttpServer  # noqa: PLC0415  # as above
 
     metrics = _metrics(options, hub, source) if options.metrics else None
     server = HttpServer(options.http_address, lambda: source.ready() and not stop.is_set(), metrics)

@@ -12,15 +12,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from launcher_agent import admin, config, version
+from launcher_agent import config
+from launcher_agent.admin import server as admin
+from launcher_agent.admin.status import Identity
 from launcher_agent.config import Config
-from launcher_agent.libvirt_source import Libvirt
-from launcher_agent.report_protocol import ReportProtocol
+from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import State
-from launcher_agent.status import Identity
-from launcher_agent.stream import ReportStream
-from launcher_agent.watcher import Watcher
-from servicestatus import logs
+from launcher_agent.vm.client import Libvirt
+from launcher_agent.vm.supervisor import Watcher
+from servicestatus import logs, version
 from servicestatus.sockets import SocketError
 from servicestatus.v1.sessions_pb2 import VmiReference
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from launcher_agent.observation import Counters, Observation, Reason, Report
-from launcher_agent.sessions import SessionTable
+from launcher_agent.sessions.report import Counters, Observation, Reason, Report
+from launcher_agent.sessions.table import SessionTable
 
 #: Seconds since the epoch, such as `time.time`.
 WallClock = Callable[[], float]

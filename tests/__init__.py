@@ -1,1 +1,1 @@
-"""The tests, and in `tests.support` the real parts that they share with the demo."""
+"""The tests, and in `testbed` the real parts that they share with the demo."""

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.support.progress import Progress
+from testbed.progress import Progress
 
 
 def pytest_configure() -> None:

@@ -21,7 +21,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from handler_service.errors import ConfigurationError
 from handler_service.kube import errors
-from handler_service.tally import RequestTally
+from handler_service.stats import RequestTally
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from handler_service.kube.vmi import count, version_of
-from handler_service.values import Reason, Shown, Standing, VmiId
+from handler_service.model import Reason, Shown, Standing, VmiId
 
 API_VERSION: Final = "servicestatus.kubevirt.io/v1alpha1"
 KIND: Final = "VirtualMachineInstanceServiceStatus"

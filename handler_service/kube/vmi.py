@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from handler_service.values import VmiId
+from handler_service.model import VmiId
 
 PATH: Final = "/apis/kubevirt.io/v1/virtualmachineinstances"
 NODE_LABEL: Final = "kubevirt.io/nodeName"

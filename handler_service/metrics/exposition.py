@@ -3,10 +3,10 @@
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from handler_service.hub import Hub
-from handler_service.metrics.pair import ApiCollector, PairCollector
+from handler_service.metrics.programs import ApiCollector, PairCollector
 from handler_service.metrics.vmis import VmiCollector
-from handler_service.tally import ApiTally
+from handler_service.stats import ApiTally
+from handler_service.status_manager import Hub
 
 
 class Exposition:

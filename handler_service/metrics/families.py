@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from handler_service.tally import Histogram
+from handler_service.stats import Histogram
 
 #: Values of the labels, in the labels' order, and the number.
 Samples = Iterable[tuple[Sequence[str], float]]

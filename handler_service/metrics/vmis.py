@@ -11,9 +11,9 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from handler_service.hub import Hub
 from handler_service.metrics.families import counter, gauge
-from handler_service.values import Standing, VmiId
+from handler_service.model import Standing, VmiId
+from handler_service.status_manager import Hub
 
 _VMI: Final = ("node", "namespace", "name")
 _SERVICE: Final = "vnc"

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Protocol
 
-from handler_service.values import Outcome, Shown, Standing, VmiId
+from handler_service.model import Outcome, Shown, Standing, VmiId
 
 
 class Publisher(Protocol):

@@ -17,8 +17,8 @@ from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
+from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
 from handler_service.publishers import outcomes
-from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
 
 #: What a VMI without a companion shows.
 _NOTHING: Final = Shown(0, None)

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Final
 
-from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
 
 Document = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """What an API server's answer means for a publication."""
 
 from handler_service.kube import errors
-from handler_service.values import Outcome, OutcomeKind
+from handler_service.model import Outcome, OutcomeKind
 
 _KINDS: tuple[tuple[type[errors.KubeError], OutcomeKind], ...] = (
     (errors.ForbiddenError, OutcomeKind.FORBIDDEN),

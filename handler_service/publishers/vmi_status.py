@@ -14,8 +14,8 @@ from typing import Any, Final
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import JSON_PATCH, KubeClient
 from handler_service.kube.errors import InvalidError, KubeError
+from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
 from handler_service.publishers import outcomes
-from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
 
 _FIELD: Final = "/status/serviceStatus"
 

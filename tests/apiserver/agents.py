@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from testbed.processes import ManagedProcess, script
+from testbed.vm import VirtualMachine
 from tests.apiserver.nodes import POD
 from tests.apiserver.vmis import Vmi
-from tests.support.processes import ManagedProcess, script
-from tests.support.vm import VirtualMachine
 
 
 class Agent(ManagedProcess):

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from testbed.waiting import TIMEOUT, wait_until
 from tests.cluster.access import Access
 from tests.cluster.objects import Object
-from tests.support.waiting import TIMEOUT, wait_until
 
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"

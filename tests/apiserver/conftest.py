@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.libvirtd import PrivateLibvirt
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
@@ -13,10 +17,6 @@ from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, keeps_service_status
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, use_schema
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
+from testbed.waiting import TIMEOUT, wait_until
 from tests.cluster.ports import free_port
-from tests.support.waiting import TIMEOUT, wait_until
 
 _HOP_BY_HOP = ("Connection", "Content-Length", "Content-Encoding", "Host", "Keep-Alive", "Transfer-Encoding")
 

@@ -14,10 +14,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from testbed.waiting import wait_until
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object, node, owned_by, pod
 from tests.cluster.tools import REPOSITORY
-from tests.support.waiting import wait_until
 
 BASE = REPOSITORY / "manifests" / "base"
 NAMESPACE = "vmi-service-status"

@@ -13,16 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from testbed.commands import User
+from testbed.grpcurl import Grpcurl
+from testbed.processes import ManagedProcess, script
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.identities import ACCOUNT, NAMESPACE
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import node, pod
 from tests.cluster.ports import free_port
-from tests.support.commands import User
-from tests.support.grpcurl import Grpcurl
-from tests.support.processes import ManagedProcess, script
-from tests.support.waiting import wait_until
 
 # A second, or as long as an API server needs that faults keep from coming up on a machine with a load of 90.
 START_TIMEOUT = 120.0

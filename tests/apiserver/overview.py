@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.vmis import Vmi, service_status, told
-from tests.support.waiting import wait_until
 
 
 class Overview:

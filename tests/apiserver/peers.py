@@ -22,7 +22,7 @@ from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 from servicestatus.v1 import sessions_pb2 as types
-from tests.support.waiting import TIMEOUT, wait_until, wait_until_async
+from testbed.waiting import TIMEOUT, wait_until, wait_until_async
 
 T = TypeVar("T")
 

@@ -89,7 +89,7 @@ def test_a_failed_write_is_tried_again(
     for place in ("vmi-status", "companion"):
         publication = handler.publication(vmi.namespace, vmi.name, place)
         assert (publication["state"], publication["failures"]) == ("PUBLISH_STATE_PUBLISHED", "1")
-        (line,) = handler.lines(f"WARNING handler_service.publication: {place}: {vmi.namespace}/vm: ")
+        (line,) = handler.lines(f"WARNING handler_service.publishing.worker: {place}: {vmi.namespace}/vm: ")
         assert any(f"/vm: {outcome}: " in line for outcome in outcomes)
         assert len(handler.lines(f"{place}: {vmi.namespace}/vm: published again")) == 1
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from testbed.waiting import wait_until
 from tests.apiserver.identities import BASE, Answer, User, admin, companion_of, path_of
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.objects import Object, virtual_machine_instance
 from tests.cluster.tools import tool
-from tests.support.waiting import wait_until
 
 UNPROCESSABLE = 422
 # Long after everything below has had its time, and short of the test's own timeout.

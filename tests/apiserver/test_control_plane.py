@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed import procfs
+from testbed.waiting import wait_until
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.objects import node, owned_by, pod, virtual_machine_instance
-from tests.support import procfs
-from tests.support.waiting import wait_until
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap"}
 

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.documents import Example, examples
+from testbed.playing import Scene, play
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen, unknown
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.tools import REPOSITORY, tool
-from tests.support.documents import Example, examples
-from tests.support.playing import Scene, play
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture

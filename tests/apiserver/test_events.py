@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, seen
 from tests.cluster.control_plane import ControlPlane
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("stock_schema")
 VMIS = "virtualmachineinstances.kubevirt.io"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from testbed.grpcurl import binary
+from testbed.processes import script
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import SERVICE, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi
 from tests.cluster.ports import free_port
-from tests.support.grpcurl import binary
-from tests.support.processes import script
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.gateway import Gateway, Reply, Request, is_vmi_patch, is_vmi_watch
 from tests.apiserver.nodes import Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY
-from tests.support.waiting import wait_until
 
 COMPONENTS = REPOSITORY / "manifests" / "components"
 INJECT = "servicestatus.kubevirt.io/inject"

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, new_uid, seen, service_status, told, unknown
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client, Recorder
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.overview import Overview
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.sampler import Sampler
+from testbed.vm import VirtualMachines
+from testbed.waiting import wait_until
 from tests.apiserver.agents import Agent
 from tests.apiserver.client import Client
 from tests.apiserver.gateway import Gateway, is_vmi_patch
@@ -20,10 +24,6 @@ from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import NODE_LABEL, TARGET_LABEL, Vmi, new_uid, seen, service_status, told
 from tests.cluster.control_plane import ControlPlane
-from tests.support.pool import ViewerPool
-from tests.support.sampler import Sampler
-from tests.support.vm import VirtualMachines
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.proxy import Proxy
 from tests.apiserver.vmis import Vmi, seen, service_status
 from tests.cluster.control_plane import ControlPlane
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

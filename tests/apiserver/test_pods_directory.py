@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, new_uid, unknown
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 

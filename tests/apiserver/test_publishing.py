@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, seen, unknown
 from tests.cluster.control_plane import ControlPlane
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.gateway import Gateway, is_companion_write, is_vmi_patch
 from tests.apiserver.identities import BASE, install
@@ -18,7 +19,6 @@ from tests.apiserver.peers import Peers
 from tests.apiserver.vmis import Vmi, seen, service_status, told, unknown
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
-from tests.support.waiting import wait_until
 
 AWAY = (OSError, http.client.HTTPException, ApiError)
 
@@ -160,7 +160,7 @@ def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back
     vmi.wait_told(seen(3))
     # One each watch. An API server that has just come up may turn them away once more, with other words.
     assert len(handler.lines("virtualmachineinstances: cannot follow: no answer")) == 2
-    said = f"WARNING handler_service.publication: vmi-status: {vmi.namespace}/vm: error: "
+    said = f"WARNING handler_service.publishing.worker: vmi-status: {vmi.namespace}/vm: error: "
     troubles = [line.partition(said)[2] for line in handler.lines(said)]
     assert 1 <= len(troubles) == len(set(troubles)), troubles
     wait_until(lambda: len(handler.lines("virtualmachineinstances: followed again")) >= 2, what="both are back")

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from testbed.event_log import DISCONNECT, INITIALIZE, EventLog
+from testbed.kubevirt_proxy import VncProxy
+from testbed.pool import ViewerPool
+from testbed.processes import ManagedProcess
+from testbed.sampler import Sampler
+from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 from tests.apiserver.agents import Agent
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.vmis import Vmi, seen, service_status, unknown
 from tests.cluster.control_plane import ControlPlane
-from tests.support.event_log import DISCONNECT, INITIALIZE, EventLog
-from tests.support.kubevirt_proxy import VncProxy
-from tests.support.pool import ViewerPool
-from tests.support.processes import ManagedProcess
-from tests.support.sampler import Sampler
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from testbed.waiting import TIMEOUT, wait_until
 from tests.apiserver.client import ApiError, Client, Recorder
 from tests.cluster.objects import Object, virtual_machine_instance
-from tests.support.waiting import TIMEOUT, wait_until
 
 NODE_LABEL = "kubevirt.io/nodeName"
 TARGET_LABEL = "kubevirt.io/migrationTargetNodeName"

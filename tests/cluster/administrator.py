@@ -5,10 +5,10 @@ import uuid
 from pathlib import Path
 from typing import cast
 
+from testbed.waiting import wait_until
 from tests.cluster.api import Api
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.objects import Object
-from tests.support.waiting import wait_until
 
 # The account appears within 0.1 s of its namespace, unless the controller manager has just been started.
 ACCOUNT_TIMEOUT = 60.0

@@ -11,8 +11,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from testbed.waiting import wait_until
 from tests.cluster.hierarchies import Hierarchy, hierarchies
-from tests.support.waiting import wait_until
 
 # A killed process leaves its cgroup within milliseconds, one that has to give back gigabytes within a second or two.
 TIMEOUT = 30.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testbed.waiting import wait_until
 from tests.cluster import links
 from tests.cluster.cgroups import Tree
 from tests.cluster.kubeconfig import kubeconfig_path
@@ -23,7 +24,6 @@ from tests.cluster.server import READY_TIMEOUT
 from tests.cluster.store import copy_store, prepared_store
 from tests.cluster.tools import require, require_system
 from tests.cluster.workloads import Workloads
-from tests.support.waiting import wait_until
 
 TOOLS = (
     *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),

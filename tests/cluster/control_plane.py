@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testbed.processes import ManagedProcess
 from tests.cluster.administrator import Administrator
 from tests.cluster.components import Components, Endpoint
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.ports import free_port
 from tests.cluster.server import Server, accepts
 from tests.cluster.tools import require, require_system
-from tests.support.processes import ManagedProcess
 
 
 class ControlPlane(Administrator):

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from testbed.processes import ManagedProcess
 from tests.cluster import init_hub, init_node
 from tests.cluster.plan import HUB, read_plan
-from tests.support.processes import ManagedProcess
 
 log = logging.getLogger(__name__)
 

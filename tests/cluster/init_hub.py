@@ -3,12 +3,12 @@
 As it is no node, every node can be stopped without taking the API server along.
 """
 
+from testbed.processes import ManagedProcess
 from tests.cluster import links
 from tests.cluster.commands import run
 from tests.cluster.components import Endpoint
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.plan import API_PORT, BRIDGE, FIRST_SERVICE, HUB, SERVICES, Plan
-from tests.support.processes import ManagedProcess
 
 
 def start(plan: Plan) -> list[ManagedProcess]:

@@ -8,6 +8,8 @@ import os
 import socket
 from pathlib import Path
 
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 from tests.cluster import debian, links
 from tests.cluster.api import Api
 from tests.cluster.cgroups import enable_controllers
@@ -18,8 +20,6 @@ from tests.cluster.node_config import CONTAINERD_SOCKET, NodeConfig
 from tests.cluster.plan import HUB, Plan
 from tests.cluster.server import READY_TIMEOUT, Server, accepts
 from tests.cluster.tools import tool
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
 
 # What kubelet sets where it finds something else. They hold for the whole machine: it is shown what it wants to see.
 SYSCTLS = {

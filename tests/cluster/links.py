@@ -7,10 +7,10 @@ alive until the kernel gives them up. So they are also taken away by name.
 import socket
 from pathlib import Path
 
+from testbed.waiting import wait_until
 from tests.cluster.commands import run
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.plan import BRIDGE, MACHINE, Plan, network_of
-from tests.support.waiting import wait_until
 
 
 def free_network(preferred: int) -> int:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.waiting import wait_until
+from testbed.waiting import wait_until
 
 
 def _take(name: str) -> socket.socket | None:

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 from tests.cluster.cgroups import Tree
 from tests.cluster.commands import run
 from tests.cluster.tools import REPOSITORY
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--mount-proc", "--")
 # Where the servers start. The pods' cgroups lie beside it: with cgroup v2 one with children has no processes itself.

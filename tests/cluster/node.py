@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from testbed.waiting import wait_until
 from tests.cluster import links
 from tests.cluster.commands import run
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.server import READY_TIMEOUT
 from tests.cluster.tools import tool
-from tests.support.waiting import wait_until
 
 # KubeVirt's images, two gigabytes, take 11 s.
 IMPORT_TIMEOUT = 300.0

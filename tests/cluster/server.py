@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 
 # kube-apiserver, the slowest of them, needs 3 s on two idle cores. Only a machine that has no time left needs more.
 READY_TIMEOUT = 90.0

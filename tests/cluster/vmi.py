@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from testbed.waiting import wait_until
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import virtual_machine_instance
-from tests.support.waiting import wait_until
 
 MANIFESTS = Path(__file__).parent / "manifests"
 # Kustomizations: serviceStatus is pruned by the first and kept by the second.

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from testbed.processes import ManagedProcess
 from tests.cluster.administrator import Administrator
 from tests.cluster.objects import Object
-from tests.support.processes import ManagedProcess
 
 # A pod whose image is there runs within 2 s.
 POD_TIMEOUT = 60.0

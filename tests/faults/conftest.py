@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.pool import ViewerPool
+from testbed.pool import ViewerPool
 
 
 @pytest.fixture

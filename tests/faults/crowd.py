@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from testbed.staged import Staged
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
@@ -18,7 +19,6 @@ from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.faults.probes import Probe, Reading
-from tests.support.staged import Staged
 
 #: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
 RIGHT_TIMEOUT = 90.0

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 
 #: Bytes: a few pages, so that one page more or less is felt.
 SIZE = 32 << 10

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import libvirt
 
+from testbed.processes import ManagedProcess
+from testbed.vm import VirtualMachine
+from testbed.waiting import WaitTimeoutError, wait_until
 from tests.faults.record import Fault, Kind, Target
 from tests.faults.schedule import Planned
 from tests.faults.stand import Machine, Stand
 from tests.faults.visitors import Visitors
-from tests.support.processes import ManagedProcess
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import WaitTimeoutError, wait_until
 
 #: Seconds that a program has to end in order: the handler takes 6 at most, by its own rules.
 GRACE = 8.0

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import procfs
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
+from testbed import procfs
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 
 PROBE = Path(__file__).parent / "probe"
 

@@ -10,6 +10,10 @@ import time
 import uuid
 from pathlib import Path
 
+from testbed.libvirtd import PrivateLibvirt
+from testbed.staged import Staged
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 from tests.apiserver.agents import Agent
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.identities import BASE, install
@@ -17,10 +21,6 @@ from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.vmis import Vmi, seen
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.staged import Staged
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
 
 # Short, so that a fault of a few seconds outlasts it, and one of a blink does not.
 LEASE = 3.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.libvirtd import PrivateLibvirt
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine, VirtualMachines
 from tests.faults.clocks import SteppedClock
 from tests.libvirt.pair import Pair
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine, VirtualMachines
 
 HOUR, YEAR = 3600, 366 * 24 * 3600
 #: A short lease: a step that ended it, or made it endless, would show.

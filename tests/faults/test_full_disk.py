@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.processes import ManagedProcess, script
+from testbed.waiting import wait_until
 from tests.apiserver.peers import Peer, Peers
 from tests.faults.disks import SmallDisk, on_small_disk
-from tests.support.processes import ManagedProcess, script
-from tests.support.waiting import wait_until
 
 Trouble = Callable[[SmallDisk], contextlib.AbstractContextManager[None]]
 
@@ -106,7 +106,7 @@ def test_the_old_document_stays_until_there_is_room(
     assert reader.torn == []
     assert reader.found == [1, 3]
     assert [path.name for path in (disk.path / "default").iterdir()] == ["vm.json"]
-    said = [line for line in handler.log_text().splitlines() if "WARNING handler_service.publication" in line]
+    said = [line for line in handler.log_text().splitlines() if "WARNING handler_service.publishing.worker" in line]
     assert len(said) == 1, said
     assert words in said[0]
     assert len([line for line in handler.log_text().splitlines() if "published again" in line]) == 1

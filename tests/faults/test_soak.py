@@ -2,10 +2,10 @@
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.faults import soak
 from tests.faults.crowd import Crowd
 from tests.faults.soak import Act
-from tests.support.waiting import wait_until
 
 #: An hour is 12,600 acts; this part of it takes 2 s on a quiet machine, and 20 s on a busy one.
 HOURS = 0.12

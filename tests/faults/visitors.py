@@ -8,10 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from testbed.addresses import Address
+from testbed.pool import ViewerPool
+from testbed.rfb import HandshakeRefusedError, Viewer
 from tests.faults.record import FOREVER, Session
-from tests.support.addresses import Address
-from tests.support.pool import ViewerPool
-from tests.support.rfb import HandshakeRefusedError, Viewer
 
 #: Seconds between two things that viewers do.
 PAUSE = (0.05, 1.5)

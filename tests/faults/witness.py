@@ -14,9 +14,9 @@ from typing import Self
 
 import grpc.aio
 
+from testbed.waiting import WaitTimeoutError
 from tests.apiserver.peers import Peer, Peers
 from tests.faults.record import Ack, Session
-from tests.support.waiting import WaitTimeoutError
 
 #: Seconds between two numbers.
 PAUSE = (0.1, 2.5)

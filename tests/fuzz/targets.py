@@ -15,24 +15,25 @@ from typing import Any, Final
 import libvirt
 from google.protobuf.message import DecodeError
 
-from handler_service.http2_bounds import BrokenBoundError, Http2Bounds, Unfinished
-from handler_service.kube import companion, schema
+from handler_service.cluster import vmi_schema as schema
+from handler_service.endpoints.http2_limits import BrokenBoundError, Http2Bounds, Unfinished
+from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
 from handler_service.kube.errors import KubeError
-from handler_service.kube.list_watch import ListWatch, Selection
-from handler_service.ledger import Ledger
+from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.model import Endpoint, VmiId
 from handler_service.publishers import file
-from handler_service.session_protocol import Publicity, RefusedError, SessionProtocol
-from handler_service.values import Endpoint, VmiId
-from launcher_agent import domain_xml, graphics_events, vnc_query
+from handler_service.reports.protocol import Publicity, RefusedError, SessionProtocol
+from handler_service.reports.store import Ledger
 from launcher_agent.errors import DomainXMLError, QueryError
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport
-from launcher_agent.observation import Reason
-from launcher_agent.report_protocol import ReportProtocol
-from launcher_agent.sessions import SessionTable
+from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.sessions.report import Reason
+from launcher_agent.sessions.table import SessionTable
 from launcher_agent.state import State
+from launcher_agent.vm import domain_xml, graphics_events, vnc_query
 from servicestatus import contract
-from servicestatus.pacing import TokenBucket
+from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import SERVICE_VNC, VmiReference
 from tests.hostile import http2

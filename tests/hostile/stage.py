@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testbed.processes import ManagedProcess, script
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.peers import Peers
-from tests.support.processes import ManagedProcess, script
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 NAMESPACE = "default"
 ENEMIES = 8

@@ -20,9 +20,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.processes import ManagedProcess, script
+from testbed.sampler import Sampler
 from tests.hostile import http2
-from tests.support.processes import ManagedProcess, script
-from tests.support.sampler import Sampler
 
 KIB = 1024
 #: Seconds for which a handler does what it likes.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
@@ -15,7 +16,6 @@ from tests.kubevirt.migrations import slow_policy
 from tests.kubevirt.objects import NAMESPACE, OPERATOR, instance, kubevirt, operator
 from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.node.installation import uninstall
-from tests.support.waiting import wait_until
 
 OVERLAY = REPOSITORY / "manifests/overlays/test-node"
 OURS = "vmi-service-status"

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from testbed.grpcurl import Grpcurl, Watch
+from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Recorder
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
@@ -14,8 +16,6 @@ from tests.kubevirt.objects import instance, virtual_machine
 from tests.kubevirt.virtctl import VncProxy
 from tests.node.pods import NodePod
 from tests.node.site import Site
-from tests.support.grpcurl import Grpcurl, Watch
-from tests.support.waiting import wait_until
 
 AGENT = "launcher-agent"
 COMPUTE = "compute"

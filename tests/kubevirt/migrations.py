@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
-from tests.support.waiting import wait_until
 
 # 3 to 5 s; a slow one takes 12, and one that is broken off may keep its target for 16 s more. Seen once: an older word
 # of virt-launcher's overtook the one of the end, and virt-handler asks again only every 300 s.

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from testbed.rfb import HandshakeRefusedError, Viewer
 from tests.apiserver.vmis import Vmi
 from tests.kubevirt.websocket import open_websocket
-from tests.support.rfb import HandshakeRefusedError, Viewer
 
 # Of the publisher's with a fall: who is back by then has never been away.
 PATIENCE = 1.0

@@ -1,9 +1,9 @@
 """KubeVirt tells of a VM's life what it would tell without us: the same conditions, and the same events."""
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import Recorder
 from tests.kubevirt.machines import WITHOUT, Machine, Machines
 from tests.node.site import Site
-from tests.support.waiting import wait_until
 
 # Whose events come on top.
 OURS = "servicestatus.kubevirt.io/handler"

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.client import JSON_PATCH, Client, Recorder
 from tests.apiserver.vmis import seen, service_status
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine
 from tests.node.site import Site
-from tests.support.waiting import wait_until
 
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
 FIELD = {"type": "object", "properties": {"vncSessions": {"type": "integer"}}}

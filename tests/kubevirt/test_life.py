@@ -1,9 +1,9 @@
 """What becomes of a companion with its VMI, and of the VMI's own status on a KubeVirt that does not know the field."""
 
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import Vmi, seen
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
-from tests.support.waiting import wait_until
 
 
 def wait_companion_gone(vmi: Vmi) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from testbed.rfb import Viewer
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import WITHOUT, Machine, Machines
 from tests.kubevirt.websocket import open_websocket
 from tests.kubevirt.work import work_done
-from tests.support.rfb import Viewer
 
 COUNT = 20
 # Twenty that are started at once run within a minute, on two cores with a load of 60.

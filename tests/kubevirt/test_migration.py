@@ -4,12 +4,12 @@ import time
 
 import pytest
 
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import Machine, Machines
 from tests.kubevirt.persistent import PersistentViewer
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 # Longer than every wait of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import Told, seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machine, Machines
 from tests.kubevirt.migrations import ENDLESS_MEMORY, SLOW, SLOW_MEMORY, TIMEOUT, Migration
 from tests.kubevirt.persistent import PersistentViewer
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 # Longer than every wait of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5

@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
+from testbed.rfb import Viewer
+from testbed.sampler import Sampler
 from tests.apiserver.vmis import seen
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import Machine
 from tests.kubevirt.websocket import open_websocket
-from tests.support.rfb import Viewer
-from tests.support.sampler import Sampler
 
 # Longer than every wait of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5

@@ -2,11 +2,11 @@
 
 import pytest
 
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import AGENT, Machine
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 # virt-launcher starts virtqemud again after a second, kubelet the agent at once; both start within 3 s, and within 10
 # on two busy cores.

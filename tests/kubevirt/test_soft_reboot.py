@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from testbed.sampler import Sampler
+from testbed.transports import WebsocketTransport
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.guest import ALIVE, BOOTED, guest_archive, guest_spec
 from tests.kubevirt.machines import QEMU, Machines
 from tests.kubevirt.objects import instance
 from tests.kubevirt.websocket import open_websocket
-from tests.support.sampler import Sampler
-from tests.support.transports import WebsocketTransport
 
 
 def wait_for(console: WebsocketTransport, said: bytes) -> None:

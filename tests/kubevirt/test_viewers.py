@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from testbed.grpcurl import Watch
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import AGENT, COMPUTE, Machine
 from tests.kubevirt.persistent import PATIENCE
 from tests.kubevirt.virtctl import VncProxy
-from tests.support.grpcurl import Watch
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 # Longer than every wait of the publisher (a fall waits 1 s), so that a wrong value would be written and seen.
 PAUSE = 1.5

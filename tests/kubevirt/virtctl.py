@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.addresses import TcpAddress
-from tests.support.processes import ManagedProcess
-from tests.support.rfb import Viewer
-from tests.support.waiting import wait_until
+from testbed.addresses import TcpAddress
+from testbed.processes import ManagedProcess
+from testbed.rfb import Viewer
+from testbed.waiting import wait_until
 
 
 class VncProxy(ManagedProcess):

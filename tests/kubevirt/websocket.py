@@ -9,8 +9,8 @@ import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from testbed.transports import CHUNK, SocketTransport, WebsocketTransport
 from tests.apiserver.vmis import Vmi
-from tests.support.transports import CHUNK, SocketTransport, WebsocketTransport
 
 # KubeVirt's name for "the bytes as they are".
 PROTOCOL = "plain.kubevirt.io"

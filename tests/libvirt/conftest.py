@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.event_log import EventLog
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine, VirtualMachines
+from testbed.event_log import EventLog
+from testbed.libvirtd import PrivateLibvirt
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine, VirtualMachines
 
 
 @pytest.fixture(scope="session")

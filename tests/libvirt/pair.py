@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.grpcurl import Grpcurl, GrpcurlError
-from tests.support.processes import ManagedProcess, script
-from tests.support.sampler import Sampler
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import wait_until
+from testbed.grpcurl import Grpcurl, GrpcurlError
+from testbed.processes import ManagedProcess, script
+from testbed.sampler import Sampler
+from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 
 NAMESPACE, NAME = "default", "vm"
 

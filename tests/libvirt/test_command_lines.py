@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import script
+from testbed.processes import script
 
 _AGENT = [
     ("--libvirt-uri", "http://example.org"),

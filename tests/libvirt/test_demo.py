@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import procfs
-from tests.support.addresses import TcpAddress, UnixAddress
-from tests.support.processes import ManagedProcess
-from tests.support.rfb import Viewer
-from tests.support.waiting import wait_until
+from testbed import procfs
+from testbed.addresses import TcpAddress, UnixAddress
+from testbed.processes import ManagedProcess
+from testbed.rfb import Viewer
+from testbed.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 # Seconds: a few for the set-up, and a minute for the story on a machine that does much else.

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from demo.stage import AGENT, HANDLER, NAME, NAMESPACE, Stage
-from tests.support import grpcurl
-from tests.support.documents import Example, examples
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.playing import Scene, play
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachines
-from tests.support.waiting import wait_until
+from testbed import grpcurl
+from testbed.documents import Example, examples
+from testbed.libvirtd import PrivateLibvirt
+from testbed.playing import Scene, play
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachines
+from testbed.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

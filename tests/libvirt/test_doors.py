@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.grpcurl import Grpcurl, GrpcurlError
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
-from tests.support.grpcurl import Grpcurl, GrpcurlError
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import wait_until
 
 _NOT_FOUND, _INVALID_ARGUMENT, _UNIMPLEMENTED = 5, 3, 12
 

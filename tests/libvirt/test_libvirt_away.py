@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.libvirtd import PrivateLibvirt
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine, VirtualMachines
 from tests.libvirt.pair import Pair
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine, VirtualMachines
 
 #: A value must be right so soon after the last event: the product's own promise.
 _PROMISE = 10.0

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import wait_until
 
 #: A value must be right so soon after the last event: the product's own promise.
 _PROMISE = 10.0

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.domains import TcpGraphics
+from testbed.pool import ViewerPool
+from testbed.rfb import HandshakeRefusedError, Viewer
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
-from tests.support.domains import TcpGraphics
-from tests.support.pool import ViewerPool
-from tests.support.rfb import HandshakeRefusedError, Viewer
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
+from testbed.sampler import Sampler
+from testbed.storm import Storm
+from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair, Sessions
-from tests.support.sampler import Sampler
-from tests.support.storm import Storm
-from tests.support.vm import VirtualMachine
-from tests.support.waiting import wait_until
 
 _SECONDS = 10.0
 

@@ -15,19 +15,19 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from tests.support.addresses import TcpAddress
-from tests.support.commands import User
-from tests.support.domains import TcpGraphics
-from tests.support.event_log import CONNECT, DISCONNECT, INITIALIZE, Endpoint, EventLog
-from tests.support.guardian import processes_of
-from tests.support.kubevirt_proxy import VncProxy
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.pool import ViewerPool
-from tests.support.processes import ManagedProcess
-from tests.support.rfb import HandshakeRefusedError, Viewer
-from tests.support.storm import Storm
-from tests.support.vm import VirtualMachine, VirtualMachines
-from tests.support.waiting import wait_until
+from testbed.addresses import TcpAddress
+from testbed.commands import User
+from testbed.domains import TcpGraphics
+from testbed.event_log import CONNECT, DISCONNECT, INITIALIZE, Endpoint, EventLog
+from testbed.guardian import processes_of
+from testbed.kubevirt_proxy import VncProxy
+from testbed.libvirtd import PrivateLibvirt
+from testbed.pool import ViewerPool
+from testbed.processes import ManagedProcess
+from testbed.rfb import HandshakeRefusedError, Viewer
+from testbed.storm import Storm
+from testbed.vm import VirtualMachine, VirtualMachines
+from testbed.waiting import wait_until
 
 IPV4, UNIX = 0, 2
 PASSWORD = "s3cret"  # noqa: S105 - of a VM that lives for a second

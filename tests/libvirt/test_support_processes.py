@@ -13,11 +13,11 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from tests.support import procfs
-from tests.support.grpcurl import Grpcurl, GrpcurlError
-from tests.support.processes import ManagedProcess, script
-from tests.support.sampler import Sampler
-from tests.support.waiting import WaitTimeoutError, wait_until, wait_until_async
+from testbed import procfs
+from testbed.grpcurl import Grpcurl, GrpcurlError
+from testbed.processes import ManagedProcess, script
+from testbed.sampler import Sampler
+from testbed.waiting import WaitTimeoutError, wait_until, wait_until_async
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.kubevirt_proxy import VncProxy
+from testbed.vm import VirtualMachine
 from tests.libvirt.pair import Pair
-from tests.support.kubevirt_proxy import VncProxy
-from tests.support.vm import VirtualMachine
 
 #: Longer than every wait of the publisher (a fall waits 1 s, a rise 0.3 s), so that a wrong value would be written.
 _PAUSE = 2.0

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.vm import VirtualMachine, VirtualMachines
 from tests.libvirt.pair import Pair
-from tests.support.pool import ViewerPool
-from tests.support.vm import VirtualMachine, VirtualMachines
 
 
 @pytest.fixture

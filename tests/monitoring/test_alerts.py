@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handler_service.values import Reason
+from handler_service.model import Reason
 from tests.monitoring.rules import REPOSITORY, alerts, groups, promtool, write
 
 _TESTS = Path(__file__).with_name("alerts.test.yaml")

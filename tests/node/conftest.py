@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.pool import ViewerPool
 from tests.apiserver.client import Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.workloads import Workloads
@@ -22,7 +23,6 @@ from tests.node.launcher.image import launcher_archive
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.place import Ability, Place
 from tests.node.site import Site
-from tests.support.pool import ViewerPool
 
 pytest_runtest_makereport = diagnosis.pytest_runtest_makereport
 

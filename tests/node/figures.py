@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from statistics import quantiles
 
+from testbed.rfb import Viewer
 from tests.apiserver.client import Client, Recorder
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
@@ -22,7 +23,6 @@ from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.launcher.shape import AGENT as AGENT_CONTAINER
 from tests.node.pods import NodePod
 from tests.node.site import Site
-from tests.support.rfb import Viewer
 
 CONNECTS = 50
 # Seconds: a VMI is written once a second at most, which would be measured otherwise.

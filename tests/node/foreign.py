@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster import debian
 from tests.cluster.builtin import write_builtin
@@ -27,7 +28,6 @@ from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.node.launcher.image import launcher_archive
 from tests.node.place import LOADED, Images, Place, PodSocket
 from tests.node.relay import Relay
-from tests.support.addresses import UnixAddress
 
 KUBECONFIG = "KUBECONFIG_E2E"
 IMAGES = "KUBECONFIG_E2E_IMAGES"

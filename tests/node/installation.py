@@ -5,14 +5,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from testbed.grpcurl import Grpcurl
+from testbed.waiting import wait_until
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.objects import Object
 from tests.cluster.vmi import STOCK
 from tests.node.launcher.shape import AGENT, IDLE, launcher
 from tests.node.place import Place
 from tests.node.pods import NodePod
-from tests.support.grpcurl import Grpcurl
-from tests.support.waiting import wait_until
 
 NAMESPACE = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"

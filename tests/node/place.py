@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster.images import BUSYBOX
 from tests.cluster.node import Node
 from tests.cluster.workloads import Workloads
 from tests.node.archives import AGENT, HANDLER
 from tests.node.launcher.image import LAUNCHER
-from tests.support.addresses import UnixAddress
 
 
 class Ability(Enum):

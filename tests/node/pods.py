@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import cast
 
+from testbed.waiting import wait_until
 from tests.cluster.node import Node
 from tests.cluster.objects import Object
 from tests.node.place import Place
-from tests.support.waiting import wait_until
 
 # A pod whose image is there runs within 2 s, 20 of them at once on two busy cores within half a minute.
 TIMEOUT = 60.0

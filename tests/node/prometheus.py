@@ -6,10 +6,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 from tests.cluster.ports import free_port
 from tests.monitoring.rules import groups, write
-from tests.support.processes import ManagedProcess
-from tests.support.waiting import wait_until
 
 _JOB = "vmi-service-status-handler"
 # What passes in a cluster in minutes passes here in seconds; the rules are the same but for that. A rate looks back

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.node import Node
 from tests.cluster.tools import REPOSITORY
 from tests.node.place import LOADED, Place, PodSocket
-from tests.support.addresses import UnixAddress
 
 
 class Site(Place):

@@ -12,6 +12,7 @@ import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.waiting import wait_until
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen
 from tests.cluster.workloads import Workloads
@@ -24,7 +25,6 @@ from tests.node.place import Ability
 from tests.node.prometheus import Prometheus
 from tests.node.site import Site
 from tests.node.test_manifests import overlay
-from tests.support.waiting import wait_until
 
 HTTP_PORT = 8187
 # Three a second, each with its snapshot: well below what a socket may send.

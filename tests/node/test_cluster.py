@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed import procfs
+from testbed.waiting import wait_until
 from tests.cluster.cgroups import Tree
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
@@ -18,8 +20,6 @@ from tests.cluster.plan import PREFIX, cluster_id, plan_file
 from tests.cluster.tools import REPOSITORY
 from tests.cluster.workloads import Workloads
 from tests.node.place import Ability
-from tests.support import procfs
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs(Ability.OWN)
 

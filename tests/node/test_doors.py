@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from testbed.grpcurl import Grpcurl, GrpcurlError, binary
+from testbed.pool import ViewerPool
 from tests.apiserver.vmis import seen
 from tests.cluster.objects import pod
 from tests.cluster.workloads import Workloads
 from tests.node.installation import DAEMON_SET, LIST, NAMESPACE, Installation
 from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.place import Ability, Place
-from tests.support.grpcurl import Grpcurl, GrpcurlError, binary
-from tests.support.pool import ViewerPool
 
 PORT = 8186
 HTTP_PORT = 8187

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from testbed.pool import ViewerPool
 from tests.apiserver.vmis import seen
 from tests.cluster.tools import REPOSITORY
 from tests.node.foreign import IMAGES, KUBECONFIG, Foreign, UnfitError, flattened, images_of
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.place import LOADED, Ability
 from tests.node.site import Site
-from tests.support.pool import ViewerPool
 
 
 def test_the_images_are_named_as_the_registry_has_them() -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.sampler import Sampler
 from tests.apiserver.vmis import seen, told
 from tests.node.installation import Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
 from tests.node.place import Ability
-from tests.support.pool import ViewerPool
-from tests.support.sampler import Sampler
 
 # The agent dials again within 3 s of the handler's return; the handler then has its own start behind it.
 TIMEOUT = 60.0

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen
 from tests.node.installation import HANDLER, Installation
 from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.launcher.shape import IDLE
 from tests.node.place import Ability
 from tests.node.pods import NodePod
-from tests.support.pool import ViewerPool
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs(Ability.LOOK)
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.cluster.objects import Object, pod
 from tests.cluster.workloads import Workloads
 from tests.node.archives import AGENT, HANDLER, Archive, archive_of
 from tests.node.place import Ability, Place
 from tests.node.site import Site
-from tests.support.waiting import wait_until
 
 # 1980-01-01, unless a release says another.
 EPOCH = 315532800

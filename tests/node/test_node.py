@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.cluster import debian
 from tests.cluster.commands import run
 from tests.cluster.images import REGISTRY, File, Image, write_archive, write_layer
@@ -14,7 +15,6 @@ from tests.cluster.tools import tool
 from tests.cluster.workloads import Workloads
 from tests.node.place import Ability, Place
 from tests.node.site import Site
-from tests.support.waiting import wait_until
 
 
 def program(name: str, path: Path) -> dict[str, File]:

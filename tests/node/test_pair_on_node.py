@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
+from testbed.kubevirt_proxy import VncProxy
+from testbed.pool import ViewerPool
+from testbed.rfb import Viewer
+from testbed.sampler import Sampler
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
 from tests.cluster.workloads import Workloads
 from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.place import Ability
-from tests.support.kubevirt_proxy import VncProxy
-from tests.support.pool import ViewerPool
-from tests.support.rfb import Viewer
-from tests.support.sampler import Sampler
-from tests.support.waiting import wait_until
 
 
 def printed(cluster: Workloads, machine: Machine) -> dict[str, str]:

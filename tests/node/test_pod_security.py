@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from testbed.pool import ViewerPool
 from tests.apiserver.client import ApiError
 from tests.apiserver.vmis import seen
 from tests.node.installation import Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, IDLE, launcher
 from tests.node.place import Place
-from tests.support.pool import ViewerPool
 
 
 def enforce(place: Place, namespace: str, level: str) -> None:

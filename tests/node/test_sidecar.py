@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen
 from tests.cluster.workloads import Workloads
 from tests.node.installation import NAMESPACE, TEMPLATE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, COMPUTE, IDLE
 from tests.node.place import Ability
-from tests.support.pool import ViewerPool
-from tests.support.waiting import wait_until
 
 
 def test_a_guaranteed_pod_stays_guaranteed(kubevirt: KubeVirt) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from testbed.pool import ViewerPool
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen
 from tests.cluster.kubectl import KubectlError
 from tests.node.installation import NAMESPACE, Installation
@@ -9,8 +11,6 @@ from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
 from tests.node.place import Ability
 from tests.node.site import Site
-from tests.support.pool import ViewerPool
-from tests.support.waiting import wait_until
 
 
 def left_in_the_api(site: Site) -> list[str]:

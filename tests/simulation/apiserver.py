@@ -13,7 +13,8 @@ from enum import Enum, auto
 from random import Random
 from typing import Any, Final
 
-from handler_service.kube import companion, errors, schema, vmi
+from handler_service.cluster import vmi_schema as schema
+from handler_service.kube import companion, errors, vmi
 
 Object = dict[str, Any]
 

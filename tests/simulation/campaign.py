@@ -95,7 +95,7 @@ def _worker(seeds: range, root: Path, enough: int) -> "subprocess.Popen[str]":
     words = [str(number) for number in (seeds.start, seeds.stop, seeds.step, enough)]
     environment = os.environ | {
         "PYTHONHASHSEED": PYTHON_HASH_SEED,
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "proto")]),
+        "PYTHONPATH": str(root),
     }
     command = [sys.executable, "-m", "tests.simulation.worker", *words]
     return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.simulation.campaign import ROOT, campaign
 
-_COPIED: Final = ("launcher_agent", "handler_service", "proto", "tests/simulation")
+_COPIED: Final = ("launcher_agent", "handler_service", "servicestatus", "tests/simulation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ MUTANTS: Final = (
         "lease-ignored",
         (
             Edit(
-                "handler_service/ledger.py",
+                "handler_service/reports/store.py",
                 "if _leased(entry) and entry.lease_until <= now]",
                 "if _leased(entry) and entry.lease_until <= now - 1e9]",
             ),
@@ -55,14 +55,14 @@ MUTANTS: Final = (
     Mutant(
         "delta-applied-twice",
         (
-            Edit("handler_service/session_protocol.py", "or 0 < delta.sequence <= entry.accepted:", "or False:"),
+            Edit("handler_service/reports/protocol.py", "or 0 < delta.sequence <= entry.accepted:", "or False:"),
             Edit(
-                "handler_service/session_protocol.py",
+                "handler_service/reports/protocol.py",
                 "if delta.sequence != entry.accepted + 1:",
                 "if delta.sequence > entry.accepted + 1:",
             ),
             Edit(
-                "handler_service/messages.py",
+                "handler_service/reports/decode.py",
                 "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
                 "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
             ),
@@ -71,9 +71,9 @@ MUTANTS: Final = (
     Mutant(
         "numbers-not-checked-after-a-gap",
         (
-            Edit("handler_service/session_protocol.py", "if delta.sequence != entry.accepted + 1:", "if False:"),
+            Edit("handler_service/reports/protocol.py", "if delta.sequence != entry.accepted + 1:", "if False:"),
             Edit(
-                "handler_service/messages.py",
+                "handler_service/reports/decode.py",
                 "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
                 "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
             ),
@@ -83,7 +83,7 @@ MUTANTS: Final = (
         "ack-before-the-answer",
         (
             Edit(
-                "handler_service/clockwork.py",
+                "handler_service/publishing/scheduler.py",
                 "            item.writing = item.wanted.marks\n",
                 "            item.writing = item.wanted.marks\n            self._publish(item, item.writing)\n",
             ),
@@ -94,7 +94,7 @@ MUTANTS: Final = (
         "zero-published-for-unknown",
         (
             Edit(
-                "handler_service/clockwork.py",
+                "handler_service/publishing/scheduler.py",
                 "sessions = wanted.sessions if wanted.observed else max(wanted.sessions, held.sessions)",
                 "sessions = wanted.sessions if wanted.observed else 0",
             ),
@@ -105,12 +105,12 @@ MUTANTS: Final = (
         "restart-takes-waiting-for-nobody",
         (
             Edit(
-                "handler_service/ledger.py",
+                "handler_service/reports/store.py",
                 "_STARTING: Final = Observed(False, Reason.AGENT_STARTING)",
                 "_STARTING: Final = Observed(True, Reason.AGENT_STARTING)",
             ),
             Edit(
-                "handler_service/ledger.py",
+                "handler_service/reports/store.py",
                 "settled=all(entry.state is not EntryState.WAITING for entry in entries)",
                 "settled=True",
             ),
@@ -119,20 +119,22 @@ MUTANTS: Final = (
     Mutant(
         "goodbye-taken-for-nobody",
         (
-            Edit("handler_service/ledger.py", "entry.domain_ended = domain_ended\n", "entry.domain_ended = True\n"),
-            Edit("handler_service/ledger.py", "        if domain_ended:\n", "        if True:\n"),
+            Edit(
+                "handler_service/reports/store.py", "entry.domain_ended = domain_ended\n", "entry.domain_ended = True\n"
+            ),
+            Edit("handler_service/reports/store.py", "        if domain_ended:\n", "        if True:\n"),
         ),
     ),
     Mutant(
         "old-instance-accepted",
         (
             Edit(
-                "handler_service/session_protocol.py",
+                "handler_service/reports/protocol.py",
                 "        if not self._ledger.current(self._endpoint.id, self._stream):\n            raise",
                 "        if False:\n            raise",
             ),
             Edit(
-                "handler_service/report_service.py",
+                "handler_service/endpoints/servicer.py",
                 "if stream and not self._hub.ledger.current(self._endpoint.id, stream):",
                 "if False:",
             ),
@@ -142,7 +144,7 @@ MUTANTS: Final = (
         "fall-not-spaced",
         (
             Edit(
-                "handler_service/clockwork.py",
+                "handler_service/publishing/scheduler.py",
                 "return max(since + spacing.fall, item.next_write)",
                 "return item.next_write",
             ),
@@ -152,7 +154,7 @@ MUTANTS: Final = (
         "writes-not-spaced",
         (
             Edit(
-                "handler_service/clockwork.py",
+                "handler_service/publishing/scheduler.py",
                 "item.next_write = max(item.next_write, now) + self._spacing.interval",
                 "item.next_write = now",
             ),
@@ -202,7 +204,7 @@ MUTANTS: Final = (
         "foreign-erasing-not-rewritten",
         (
             Edit(
-                "handler_service/cluster.py",
+                "handler_service/cluster/wiring.py",
                 "elif self._vmi_status is not None and not self._status_publisher.stale(vmi):",
                 "elif False:",
             ),
@@ -212,7 +214,7 @@ MUTANTS: Final = (
         "lost-companion-not-noticed",
         (
             Edit(
-                "handler_service/cluster.py",
+                "handler_service/cluster/wiring.py",
                 "        self._publication.seen(vmi, _NOTHING)\n",
                 "",
             ),
@@ -222,7 +224,7 @@ MUTANTS: Final = (
         "stopped-domain-keeps-sessions",
         (
             Edit(
-                "launcher_agent/watch.py",
+                "launcher_agent/vm/domain_watch.py",
                 "            self._state.life = Life.ENDED\n        self._state.table.clear(self._state.clock())\n",
                 "            self._state.life = Life.ENDED\n",
             ),
@@ -230,13 +232,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "gap-of-events-not-asked-about",
-        (Edit("launcher_agent/watch.py", "        if self._certain:\n", "        if True:\n"),),
+        (Edit("launcher_agent/vm/domain_watch.py", "        if self._certain:\n", "        if True:\n"),),
     ),
     Mutant(
         "unfinished-client-counted",
         (
             Edit(
-                "launcher_agent/bounds.py",
+                "launcher_agent/sessions/count_interval.py",
                 "return Anonymous(self.connected + 1, self.least, self.most)",
                 "return Anonymous(self.connected + 1, self.least, self.most + 1)",
             ),
@@ -247,7 +249,7 @@ MUTANTS: Final = (
         "resync-ignored",
         (
             Edit(
-                "launcher_agent/report_protocol.py",
+                "launcher_agent/reporting/protocol.py",
                 "            self.stream.snapshot_due = max(now, self.stream.next_snapshot)\n",
                 "            pass\n",
             ),
@@ -256,14 +258,14 @@ MUTANTS: Final = (
     Mutant(
         "reconnect-skips-snapshot",
         (
-            Edit("launcher_agent/report_protocol.py", "        stream.snapshot_due = now\n", ""),
+            Edit("launcher_agent/reporting/protocol.py", "        stream.snapshot_due = now\n", ""),
             Edit(
-                "launcher_agent/report_protocol.py",
+                "launcher_agent/reporting/protocol.py",
                 "        self.stream = Stream()\n        return self._hello",
                 "        self.stream = Stream(base=self.stream.base)\n        return self._hello",
             ),
             Edit(
-                "handler_service/session_protocol.py",
+                "handler_service/reports/protocol.py",
                 "        if not entry.accepted:\n",
                 "        if False:\n",
             ),

@@ -12,16 +12,16 @@ import grpc
 import grpc.aio
 
 from handler_service import main as handler_main
-from handler_service.cluster import Cluster
+from handler_service.cluster.wiring import Cluster
 from handler_service.config import ClusterConfig
-from handler_service.hub import Hub
-from handler_service.pods.endpoints import PodEndpoints
-from handler_service.report_service import ReportService
-from handler_service.values import Endpoint, VmiId
-from launcher_agent.report_protocol import ReportProtocol
+from handler_service.endpoints.pod_endpoints import PodEndpoints
+from handler_service.endpoints.servicer import ReportService
+from handler_service.model import Endpoint, VmiId
+from handler_service.status_manager import Hub
+from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import Life, State
-from launcher_agent.stream import ReportStream
-from launcher_agent.watcher import Watcher
+from launcher_agent.vm.supervisor import Watcher
 from servicestatus import contract
 from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.simulation.kubernetes import ApiClient

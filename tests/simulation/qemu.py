@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from launcher_agent.domains import Domain
 from launcher_agent.errors import LibvirtError, QueryError
 from launcher_agent.events import (
     Change,
@@ -25,7 +24,8 @@ from launcher_agent.events import (
     SocketAddress,
     Transport,
 )
-from launcher_agent.inbox import Inbox
+from launcher_agent.vm.domains import Domain
+from launcher_agent.vm.event_queue import Inbox
 
 XML: Final = "<domain><devices><graphics type='vnc'/></devices></domain>"
 _SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
@@ -74,7 +74,7 @@ class Qemu:
 
 
 class Subscription:
-    """One of the agent's connections; it is `launcher_agent.connection.Connection`."""
+    """One of the agent's connections; it is `launcher_agent.vm.connection.Connection`."""
 
     def __init__(self, libvirt: "Libvirt", rng: Random) -> None:
         self.inbox = Inbox()
@@ -146,7 +146,7 @@ class Subscription:
 
 
 class Libvirt:
-    """The libvirt of one pod; it is `launcher_agent.connection.Libvirt`."""
+    """The libvirt of one pod; it is `launcher_agent.vm.connection.Libvirt`."""
 
     def __init__(self, rng: Random, changed: Callable[[], None]) -> None:
         """`changed` is called when the truth may have changed."""

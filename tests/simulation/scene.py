@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from handler_service.kube import companion, vmi
-from handler_service.values import VmiId
+from handler_service.model import VmiId
 from servicestatus.v1 import session_report_service_pb2 as pb
 from tests.simulation.apiserver import ApiServer, Object, Request, sessions_of
 from tests.simulation.history import Setting, Step

@@ -44,7 +44,7 @@ def test_every_mutant_still_fits_the_code(mutant: Mutant) -> None:
 
 
 def test_a_mutant_that_does_not_fit_is_an_error() -> None:
-    mutant = Mutant("stale", (Edit("handler_service/ledger.py", "no such text", ""),))
+    mutant = Mutant("stale", (Edit("handler_service/reports/store.py", "no such text", ""),))
     with (
         pytest.raises(StaleMutantError, match=r"stale: .* has 0 times: no such text"),
         planted(mutant),

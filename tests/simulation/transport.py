@@ -146,7 +146,7 @@ class Wire:
 
 
 class AgentCall:
-    """What `launcher_agent.stream` needs of a call."""
+    """What `launcher_agent.reporting.stream` needs of a call."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -182,7 +182,7 @@ class AgentCall:
 
 
 class HandlerContext:
-    """What `handler_service.report_service` needs of a servicer's context."""
+    """What `handler_service.endpoints.servicer` needs of a servicer's context."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

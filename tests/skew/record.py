@@ -14,9 +14,9 @@ from typing import Any
 import grpc.aio
 
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.waiting import wait_until_async
 from tests.skew import dialogue, golden
 from tests.skew.agent_scene import AgentScene, agent
-from tests.support.waiting import wait_until_async
 from tests.unit.handler.peer import handler
 
 SERVICE = "servicestatus.v1.SessionReportService"

@@ -16,9 +16,9 @@ from servicestatus.v1 import (
 )
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.waiting import wait_until_async
 from tests.skew import dialogue, golden
 from tests.skew.agent_scene import agent
-from tests.support.waiting import wait_until_async
 from tests.unit.agent.handler_peer import peer_on
 from tests.unit.handler.builders import VMI
 from tests.unit.handler.peer import handler

@@ -9,9 +9,9 @@ import grpc.aio
 
 from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.waiting import wait_until_async
 from tests.skew import later
 from tests.skew.agent_scene import agent
-from tests.support.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, hello, snapshot
 from tests.unit.handler.peer import handler
 

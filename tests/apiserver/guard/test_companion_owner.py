@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.guard.requests import CREATED, FORBIDDEN, HERE, OK, THERE, status_of
 from tests.apiserver.identities import Answer, Handler, User, collection_of, companion_of
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object, virtual_machine_instance
 from tests.cluster.tools import REPOSITORY
-from tests.support.waiting import wait_until
 
 OWNER_GUARD = REPOSITORY / "manifests" / "components" / "guard-companion-owner"
 

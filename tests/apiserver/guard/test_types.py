@@ -6,11 +6,11 @@ import uuid
 import pytest
 import yaml
 
+from testbed.waiting import wait_until
 from tests.apiserver.identities import BASE
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY
-from tests.support.waiting import wait_until
 
 COMPONENTS = REPOSITORY / "manifests" / "components"
 

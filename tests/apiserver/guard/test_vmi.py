@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from testbed.waiting import wait_until
 from tests.apiserver.guard.requests import FORBIDDEN, HERE, NO_NODE, OK, THERE, Patch, publication
 from tests.apiserver.identities import ACCOUNT, Handler, User, collection_of, companion_of, path_of
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object, virtual_machine_instance
-from tests.support.waiting import wait_until
 
 ONLY = "of a VMI the handler may change status.serviceStatus only, not"
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from testbed.addresses import UnixAddress
+from testbed.waiting import wait_until
 from tests.apiserver.vmis import Vmi
 from tests.node.launcher.shape import AGENT, COMPUTE, VNC, VOLUMES, launcher
 from tests.node.place import Place, PodSocket
 from tests.node.pods import NodePod
-from tests.support.addresses import UnixAddress
-from tests.support.waiting import wait_until
 
 # libvirt and QEMU together start within 3 s, and within 10 on two busy cores.
 START_TIMEOUT = 90.0

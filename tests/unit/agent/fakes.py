@@ -5,7 +5,6 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-from launcher_agent.domains import Domain
 from launcher_agent.errors import LibvirtError
 from launcher_agent.events import (
     Change,
@@ -17,7 +16,8 @@ from launcher_agent.events import (
     SocketAddress,
     Transport,
 )
-from launcher_agent.inbox import Inbox
+from launcher_agent.vm.domains import Domain
+from launcher_agent.vm.event_queue import Inbox
 
 UNIX = SocketAddress(Transport.UNIX)
 SERVER = SocketAddress(Transport.UNIX, "/run/vnc")

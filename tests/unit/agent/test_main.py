@@ -9,8 +9,8 @@ import pytest
 
 from servicestatus.v1.session_report_service_pb2 import GOODBYE_REASON_SHUTDOWN
 from servicestatus.v1.sessions_pb2 import OBSERVATION_REASON_LIBVIRT_UNREACHABLE
-from tests.support.processes import ManagedProcess, script
-from tests.support.waiting import wait_until, wait_until_async
+from testbed.processes import ManagedProcess, script
+from testbed.waiting import wait_until, wait_until_async
 from tests.unit.agent.handler_peer import peer_on
 
 

@@ -1,6 +1,6 @@
 """What the edges share."""
 
-from launcher_agent.observation import Counters, Observation, Reason
+from launcher_agent.sessions.report import Counters, Observation, Reason
 from launcher_agent.state import State
 from tests.unit.agent.fakes import VirtualTime
 

@@ -10,19 +10,19 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from handler_service.clockwork import Clockwork
-from handler_service.endpoint_server import EndpointServer
-from handler_service.hub import Hub
-from handler_service.private_sockets import PrivateSockets
-from handler_service.publication import Publication
-from handler_service.spacing import Spacing
-from handler_service.values import Assignment, Endpoint, Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.endpoints.server import EndpointServer
+from handler_service.model import Assignment, Endpoint, Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.publishing.policy import Spacing
+from handler_service.publishing.scheduler import Clockwork
+from handler_service.publishing.worker import Publication
+from handler_service.status_manager import Hub
 from servicestatus import contract
-from servicestatus.pacing import TokenBucket
+from servicestatus.rate_limit import TokenBucket
 from servicestatus.sockets import SocketDirectory
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
-from tests.support.waiting import wait_until_async
+from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, hello
 
 #: Generous: only a failing test waits so long.

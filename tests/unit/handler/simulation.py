@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from handler_service.clockwork import Clockwork
-from handler_service.schedule import Job
-from handler_service.spacing import Spacing
-from handler_service.values import Outcome, OutcomeKind, Shown, Standing, VmiId
-from servicestatus.pacing import TokenBucket
+from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.publishing.item import Job
+from handler_service.publishing.policy import Spacing
+from handler_service.publishing.scheduler import Clockwork
+from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.builders import VMI
 
 

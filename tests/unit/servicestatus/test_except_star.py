@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PROGRAMS = ("launcher_agent", "handler_service", "proto/servicestatus")
+PROGRAMS = ("launcher_agent", "handler_service", "servicestatus")
 
 
 def test_nothing_is_raised_within_except_star() -> None:

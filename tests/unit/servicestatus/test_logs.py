@@ -38,7 +38,7 @@ def restored_root() -> Iterator[None]:
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
     """A record of the first of January 2026, 12:00:00.5 UTC."""
     info = None if error is None else (type(error), error, error.__traceback__)
-    made = logging.LogRecord("handler_service.hub", logging.WARNING, __file__, 1, message, args, info)
+    made = logging.LogRecord("handler_service.status_manager", logging.WARNING, __file__, 1, message, args, info)
     made.created = 1_767_268_800.5
     return made
 
@@ -64,7 +64,7 @@ def test_a_long_text_is_cut() -> None:
 def test_a_text_record_is_one_line() -> None:
     """Time in UTC, level, logger, message."""
     line = logs.TextFormatter().format(record("claimed %s", "evil\nname"))
-    assert line == r"2026-01-01T12:00:00.500Z WARNING handler_service.hub: claimed evil\nname"
+    assert line == r"2026-01-01T12:00:00.500Z WARNING handler_service.status_manager: claimed evil\nname"
 
 
 def test_a_json_record_is_one_object_on_one_line() -> None:
@@ -74,7 +74,7 @@ def test_a_json_record_is_one_object_on_one_line() -> None:
     assert json.loads(line) == {
         "time": "2026-01-01T12:00:00.500Z",
         "level": "warning",
-        "logger": "handler_service.hub",
+        "logger": "handler_service.status_manager",
         "message": r"claimed evil\n\u202e\x1b[0m",
     }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import Example, read_page, worlds
+from testbed.documents import Example, read_page, worlds
 
 _PAGE = """\
 # A page

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from tests.support.progress import Progress
+from testbed.progress import Progress
 
 
 class _Reporter:

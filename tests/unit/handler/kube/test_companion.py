@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from handler_service.kube import companion as companions
 from handler_service.kube.companion import Detail
-from handler_service.values import Reason, Shown, Standing, VmiId
+from handler_service.model import Reason, Shown, Standing, VmiId
 from tests.unit.handler.kube.test_vmi import JSON
 
 VMI = VmiId("ns", "vm", "u")

@@ -3,8 +3,8 @@
 import pytest
 
 from handler_service.kube import errors
+from handler_service.model import OutcomeKind
 from handler_service.publishers import outcomes
-from handler_service.values import OutcomeKind
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from handler_service.clockwork import Clockwork
-from handler_service.hub import Hub
-from handler_service.ledger import Observed
 from handler_service.metrics.exposition import Exposition
-from handler_service.publication import Publication
-from handler_service.spacing import Spacing
-from handler_service.tally import ApiTally, RequestTally
-from handler_service.values import Assignment, Endpoint, Outcome, VmiId
-from servicestatus.pacing import TokenBucket
+from handler_service.model import Assignment, Endpoint, Outcome, VmiId
+from handler_service.publishing.policy import Spacing
+from handler_service.publishing.scheduler import Clockwork
+from handler_service.publishing.worker import Publication
+from handler_service.reports.store import Observed
+from handler_service.stats import ApiTally, RequestTally
+from handler_service.status_manager import Hub
+from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.builders import VMI, WATCHING, endpoint, vnc
 from tests.unit.handler.peer import MemoryPlace
 

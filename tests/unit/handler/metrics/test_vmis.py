@@ -1,6 +1,6 @@
 """The metrics that concern a VMI."""
 
-from handler_service.values import Assignment, VmiId
+from handler_service.model import Assignment, VmiId
 from tests.unit.handler.builders import OTHER_VMI, UNREACHABLE, VMI
 from tests.unit.handler.metrics.scene import Scene
 

@@ -1,0 +1,65 @@
+"""The HTTP port: `/healthz` and `/readyz` for the kubelet's probes, `/metrics` for Prometheus.
+
+It only answers, and everybody who reaches the pod may ask: docs/metrics.md says what that shows and how to confine it.
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from servicestatus.addresses import Address
+from servicestatus.sockets import SocketError
+
+
+class HttpServer:
+    """Serves the HTTP port while it is entered."""
+
+    def __init__(
+        self, address: Address, ready: Callable[[], bool], metrics: Callable[[str], tuple[bytes, str]] | None = None
+    ) -> None:
+        """`ready` tells whether the handler has seen what it is responsible for, and is not stopping.
+
+        `metrics` gives, for a request's Accept header, a body and its content type; None: there are none.
+        """
+        self._address = address
+        self._ready = ready
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        if metrics is not None:
+            application.router.add_get("/metrics", _Metrics(metrics).answer)
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def __aenter__(self) -> Self:
+        """Listen; raises SocketError."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._address.host or None, self._address.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise SocketError(f"{self._address} cannot be bound: {error.strerror}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        """The event loop that answers is the one that does all the work."""
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n") if self._ready() else web.Response(text="not ready\n", status=503)
+
+
+class _Metrics:
+    def __init__(self, render: Callable[[str], tuple[bytes, str]]) -> None:
+        self._render = render
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """In the event loop, so that all numbers are of one moment: 20 to 35 ms for 250 VMs."""
+        body, content_type = self._render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,0 +1,137 @@
+"""Turns what the handler knows into the messages of ServiceStatusService."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from handler_service.model import Reason, VmiId
+from handler_service.publishing.worker import Publication
+from handler_service.reports.decode import clipped
+from handler_service.reports.store import Entry, EntryState, ServiceState
+from handler_service.status_manager import Hub, publish_state
+from servicestatus import contract
+from servicestatus.v1 import service_status_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
+
+_STATES: Final[Mapping[EntryState, "pb.EndpointState"]] = {
+    EntryState.WAITING: pb.ENDPOINT_STATE_WAITING,
+    EntryState.REPORTING: pb.ENDPOINT_STATE_REPORTING,
+    EntryState.DISCONNECTED: pb.ENDPOINT_STATE_DISCONNECTED,
+    EntryState.SILENT: pb.ENDPOINT_STATE_SILENT,
+    EntryState.GOODBYE: pb.ENDPOINT_STATE_GOODBYE,
+}
+_REASONS: Final[Mapping[Reason, "types.ObservationReason"]] = {
+    Reason.WATCHING: types.OBSERVATION_REASON_WATCHING,
+    Reason.NO_DOMAIN: types.OBSERVATION_REASON_NO_DOMAIN,
+    Reason.LIBVIRT_UNREACHABLE: types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE,
+    Reason.RECONCILING: types.OBSERVATION_REASON_RECONCILING,
+    Reason.AMBIGUOUS_DOMAIN: types.OBSERVATION_REASON_AMBIGUOUS_DOMAIN,
+    Reason.LOWER_BOUND: types.OBSERVATION_REASON_LOWER_BOUND,
+}
+#: From the surest to the least sure.
+_ACCURACIES: Final = (types.ACCURACY_EXACT, types.ACCURACY_UPPER_BOUND, types.ACCURACY_LOWER_BOUND)
+
+#: Wall time, in seconds, of a monotonic time.
+Wall = Callable[[float], float]
+
+
+def vmi_status(hub: Hub, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
+    """All that is known of one VMI."""
+    entries = list(hub.ledger.entries(vmi))
+    services = sorted({types.SERVICE_VNC, *(service for entry in entries for service in entry.services)})
+    return pb.VmiServiceStatus(
+        vmi=reference(vmi),
+        services=[_summary(hub, vmi, entries, service) for service in services],
+        endpoints=[_endpoint(hub, entry, wall) for entry in entries],
+        publications=[_publication(publication, vmi, wall) for publication in hub.publications],
+    )
+
+
+def reference(vmi: VmiId) -> types.VmiReference:
+    """The VMI's name."""
+    return types.VmiReference(namespace=vmi.namespace, name=vmi.name, uid=vmi.uid)
+
+
+def _summary(hub: Hub, vmi: VmiId, entries: list[Entry], service: int) -> pb.ServiceSummary:
+    states = [entry.services.get(service, ServiceState()) for entry in entries]
+    standing = hub.standing(vmi) or hub.ledger.standing(vmi)
+    summary = pb.ServiceSummary(
+        service=types.Service.Name(service),
+        sessions=sum(state.sessions for state in states),
+        pending=sum(state.pending for state in states),
+        accuracy=_least_accurate(state.accuracy for state in states),
+    )
+    if standing is not None:
+        summary.observed = standing.observed
+        if not standing.observed:
+            summary.message = f"{standing.reason.value}: {standing.message}".removesuffix(": ")
+        _stamp(summary.since, standing.since)
+    return summary
+
+
+def _least_accurate(accuracies: Iterable[int]) -> "types.Accuracy":
+    ranks = [_ACCURACIES.index(accuracy) for accuracy in accuracies if accuracy in _ACCURACIES]
+    return _ACCURACIES[max(ranks, default=0)]
+
+
+def _endpoint(hub: Hub, entry: Entry, wall: Wall) -> pb.EndpointStatus:
+    publicity = hub.publicity(entry.endpoint)
+    published = publicity.sequence if publicity.stream == entry.stream else 0
+    status = pb.EndpointStatus(
+        socket=entry.endpoint.socket,
+        pod_uid=entry.endpoint.pod_uid,
+        state=_STATES[entry.state],
+        instance=entry.instance,
+        agent_version=entry.agent_version,
+        services=[_sessions(service, state) for service, state in sorted(entry.services.items())],
+        accepted=entry.accepted,
+        published=min(published, entry.accepted),
+        resyncs=entry.resyncs,
+        streams=entry.streams,
+        unknown_items=entry.unknown_items,
+        counters=types.AgentCounters(**entry.counters),
+    )
+    if entry.spoke:
+        observed = entry.observation
+        status.observation.observed = observed.observed
+        status.observation.reason = _REASONS.get(observed.reason, types.OBSERVATION_REASON_UNSPECIFIED)
+        status.observation.message = observed.message
+        _stamp(status.observation.since, observed.since)
+    _stamp(status.last_heard, None if entry.last_heard is None else wall(entry.last_heard))
+    _stamp(status.lease_until, wall(entry.lease_until))
+    return status
+
+
+def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
+    message = types.ServiceSessions(sessions=state.sessions, pending=state.pending)
+    # All of them have a name in the contract: messages.py lets no other number into the ledger.
+    message.service = service  # type: ignore[assignment]
+    message.accuracy = state.accuracy  # type: ignore[assignment]
+    _stamp(message.since, state.since)
+    for id_, session in state.identified.items():
+        identified = message.identified.add(id=id_, peer_address=session.address, peer_port=session.port)
+        identified.transport = session.transport  # type: ignore[assignment]
+        _stamp(identified.started_at, session.started_at)
+    return message
+
+
+def _publication(publication: Publication, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
+    state, message = publish_state(publication, vmi)
+    status = pb.PublicationStatus(publisher=publication.publisher.name, state=state)
+    status.message = clipped(message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
+    view = publication.clockwork.view(vmi)
+    if view is None:
+        return status
+    status.outcome = "" if view.last is None else view.last.kind.value
+    status.writes, status.failures = view.writes, view.failures
+    if view.held is not None:
+        status.held.add(service=types.SERVICE_VNC, sessions=view.held.sessions)
+    _stamp(status.last_write, None if view.last_write is None else wall(view.last_write))
+    return status
+
+
+def _stamp(field: Timestamp, seconds: float | None) -> None:
+    """Set a Timestamp field, rounded to microseconds: a float of today has no more."""
+    if seconds is not None:
+        field.FromMicroseconds(round(seconds * 1e6))

@@ -1,0 +1,96 @@
+"""Serves ServiceStatusService: read-only, from the hub's memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from handler_service.admin import status_messages
+from handler_service.model import VmiId
+from handler_service.status_manager import Hub
+from servicestatus.v1 import service_status_service_pb2 as pb
+from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
+
+#: Each watcher costs a copy of what changes; a person and a few tools need no more.
+MAX_WATCHERS: Final = 16
+
+
+class StatusService(pb_grpc.ServiceStatusServiceServicer):
+    """The handler's debugging door."""
+
+    def __init__(self, hub: Hub, wall: status_messages.Wall) -> None:
+        """`wall` turns the hub's monotonic time into wall time."""
+        self._hub = hub
+        self._wall = wall
+        self._watchers: set[asyncio.Event] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End all watches: the handler stops."""
+        self._stopped = True
+        for wake in self._watchers:
+            wake.set()
+
+    async def GetServiceStatus(  # noqa: N802  # gRPC's name
+        self, request: pb.GetServiceStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetServiceStatusResponse:
+        """One VMI. Where its name is served under two UIDs, the one that was heard last."""
+        if not (request.namespace and request.name):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "namespace and name must be given")
+        found = [v for v in self._vmis(request.namespace) if v.name == request.name]
+        if not found:
+            name = f"{request.namespace}/{request.name}"
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"this handler has no endpoint of {name}")
+        return pb.GetServiceStatusResponse(status=self._status(max(found, key=self._last_heard)))
+
+    async def ListServiceStatuses(  # noqa: N802  # as above
+        self, request: pb.ListServiceStatusesRequest, _context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListServiceStatusesResponse:
+        """All VMIs."""
+        return pb.ListServiceStatusesResponse(statuses=[self._status(vmi) for vmi in self._vmis(request.namespace)])
+
+    async def WatchServiceStatuses(  # noqa: N802  # as above
+        self, request: pb.WatchServiceStatusesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.WatchServiceStatusesResponse]:
+        """All VMIs, then each one that changes; what waits for a slow reader is merged."""
+        if len(self._watchers) >= MAX_WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_WATCHERS} watchers")
+        waiting: dict[VmiId, None] = dict.fromkeys(self._vmis(request.namespace))
+        wake = asyncio.Event()
+
+        def changed(vmi: VmiId) -> None:
+            if request.namespace in ("", vmi.namespace):
+                waiting[vmi] = None
+                wake.set()
+
+        self._watchers.add(wake)
+        self._hub.watch(changed)
+        try:
+            while not self._stopped:
+                while waiting:
+                    vmi = next(iter(waiting))
+                    del waiting[vmi]
+                    yield self._watched(vmi)
+                await wake.wait()
+                wake.clear()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the handler stops")
+        finally:
+            self._watchers.discard(wake)
+            self._hub.unwatch(changed)
+
+    def _watched(self, vmi: VmiId) -> pb.WatchServiceStatusesResponse:
+        if vmi not in self._hub.vmis():
+            reference = pb.VmiServiceStatus(vmi=status_messages.reference(vmi))
+            return pb.WatchServiceStatusesResponse(status=reference, removed=True)
+        return pb.WatchServiceStatusesResponse(status=self._status(vmi))
+
+    def _last_heard(self, vmi: VmiId) -> float:
+        return max((entry.last_heard or 0.0 for entry in self._hub.ledger.entries(vmi)), default=0.0)
+
+    def _vmis(self, namespace: str) -> list[VmiId]:
+        return [vmi for vmi in self._hub.vmis() if namespace in ("", vmi.namespace)]
+
+    def _status(self, vmi: VmiId) -> pb.VmiServiceStatus:
+        return status_messages.vmi_status(self._hub, vmi, self._wall)

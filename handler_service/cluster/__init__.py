@@ -1,0 +1,1 @@
+"""Wires the handler on a node of a cluster: VMI watches, pod endpoints, publishers."""

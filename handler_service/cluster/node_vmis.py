@@ -1,0 +1,124 @@
+"""The VMIs of this node, and what each asks of the handler.
+
+Two list-watches: one for VMIs that run here, one for those that migrate to here, since a label selector cannot say
+"or". A VMI that is in neither is none of ours. `status.nodeName` decides who publishes: it names one node at any time,
+so two handlers never both own a VMI for longer than a watch is late, and the publishers' preconditions cover that.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+from handler_service.kube import vmi as vmis
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.vmi import Vmi
+from handler_service.model import Assignment, VmiId
+from handler_service.status_manager import Hub
+
+
+class _Selected:
+    """The newest copies of one selection's VMIs. A sink of its list-watch."""
+
+    def __init__(self, changed: Callable[[VmiId], None]) -> None:
+        self.vmis: dict[VmiId, Vmi] = {}
+        self.synced = False
+        self._changed = changed
+
+    def listed(self, objects: list[Object]) -> None:
+        self.synced = True
+        before, self.vmis = self.vmis, {vmi.id: vmi for vmi in map(vmis.parse, objects) if vmi is not None}
+        for vmi in before.keys() | self.vmis.keys():
+            if before.get(vmi) != self.vmis.get(vmi):
+                self._changed(vmi)
+
+    def changed(self, object_: Object) -> None:
+        vmi = vmis.parse(object_)
+        if vmi is not None:
+            self.vmis[vmi.id] = vmi
+            self._changed(vmi.id)
+
+    def deleted(self, object_: Object) -> None:
+        vmi = vmis.parse(object_)
+        if vmi is not None and self.vmis.pop(vmi.id, None) is not None:
+            self._changed(vmi.id)
+
+
+class NodeVmis:
+    """Follows the VMIs of one node."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        node: str,
+        watch_seconds: float,
+        hub: Hub,
+        *,
+        changed: Callable[[VmiId, Vmi | None], None],
+        recovered: Callable[[], None],
+    ) -> None:
+        """`changed` is called after the hub knows, with the newest copy; None when the VMI is none of ours any more.
+
+        `recovered` is called when the API server answers again after trouble.
+        """
+        self._node = node
+        self._hub = hub
+        self._tell = changed
+        self._running = _Selected(self._changed)
+        self._arriving = _Selected(self._changed)
+        self.watches = [
+            ListWatch(
+                client,
+                Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}),
+                sink,
+                watch_seconds,
+                recovered=recovered,
+            )
+            for label, sink in (
+                (vmis.NODE_LABEL, self._running),
+                (vmis.MIGRATION_TARGET_LABEL, self._arriving),
+            )
+        ]
+
+    @property
+    def synced(self) -> bool:
+        """Whether both lists were seen: before that nothing is known."""
+        return self._running.synced and self._arriving.synced
+
+    @property
+    def failing(self) -> bool:
+        """Whether what is known may be out of date, because a watch does not work."""
+        return any(watch.failing for watch in self.watches)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for watch in self.watches:
+                group.create_task(watch.run())
+
+    def renew(self) -> None:
+        """List again, now: what the watches have shown lately may be wrong."""
+        for watch in self.watches:
+            watch.renew()
+
+    def get(self, vmi: VmiId) -> Vmi | None:
+        """The newest copy of a VMI; None when it is none of ours."""
+        copies = [found for found in (self._running.vmis.get(vmi), self._arriving.vmis.get(vmi)) if found is not None]
+        return max(copies, key=lambda copy: copy.version, default=None)
+
+    def pods(self) -> Mapping[str, VmiId]:
+        """The launcher pods, by UID, that are on this node or may be."""
+        return {uid: vmi.id for vmi in self._all() for uid, node in vmi.pods.items() if node in ("", self._node)}
+
+    def _all(self) -> Iterator[Vmi]:
+        for id_ in self._running.vmis.keys() | self._arriving.vmis.keys():
+            vmi = self.get(id_)
+            if vmi is not None and not vmi.final:
+                yield vmi
+
+    def _changed(self, id_: VmiId) -> None:
+        vmi = self.get(id_)
+        if vmi is None:
+            self._hub.unassign(id_)
+        else:
+            self._hub.assign(id_, Assignment(owned=vmi.node == self._node, final=vmi.final))
+        self._tell(id_, vmi)

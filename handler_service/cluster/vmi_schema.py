@@ -1,0 +1,106 @@
+"""Whether the VMI's schema has `status.serviceStatus.vncSessions`: what `auto` decides by, and what explains pruning.
+
+The CRD is large (KubeVirt's is close to a megabyte), so only its metadata is watched, and it is read when that changed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.errors import KubeError
+from handler_service.kube.reflector import ListWatch, Selection
+
+log = logging.getLogger(__name__)
+
+CRD: Final = "virtualmachineinstances.kubevirt.io"
+_PATH: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+#: Seconds between tries to read the CRD.
+_RETRY: Final = 5.0
+#: Seconds that the first writes wait for the first look at most; it takes a few milliseconds.
+_FIRST_LOOK: Final = 5.0
+
+
+class VmiSchema:
+    """Follows the VMI's CRD."""
+
+    def __init__(self, client: KubeClient, watch_seconds: float, changed: Callable[[], None]) -> None:
+        """`changed` is called when the answer changed."""
+        self.knows_service_status: bool | None = None
+        self._client = client
+        self._changed = changed
+        self._outdated = asyncio.Event()
+        self._first = asyncio.Event()
+        selection = Selection(_PATH, {"fieldSelector": f"metadata.name={CRD}"}, metadata_only=True)
+        self.watch = ListWatch(client, selection, self, watch_seconds)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.watch.run())
+            group.create_task(self._read_again())
+
+    async def first_look(self) -> None:
+        """Wait until the schema was looked at once, or cannot be looked at soon: a handler need not, to do its work."""
+        try:
+            async with asyncio.timeout(_FIRST_LOOK):
+                await self._first.wait()
+        except TimeoutError:
+            self._first.set()  # one wait is enough; what the server drops is seen in its answers too
+
+    def listed(self, objects: list[Object]) -> None:
+        """Sink."""
+        if objects:
+            self._outdated.set()
+        else:
+            self._found(None)
+
+    def changed(self, _object: Object) -> None:
+        """Sink."""
+        self._outdated.set()
+
+    def deleted(self, _object: Object) -> None:
+        """Sink."""
+        self._found(None)
+
+    async def _read_again(self) -> None:
+        while True:
+            await self._outdated.wait()
+            self._outdated.clear()
+            try:
+                self._found(has_service_status(await self._client.get(f"{_PATH}/{CRD}")))
+            except KubeError as error:
+                log.warning("%s cannot be read: %s", CRD, error)
+                await asyncio.sleep(_RETRY)
+                self._outdated.set()
+
+    def _found(self, knows: bool | None) -> None:
+        self._first.set()
+        if knows == self.knows_service_status:
+            return
+        self.knows_service_status = knows
+        words = {None: "is not installed", True: "has status.serviceStatus", False: "drops status.serviceStatus"}
+        log.info("the VMI's schema %s", words[knows])
+        self._changed()
+
+
+def has_service_status(crd: Any) -> bool:
+    """Whether version `v1` of a CRD keeps the field."""
+    versions = [version for version in _list(_get(crd, "spec", "versions")) if _get(version, "name") == "v1"]
+    node = _get(versions[0], "schema", "openAPIV3Schema", "properties", "status") if versions else None
+    for name in ("serviceStatus", "vncSessions"):
+        if _get(node, "x-kubernetes-preserve-unknown-fields"):
+            return True
+        node = _get(node, "properties", name)
+    return isinstance(node, dict)
+
+
+def _get(object_: Any, *keys: str) -> Any:
+    for key in keys:
+        object_ = object_.get(key) if isinstance(object_, dict) else None
+    return object_
+
+
+def _list(object_: Any) -> list[Any]:
+    return object_ if isinstance(object_, list) else []

@@ -1,0 +1,198 @@
+"""The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from handler_service.cluster.node_vmis import NodeVmis
+from handler_service.cluster.vmi_schema import VmiSchema
+from handler_service.config import ClusterConfig
+from handler_service.endpoints.pod_directory import PodsDirectory
+from handler_service.endpoints.pod_endpoints import PodEndpoints
+from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.events.recorder import Announcer
+from handler_service.events.writer import VmiEvents
+from handler_service.kube import companion as companions
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.vmi import Vmi
+from handler_service.model import Shown, VmiId
+from handler_service.publishers.companion import CompanionPublisher
+from handler_service.publishers.vmi_status import VmiStatusPublisher
+from handler_service.publishing.factory import publication
+from handler_service.publishing.worker import Publication
+from handler_service.stats import ApiTally
+from handler_service.status_manager import Hub
+from servicestatus import contract
+
+_NOTHING: Final = Shown(0, None)
+#: Seconds in which API servers may go by a former schema of the VMI. A watch that is open when it changes goes on
+#: showing VMIs by the former one until it is ended, which took 2 s when it was measured.
+_SCHEMA_SETTLES: Final = 5.0
+
+
+def cluster(config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str, sockets: PrivateSockets) -> "Cluster":
+    """What `config` names."""
+    client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
+    pods = PodEndpoints(PodsDirectory(config.pods_dir), hub, terms, version, sockets)
+    return Cluster(config, hub, client, pods)
+
+
+class Cluster:
+    """All that a node's handler does beyond hearing its agents."""
+
+    def __init__(self, config: ClusterConfig, hub: Hub, client: KubeClient, pods: PodEndpoints) -> None:
+        """Nothing is opened before it is entered. `client` and `pods` are closed with it."""
+        self._config = config
+        self._hub = hub
+        self._client = client
+        self._pods = pods
+        self._vmis = NodeVmis(
+            self._client,
+            config.node,
+            config.watch_timeout,
+            hub,
+            changed=self._vmi_changed,
+            recovered=self._recovered,
+        )
+        self._pods_of: dict[VmiId, Mapping[str, str]] = {}
+        self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
+        self._schema_news = asyncio.Event()
+        self._vmi_status: Publication | None = None
+        self._companion: Publication | None = None
+        self._companions: ListWatch | None = None
+        self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
+        self._companion_publisher = CompanionPublisher(self._client, config.node, lambda: not self._vmis.failing)
+        self._choose_publishers()
+        self._events = VmiEvents(self._client, config.node)
+        self._announcer = Announcer(hub, self._events.write) if config.events else None
+
+    async def __aenter__(self) -> Self:
+        """Load the credentials; raises ConfigurationError."""
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pods.close()
+        await self._client.__aexit__(kind, error, trace)
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._vmis.run())
+            group.create_task(self._pods.run())
+            if self._announcer is not None:
+                group.create_task(self._announcer.run())
+            if self._vmi_status is not None:
+                group.create_task(self._schema.run())
+                group.create_task(self._renew())
+            if self._companions is not None:
+                group.create_task(self._companions.run())
+
+    def ready(self) -> bool:
+        """Whether this node's VMIs were listed."""
+        return self._vmis.synced
+
+    def api(self) -> ApiTally:
+        """What it asked of the API server."""
+        followed = [*self._vmis.watches]
+        followed += [self._schema.watch] if self._vmi_status is not None else []
+        followed += [self._companions] if self._companions is not None else []
+        return ApiTally(self._client.tally, followed, self._events.tally)
+
+    def drain(self, grace: float) -> None:
+        """Tell all agents that the handler stops."""
+        self._pods.drain(grace)
+
+    def _choose_publishers(self) -> None:
+        # The companion first: where a VMI drops the field, it is the truth.
+        if self._config.publisher in ("auto", "companion"):
+            self._companion = publication(self._companion_publisher, self._hub)
+            self._companions = self._follow_companions(self._companion)
+            self._hub.publications.append(self._companion)
+        if self._config.publisher in ("auto", "vmi-status"):
+            self._vmi_status = publication(self._status_publisher, self._hub)
+            self._hub.publications.append(self._vmi_status)
+
+    def _follow_companions(self, companion: Publication) -> ListWatch:
+        selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})
+        sink = _CompanionSink(self._companion_publisher, companion)
+        return ListWatch(self._client, selection, sink, self._config.watch_timeout)
+
+    def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
+        self._look_for_pods(id_, vmi)
+        if vmi is None:
+            self._status_publisher.forget(id_)
+            self._companion_publisher.forget(id_)
+        elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
+            self._vmi_status.seen(id_, Shown(vmi.sessions))
+
+    def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
+        """Most changes of a VMI leave its pods as they are, and each of our own writes is one."""
+        pods = {} if vmi is None or vmi.final else vmi.pods
+        if pods != self._pods_of.get(id_, {}):
+            self._pods.want(self._vmis.pods)
+        if pods:
+            self._pods_of[id_] = pods
+        else:
+            self._pods_of.pop(id_, None)
+
+    async def _schema_knows(self) -> bool | None:
+        await self._schema.first_look()
+        return self._schema.knows_service_status
+
+    def _recovered(self) -> None:
+        """The API server answers again: what failed meanwhile need not sit out its pauses."""
+        for one in (self._companion, self._vmi_status):
+            if one is not None:
+                one.retry()
+
+    def _schema_changed(self) -> None:
+        self._schema_news.set()
+        if self._vmi_status is not None:
+            self._vmi_status.retry()
+
+    async def _renew(self) -> None:
+        """Around a change of the schema the watches may show VMIs without the field, and would never take it back.
+
+        Whoever believed that would leave a number in a VMI for good, as its last viewer goes. A list tells the truth.
+        """
+        while True:
+            await self._schema_news.wait()
+            self._schema_news.clear()
+            await asyncio.sleep(_SCHEMA_SETTLES)
+            self._status_publisher.distrust()
+            self._vmis.renew()
+
+
+class _CompanionSink:
+    """Tells the publication what the companions of this node show."""
+
+    def __init__(self, publisher: CompanionPublisher, publication: Publication) -> None:
+        self._publisher = publisher
+        self._publication = publication
+
+    def listed(self, objects: list[Object]) -> None:
+        found = {held.vmi for held in map(companions.parse, objects) if held is not None}
+        for vmi in self._publisher.known():
+            if vmi not in found:
+                self._gone(vmi)
+        for object_ in objects:
+            self.changed(object_)
+
+    def changed(self, object_: Object) -> None:
+        held = companions.parse(object_)
+        if held is not None and self._publisher.learn(held):
+            self._publication.seen(held.vmi, held.shown)
+
+    def deleted(self, object_: Object) -> None:
+        held = companions.parse(object_)
+        if held is not None:
+            self._gone(held.vmi)
+
+    def _gone(self, vmi: VmiId) -> None:
+        self._publisher.forget(vmi)
+        self._publication.seen(vmi, _NOTHING)

@@ -1,0 +1,1 @@
+"""One gRPC server per launcher pod, behind an HTTP/2 proxy that bounds what a pod can cost."""

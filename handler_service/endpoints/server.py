@@ -1,0 +1,107 @@
+"""One gRPC server for one socket: what arrives on it speaks for the VMI that the socket proves, and for no other.
+
+The server listens through the descriptor of the socket's directory. Whoever may write that directory can replace the
+socket, and by that shut out its own VM; it cannot make this process bind or remove anything elsewhere.
+"""
+
+import os
+import socket
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from handler_service.endpoints.http2_proxy import Gate
+from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.endpoints.servicer import ReportService
+from handler_service.model import Endpoint
+from handler_service.status_manager import Hub
+from servicestatus import contract
+from servicestatus.sockets import SocketDirectory, SocketError
+from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
+
+#: Streams that were ended have so long to be told why; a server without streams stops at once.
+STOP_GRACE: Final = 0.5
+
+_OPTIONS: Final[contract.Options] = [
+    *contract.SERVER_OPTIONS,
+    # An agent's stream, and whatever a later agent may want to ask besides. The later of two equal options counts.
+    ("grpc.max_concurrent_streams", 2),
+]
+
+
+class EndpointServer:
+    """Serves the reports of one endpoint."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        hub: Hub,
+        terms: contract.Terms,
+        version: str,
+        sockets: PrivateSockets,
+        *,
+        hello_timeout: float = contract.HELLO_TIMEOUT,
+    ) -> None:
+        """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds."""
+        self.endpoint = endpoint
+        self._hub = hub
+        self._sockets = sockets
+        self._service = ReportService(endpoint, hub, terms, version, hello_timeout)
+        self._server: grpc.aio.Server | None = None
+        self._gate: Gate | None = None
+        self._bound: tuple[SocketDirectory, str, os.stat_result | None] | None = None
+
+    async def start(self, directory: SocketDirectory, name: str) -> None:
+        """Listen on the socket `name` in `directory`, which must stay open until stop(). Raises SocketError."""
+        directory.remove_stale(name)
+        listener = directory.listen(name)
+        self._bound = (directory, name, directory.stat(name))
+        try:
+            await self._start(listener)
+        except BaseException:
+            listener.close()
+            self._unbind()
+            raise
+
+    async def _start(self, listener: socket.socket) -> None:
+        hidden = self._sockets.new_name()
+        server = grpc.aio.server(options=_OPTIONS)
+        pb_grpc.add_SessionReportServiceServicer_to_server(self._service, server)
+        try:
+            server.add_insecure_port(self._sockets.directory.address(hidden))
+        except RuntimeError as error:
+            raise SocketError(f"{self.endpoint.socket} cannot be served") from error
+        self._hub.add(self.endpoint)
+        try:
+            await server.start()
+        except BaseException:
+            self._hub.remove(self.endpoint.id)
+            raise
+        self._server = server
+        path = self._sockets.directory.path_of(hidden)
+        self._gate = Gate(listener, path, self._refuse_connection, self._hub.clock)
+
+    def drain(self, grace: float) -> None:
+        """Tell the agent that the handler stops."""
+        self._service.drain(grace)
+
+    async def stop(self) -> None:
+        """End the streams and remove the socket. What was published stays."""
+        if self._server is not None:
+            self._service.end("UNAVAILABLE", "this socket is no longer served")
+            await self._server.stop(STOP_GRACE)
+        if self._gate is not None:
+            self._gate.close()
+        self._unbind()
+        self._hub.remove(self.endpoint.id)
+
+    def _unbind(self) -> None:
+        """Remove the socket, unless another one, which is not ours, stands in its place by now."""
+        if self._bound is not None:
+            directory, name, status = self._bound
+            directory.remove(name, status)
+            self._bound = None
+
+    def _refuse_connection(self, reason: str) -> None:
+        self._service.refusals.note(reason, f"a connection to {self.endpoint.socket} was closed: {reason}")

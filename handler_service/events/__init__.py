@@ -1,0 +1,1 @@
+"""Kubernetes events about VMIs: which are worth one, and how they are written."""

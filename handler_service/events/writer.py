@@ -1,0 +1,139 @@
+"""Writes `events.k8s.io/v1` events about VMIs: what `kubectl describe vmi` shows below everything else.
+
+What happens again within six minutes is a series, as Kubernetes' own components keep it: one object whose count grows.
+An API server forgets an event after an hour. `reportingInstance` is the node, and the admission policy in
+manifests/base/guard-event.yaml holds the handler to it.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from handler_service.events.policy import Announcement, Kind
+from handler_service.kube import companion as companions
+from handler_service.kube.client import MERGE_PATCH, KubeClient
+from handler_service.kube.errors import KubeError, NotFoundError
+from handler_service.model import VmiId
+from handler_service.reports.decode import clipped
+
+log = logging.getLogger(__name__)
+
+CONTROLLER: Final = "servicestatus.kubevirt.io/handler"
+_ACTION: Final = "ObservingSessions"
+#: Seconds after which what happens again is an event of its own, as in Kubernetes' own recorder.
+_SERIES: Final = 360.0
+#: Bytes of a note: the API's bound.
+_MAX_NOTE: Final = 1024
+_NOTES: Final = {
+    Kind.STARTED: "Somebody has connected to the VM over VNC.",
+    Kind.ENDED: "Nobody is connected to the VM over VNC any more.",
+    Kind.UNKNOWN: "It is not known whether anybody is connected to the VM over VNC: {}",
+    Kind.REFUSED: "How many are connected to the VM cannot be published: {}",
+}
+_WARNINGS: Final = (Kind.UNKNOWN, Kind.REFUSED)
+
+
+@dataclass(slots=True)
+class _Series:
+    name: str
+    count: int
+    last: float
+
+
+class VmiEvents:
+    """The events of one node's handler."""
+
+    def __init__(self, client: KubeClient, node: str, wall: Callable[[], float] = time.time) -> None:
+        """`wall` is what the events' times are taken from."""
+        self._client = client
+        self._node = node
+        self._wall = wall
+        self._series: dict[tuple[VmiId, Kind, str], _Series] = {}
+        self._failing = False
+        #: Events by reason, and whether they were written.
+        self.tally = {(kind.value, outcome): 0 for kind in Kind for outcome in ("written", "failed")}
+
+    async def write(self, announcement: Announcement) -> None:
+        """Write it, or say once that events cannot be written."""
+        outcome = "written"
+        try:
+            await self._write(announcement)
+            self._failing = False
+        except KubeError as error:
+            outcome = "failed"
+            level = logging.DEBUG if self._failing else logging.WARNING
+            log.log(level, "%s: the event %s cannot be written: %s", announcement.vmi, announcement.kind.value, error)
+            self._failing = True
+        self.tally[announcement.kind.value, outcome] += 1
+
+    async def _write(self, announcement: Announcement) -> None:
+        now = self._wall()
+        self._series = {key: one for key, one in self._series.items() if now - one.last < _SERIES}
+        key = (announcement.vmi, announcement.kind, announcement.detail)
+        series = self._series.get(key)
+        if series is not None:
+            try:
+                return await self._again(announcement.vmi, series, announcement.times, now)
+            except NotFoundError:
+                del self._series[key]  # somebody has cleared events away
+        self._series[key] = await self._new(announcement, now)
+        return None
+
+    async def _new(self, announcement: Announcement, now: float) -> _Series:
+        name = f"{announcement.vmi.name[:230]}.{uuid.uuid4().hex[:16]}"
+        await self._client.post(_path(announcement.vmi), self._event(announcement, name, now))
+        return _Series(name, announcement.times, now)
+
+    async def _again(self, vmi: VmiId, series: _Series, times: int, now: float) -> None:
+        body = {"series": _counted(series.count + times, now)}
+        await self._client.patch(f"{_path(vmi)}/{series.name}", body, MERGE_PATCH)
+        series.count, series.last = series.count + times, now
+
+    def _event(self, announcement: Announcement, name: str, now: float) -> dict[str, Any]:
+        vmi, kind = announcement.vmi, announcement.kind
+        event: dict[str, Any] = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"namespace": vmi.namespace, "name": name},
+            "eventTime": _micro(now),
+            "type": "Warning" if kind in _WARNINGS else "Normal",
+            "reason": kind.value,
+            "action": _ACTION,
+            "note": clipped(_note(announcement), _MAX_NOTE),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._node,
+            "regarding": {
+                "apiVersion": "kubevirt.io/v1",
+                "kind": "VirtualMachineInstance",
+                "namespace": vmi.namespace,
+                "name": vmi.name,
+                "uid": vmi.uid,
+            },
+        }
+        if announcement.times > 1:
+            event["series"] = _counted(announcement.times, now)
+        return event
+
+
+def _note(announcement: Announcement) -> str:
+    unknown = announcement.kind is Kind.UNKNOWN
+    return _NOTES[announcement.kind].format(
+        companions.explanation(announcement.detail) if unknown else announcement.detail
+    )
+
+
+def _counted(count: int, now: float) -> dict[str, Any]:
+    return {"count": count, "lastObservedTime": _micro(now)}
+
+
+def _path(vmi: VmiId) -> str:
+    return f"/apis/events.k8s.io/v1/namespaces/{vmi.namespace}/events"
+
+
+def _micro(seconds: float) -> str:
+    """A time as the API wants it: with all six digits."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

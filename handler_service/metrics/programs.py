@@ -1,0 +1,202 @@
+"""What concerns the pair itself: `vmi_service_status_*`, a fixed number of series for each handler."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+
+from handler_service.metrics.families import counter, gauge, histogram
+from handler_service.model import OutcomeKind, Reason, VmiId
+from handler_service.publishing.policy import Change
+from handler_service.publishing.worker import Publication
+from handler_service.reports.store import EntryState
+from handler_service.stats import ApiTally
+from handler_service.status_manager import Hub, publish_state
+from servicestatus.v1 import session_report_service_pb2 as pb
+
+_MESSAGES: Final = ("hello", "snapshot", "delta", "heartbeat", "goodbye", "unknown")
+_RESYNC: Final = "RESYNC_REASON_"
+#: How a VMI may stand with a place: as it should, waiting for its turn, or by what the last write ended with.
+_HELD: Final = "published"
+_PENDING: Final = "pending"
+_STATES: Final = (_HELD, _PENDING, *(kind.value for kind in OutcomeKind if kind.value not in ("written", "unchanged")))
+
+
+class PairCollector:
+    """Collects them from the hub and its publications."""
+
+    def __init__(self, hub: Hub, version: str) -> None:
+        """`version` is the program's."""
+        self._hub = hub
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, of this moment."""
+        yield gauge(
+            "vmi_service_status_build_info", "The handler's version, as a label.", ("version",), [((self._version,), 1)]
+        )
+        yield from self._vmis()
+        yield from self._streams()
+        yield from self._publications()
+        yield histogram(
+            "vmi_service_status_publish_delay_seconds",
+            "From the moment that the handler knew of a value to the answer that showed it in place, by publisher and "
+            "kind of change. By the handler's clock: what an event needs to the handler is not in it, and what a rule "
+            "of spacing waits is.",
+            ("publisher", "change"),
+            {
+                (one.publisher.name, change.name.lower()): one.clockwork.delays[change]
+                for one in self._hub.publications
+                for change in Change
+            },
+        )
+
+    def _vmis(self) -> Iterator[Metric]:
+        reasons = Counter(standing.reason for standing in self._hub.standings().values())
+        yield gauge(
+            "vmi_service_status_vmis",
+            "VMIs whose status this handler publishes, by the reason why they are observed, or are not.",
+            ("reason",),
+            (((reason.value,), reasons[reason]) for reason in Reason),
+        )
+        states = Counter(entry.state for entry in self._hub.ledger.all_entries())
+        yield gauge(
+            "vmi_service_status_endpoints",
+            "Sockets that this handler serves, one for each launcher pod, by what it hears on them.",
+            ("state",),
+            (((state.value,), states[state]) for state in EntryState),
+        )
+
+    def _streams(self) -> Iterator[Metric]:
+        tally = self._hub.ledger.tally
+        yield counter("vmi_service_status_streams", "Streams that agents have opened.", (), [((), tally.streams)])
+        yield counter(
+            "vmi_service_status_streams_refused",
+            "Streams that ended with a status other than OK, by the status.",
+            ("status",),
+            (((status,), number) for status, number in tally.refusals.items()),
+        )
+        yield counter(
+            "vmi_service_status_messages",
+            "Messages that agents have sent, by their kind; deltas are changes.",
+            ("kind",),
+            (((kind,), tally.messages[kind]) for kind in _MESSAGES),
+        )
+        yield counter(
+            "vmi_service_status_resyncs",
+            "Snapshots that were asked for since an agent's message did not follow from those before, by the reason.",
+            ("reason",),
+            (
+                ((name.removeprefix(_RESYNC).lower(),), tally.resyncs[number])
+                for name, number in pb.ResyncReason.items()
+                if number
+            ),
+        )
+        yield counter(
+            "vmi_service_status_lease_expiries",
+            "Times that nothing was heard of an agent for a lease.",
+            (),
+            [((), tally.lease_expiries)],
+        )
+        yield counter(
+            "vmi_service_status_unknown_items",
+            "Messages, services and enum values that this handler is too old to know.",
+            (),
+            [((), tally.unknown_items)],
+        )
+
+    def _publications(self) -> Iterator[Metric]:
+        places = self._hub.publications
+        yield counter(
+            "vmi_service_status_publishes",
+            "Writes that have ended, by publisher and outcome.",
+            ("publisher", "outcome"),
+            (((one.publisher.name, kind.value), one.outcomes[kind]) for one in places for kind in OutcomeKind),
+        )
+        yield gauge(
+            "vmi_service_status_publications",
+            "VMIs by how their newest value stands with a publisher: published, pending, or what its last write ended "
+            "with.",
+            ("publisher", "state"),
+            (((one.publisher.name, state), number) for one in places for state, number in _states(one).items()),
+        )
+        now = self._hub.clock()
+        waiting = [(one.publisher.name, *one.clockwork.waiting(now)) for one in places]
+        yield gauge(
+            "vmi_service_status_publish_queue_length",
+            "VMIs whose newest value waits for its turn to be written, or is being written.",
+            ("publisher",),
+            (((name,), number) for name, number, _ in waiting),
+        )
+        yield gauge(
+            "vmi_service_status_publish_queue_age_seconds",
+            "For how long the first of them has waited; those whose last write failed are not among them.",
+            ("publisher",),
+            (((name,), age) for name, _, age in waiting),
+        )
+
+
+class ApiCollector:
+    """Collects what the handler asked of its API server."""
+
+    def __init__(self, api: ApiTally) -> None:
+        """The numbers are read at each scrape."""
+        self._api = api
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, of this moment."""
+        requests = self._api.requests
+        yield counter(
+            "vmi_service_status_api_requests",
+            "Requests to the API server, by verb and the answer's HTTP status; none where there was no answer.",
+            ("verb", "code"),
+            requests.answers.items(),
+        )
+        yield histogram(
+            "vmi_service_status_api_request_duration_seconds",
+            "Until the API server's answer began, by verb; of a watch, its first byte.",
+            ("verb",),
+            {(verb,): one for verb, one in requests.latencies.items()},
+        )
+        lists: Counter[str] = Counter()
+        watches: Counter[str] = Counter()
+        failing: Counter[str] = Counter()
+        for one in self._api.followed:
+            lists[one.resource] += one.lists
+            watches[one.resource] += one.watches
+            failing[one.resource] += one.failing
+        label = ("resource",)
+        yield counter("vmi_service_status_lists", "Complete lists, by the kind of object.", label, _each(lists))
+        yield counter("vmi_service_status_watches", "Watches begun, by the kind of object.", label, _each(watches))
+        yield counter(
+            "vmi_service_status_events",
+            "Kubernetes events on VMIs, by reason and by whether the API server took them.",
+            ("reason", "outcome"),
+            self._api.events.items(),
+        )
+        yield gauge(
+            "vmi_service_status_watches_failing",
+            "Watches that cannot be taken up, so that what is known may be out of date, by the kind of object.",
+            label,
+            _each(failing),
+        )
+
+
+def _each(numbers: Counter[str]) -> Iterator[tuple[tuple[str], int]]:
+    return (((name,), number) for name, number in numbers.items())
+
+
+def _states(publication: Publication) -> dict[str, int]:
+    states = dict.fromkeys(_STATES, 0)
+    for vmi in publication.clockwork.vmis():
+        states[_state(publication, vmi)] += 1
+    return states
+
+
+def _state(publication: Publication, vmi: VmiId) -> str:
+    state, _ = publish_state(publication, vmi)
+    if state == pb.PUBLISH_STATE_PUBLISHED:
+        return _HELD
+    view = publication.clockwork.view(vmi)
+    return _PENDING if view is None or view.last is None or view.last.ok else view.last.kind.value

@@ -1,1 +1,0 @@
-"""The edge towards the kubelet's pods directory: a socket in each launcher pod of this node."""

@@ -1,0 +1,1 @@
+"""What the agents reported, and what follows for each VMI. Pure."""

@@ -1,0 +1,195 @@
+"""Translates what an agent sends into the ledger's values, and refuses what is out of bounds.
+
+Pure. Every byte here comes from a pod that may be hostile: a number is checked before it is used, and a text is cut
+to what a person may need. Where the two differ, the contract in `session_report_service.proto` is right.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from handler_service.model import Reason
+from handler_service.reports.store import Identified, Observed, ServiceState
+from servicestatus import contract
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
+
+_Service = TypeVar("_Service", types.ServiceSessions, pb.ServiceDelta)
+
+#: The services that this handler has a field for. Others are ignored and counted.
+KNOWN_SERVICES: Final = frozenset({types.SERVICE_VNC})
+
+_REASONS: Final[Mapping[int, Reason]] = {
+    types.OBSERVATION_REASON_WATCHING: Reason.WATCHING,
+    types.OBSERVATION_REASON_NO_DOMAIN: Reason.NO_DOMAIN,
+    types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE: Reason.LIBVIRT_UNREACHABLE,
+    types.OBSERVATION_REASON_RECONCILING: Reason.RECONCILING,
+    types.OBSERVATION_REASON_AMBIGUOUS_DOMAIN: Reason.AMBIGUOUS_DOMAIN,
+    types.OBSERVATION_REASON_LOWER_BOUND: Reason.LOWER_BOUND,
+}
+
+
+_OBSERVATION_REASONS: Final = frozenset(types.ObservationReason.values())
+_ACCURACIES: Final = frozenset(types.Accuracy.values())
+_TRANSPORTS: Final = frozenset(types.Transport.values())
+
+
+class OutOfBoundsError(Exception):
+    """A field has a value that the contract does not allow; the text names the field."""
+
+
+class MismatchError(Exception):
+    """A delta's numbers do not add up."""
+
+
+def clipped(text: str, limit: int) -> str:
+    """`text`, at most `limit` bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def bounded(field: str, value: str, limit: int) -> str:
+    """`value` if it has at most `limit` bytes; raises OutOfBoundsError naming `field`."""
+    if len(value.encode("utf-8", "replace")) > limit:
+        raise OutOfBoundsError(f"{field} is longer than {limit} bytes")
+    return value
+
+
+def observation(message: types.Observation) -> Observed:
+    """What the agent says of its own sight. An unknown reason stays a reason."""
+    return Observed(
+        observed=message.observed,
+        reason=_REASONS.get(message.reason, Reason.UNKNOWN),
+        message=clipped(message.message, contract.MAX_TEXT_BYTES),
+        since=_seconds(message, "since"),
+    )
+
+
+def snapshot_services(services: Iterable[types.ServiceSessions]) -> dict[int, ServiceState]:
+    """The known services by number. Raises OutOfBoundsError."""
+    return {number: _state(service, _identified(service.identified)) for number, service in _known(services).items()}
+
+
+def delta_services(services: Iterable[pb.ServiceDelta], before: Mapping[int, ServiceState]) -> dict[int, ServiceState]:
+    """What the known services are after a delta. Raises MismatchError, OutOfBoundsError."""
+    known = _known(services)
+    return {number: _applied(service, before.get(number, ServiceState())) for number, service in known.items()}
+
+
+def unknown_items(message: pb.Snapshot | pb.Delta) -> int:
+    """How many services and enum values of `message` this handler does not know."""
+    known = [service for service in message.services if service.service in KNOWN_SERVICES]
+    sessions = [
+        session
+        for service in known
+        for session in (service.identified if isinstance(service, types.ServiceSessions) else service.opened)
+    ]
+    return (
+        (len(message.services) - len(known))
+        + sum(service.accuracy not in _ACCURACIES for service in known)
+        + sum(session.transport not in _TRANSPORTS for session in sessions)
+        + (message.observation.reason not in _OBSERVATION_REASONS)
+    )
+
+
+def anonymize(message: pb.Snapshot | pb.Delta) -> None:
+    """Drop the peers from `message`: the feature that they travel with is not in force."""
+    for service in message.services:
+        if isinstance(service, types.ServiceSessions):
+            service.ClearField("identified")
+        else:
+            service.ClearField("opened")
+            service.ClearField("closed")
+
+
+def counters(message: types.AgentCounters) -> Mapping[str, int]:
+    """The agent's counters by name."""
+    return MappingProxyType({field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields})
+
+
+def _known(services: Iterable[_Service]) -> dict[int, _Service]:
+    listed = list(services)
+    if len(listed) > contract.MAX_SERVICES:
+        raise OutOfBoundsError(f"more than {contract.MAX_SERVICES} services")
+    known: dict[int, _Service] = {}
+    for service in listed:
+        if service.service in known:
+            raise OutOfBoundsError(f"service {service.service} is there twice")
+        if service.service in KNOWN_SERVICES:
+            known[service.service] = service
+    return known
+
+
+def _applied(delta: pb.ServiceDelta, before: ServiceState) -> ServiceState:
+    if before.sessions + delta.started - delta.ended != delta.sessions:
+        raise MismatchError(f"{before.sessions} + {delta.started} - {delta.ended} is not {delta.sessions}")
+    gone = set(delta.closed)
+    if len(gone) != len(delta.closed) or not gone <= before.identified.keys():
+        raise MismatchError("a session was closed that was not open")
+    opened = _identified(delta.opened)
+    left = {id_: session for id_, session in before.identified.items() if id_ not in gone}
+    if left.keys() & opened.keys():
+        raise MismatchError("a session was opened that was open")
+    return _state(delta, left | opened)
+
+
+def _state(message: types.ServiceSessions | pb.ServiceDelta, identified: dict[int, Identified]) -> ServiceState:
+    if message.sessions > contract.MAX_SESSIONS or message.pending > contract.MAX_SESSIONS:
+        raise OutOfBoundsError(f"more than {contract.MAX_SESSIONS} sessions")
+    if len(identified) > min(message.sessions, contract.MAX_IDENTIFIED):
+        raise OutOfBoundsError("more identified sessions than sessions, or than allowed")
+    return ServiceState(
+        sessions=message.sessions,
+        pending=message.pending,
+        accuracy=_accuracy(message.accuracy),
+        since=_seconds(message, "since"),
+        identified=MappingProxyType(identified),
+    )
+
+
+def _identified(sessions: Iterable[types.IdentifiedSession]) -> dict[int, Identified]:
+    found: dict[int, Identified] = {}
+    for session in sessions:
+        if session.id == 0 or session.id in found:
+            raise OutOfBoundsError(f"identified session {session.id} is 0 or there twice")
+        if session.peer_port > 65_535:
+            raise OutOfBoundsError(f"peer_port {session.peer_port}")
+        address = bounded("peer_address", session.peer_address, contract.MAX_NAME_BYTES)
+        transport = session.transport if session.transport in _TRANSPORTS else types.TRANSPORT_UNSPECIFIED
+        found[session.id] = Identified(transport, address, session.peer_port, _seconds(session, "started_at"))
+    return found
+
+
+def _accuracy(value: int) -> int:
+    """Not said, or a word of a later version: the reading that never lowers a value wrongly."""
+    stated = value in _ACCURACIES and value != types.ACCURACY_UNSPECIFIED
+    return value if stated else types.ACCURACY_UPPER_BOUND
+
+
+def _seconds(message: Message, field: str) -> float | None:
+    """Wall time of a Timestamp field; None when it is not set, or is no time that the calendar has."""
+    if not message.HasField(field):
+        return None
+    stamp: Timestamp = getattr(message, field)
+    # The last second of 9999 is what a Timestamp may hold; beyond it every formatter of dates fails. That second itself
+    # is left out, because a float of that size rounds up to the next one.
+    if not (0 <= stamp.seconds < 253_402_300_799 and 0 <= stamp.nanos < 1_000_000_000):
+        return None
+    return stamp.seconds + stamp.nanos / 1e9
+
+
+def hello_fields(hello: pb.Hello) -> None:
+    """Check a Hello's bounds; raises OutOfBoundsError."""
+    bounded("instance", hello.instance, contract.MAX_NAME_BYTES)
+    bounded("agent_version", hello.agent_version, contract.MAX_NAME_BYTES)
+    if not (hello.instance.isascii() and hello.instance.isprintable() and hello.instance.strip()):
+        raise OutOfBoundsError("instance is empty or not printable ASCII")
+    if len(hello.features) > contract.MAX_FEATURES:
+        raise OutOfBoundsError(f"more than {contract.MAX_FEATURES} features")
+    for feature in hello.features:
+        bounded("features", feature, contract.MAX_NAME_BYTES)
+    bounded("vmi.namespace", hello.vmi.namespace, contract.MAX_NAMESPACE_BYTES)
+    bounded("vmi.name", hello.vmi.name, contract.MAX_OBJECT_NAME_BYTES)
+    bounded("vmi.uid", hello.vmi.uid, contract.MAX_NAME_BYTES)

@@ -1,0 +1,260 @@
+"""The handler's side of one ReportSessions stream, without any I/O.
+
+Requests go in, responses come out, and the ledger is changed in between. The eleven rules are those of
+`session_report_service.proto`; each is a test. Invariants:
+- Nothing reaches the ledger before Hello was accepted, or after a newer stream has opened.
+- `accepted` never exceeds what the ledger holds, and `published` never exceeds `accepted`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from handler_service.model import Endpoint
+from handler_service.reports import decode as messages
+from handler_service.reports.store import Ledger
+from servicestatus import contract
+from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
+
+#: Messages that a socket may send at once, and then one each interval: over ten times what an agent that keeps to the
+#: default terms can send, so that only a flood meets it. Hello counts, so this bounds new streams too.
+MESSAGE_BURST: Final = 100
+MESSAGE_INTERVAL: Final = 0.025
+
+
+def message_bucket() -> TokenBucket:
+    """What one socket may send, on all its streams together."""
+    return TokenBucket(MESSAGE_BURST, MESSAGE_INTERVAL)
+
+
+class RefusedError(Exception):
+    """The stream ends with `status`, a name of grpc.StatusCode."""
+
+    def __init__(self, status: str, detail: str) -> None:
+        """`detail` goes to the peer."""
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Publicity:
+    """How the newest value of an endpoint stands with its places of publication."""
+
+    stream: int = 0
+    #: The last sequence of that stream that is contained in a value that every place holds.
+    sequence: int = 0
+    state: "pb.PublishState" = pb.PUBLISH_STATE_PENDING
+    message: str = ""
+
+
+class SessionProtocol:
+    """One stream."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoint: Endpoint,
+        terms: contract.Terms,
+        handler_version: str,
+        publicity: Callable[[], Publicity],
+        *,
+        bucket: TokenBucket,
+        features: frozenset[str] = contract.FEATURES,
+    ) -> None:
+        """`publicity` tells how the endpoint's value stands now; `bucket` is what its socket may still send."""
+        self._ledger = ledger
+        self._endpoint = endpoint
+        self._terms = terms
+        self._version = handler_version
+        self._publicity = publicity
+        self._features = features
+        self._in_force: frozenset[str] = frozenset()
+        self._bucket = bucket
+        self._stream = 0
+        self._resyncing = False
+        self._acked = pb.Ack()
+        self.over = False
+
+    @property
+    def stream(self) -> int:
+        """The stream's number in the ledger; 0 before Hello."""
+        return self._stream
+
+    @property
+    def unacked(self) -> int:
+        """How many sequences were accepted that no ack has said."""
+        return self._accepted - self._acked.accepted if self._stream else 0
+
+    @property
+    def published(self) -> bool:
+        """Whether every place holds what was accepted, so that no later ack can say more."""
+        publicity = self._publicity()
+        of_this = bool(self._stream) and publicity.stream == self._stream
+        return of_this and publicity.sequence >= self._accepted
+
+    @property
+    def _accepted(self) -> int:
+        """The newest sequence that the ledger holds."""
+        return self._ledger.entry(self._endpoint.id).accepted
+
+    def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
+        """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""
+        if not self._bucket.take(now):
+            raise RefusedError("RESOURCE_EXHAUSTED", "too many messages")
+        arm = request.WhichOneof("message")
+        self._ledger.tally.messages[arm or "unknown"] += 1
+        if not self._stream:
+            if arm != "hello":
+                raise RefusedError("INVALID_ARGUMENT", "the first message must be hello")
+            return [self._hello(request.hello, now)]
+        if not self._ledger.current(self._endpoint.id, self._stream):
+            raise RefusedError("ABORTED", "superseded by a newer stream on this socket")
+        try:
+            return self._dispatch(arm, request, now)
+        except messages.OutOfBoundsError as error:
+            raise RefusedError("INVALID_ARGUMENT", str(error)) from error
+
+    def ack(self) -> pb.Ack | None:
+        """An Ack if it would say something new."""
+        if not self._stream or not self._ledger.current(self._endpoint.id, self._stream):
+            return None
+        publicity = self._publicity()
+        accepted = self._accepted
+        published = publicity.sequence if publicity.stream == self._stream else 0
+        ack = pb.Ack(
+            accepted=accepted,
+            # Cumulative: what was seen published once, was.
+            published=max(self._acked.published, min(accepted, published)),
+            state=publicity.state,
+            message=messages.clipped(publicity.message, contract.MAX_TEXT_BYTES),
+        )
+        if ack == self._acked or not accepted:
+            return None
+        self._acked = ack
+        return ack
+
+    def _dispatch(
+        self, arm: str | None, request: pb.ReportSessionsRequest, now: float
+    ) -> list[pb.ReportSessionsResponse]:
+        if arm == "delta":
+            return self._delta(request.delta, now)
+        if arm == "heartbeat":
+            return self._heartbeat(request.heartbeat, now)
+        if arm == "snapshot":
+            return self._snapshot(request.snapshot, now)
+        if arm == "goodbye":
+            return self._goodbye(request.goodbye, now)
+        if arm == "hello":
+            raise RefusedError("INVALID_ARGUMENT", "a second hello")
+        self._unknown(1)
+        self._keep_lease(now)
+        return []
+
+    def _hello(self, hello: pb.Hello, now: float) -> pb.ReportSessionsResponse:
+        try:
+            messages.hello_fields(hello)
+        except messages.OutOfBoundsError as error:
+            raise RefusedError("INVALID_ARGUMENT", str(error)) from error
+        self._check_claim(hello.vmi)
+        self._in_force = self._features.intersection(hello.features)
+        self._stream = self._ledger.opened(self._endpoint.id, hello.instance, hello.agent_version, now)
+        return pb.ReportSessionsResponse(
+            welcome=pb.Welcome(
+                handler_version=self._version,
+                features=sorted(self._features),
+                vmi=types.VmiReference(**self._endpoint.vmi._asdict()),
+                heartbeat_interval=_duration(self._terms.heartbeat_interval),
+                lease=_duration(self._terms.lease),
+                window=self._terms.window,
+                delta_burst=self._terms.delta_burst,
+                delta_interval=_duration(self._terms.delta_interval),
+            )
+        )
+
+    def _check_claim(self, claim: types.VmiReference) -> None:
+        proved = self._endpoint.vmi
+        for field, value in proved._asdict().items():
+            claimed = getattr(claim, field)
+            # Where the socket proves no UID there is nothing to hold the claim against.
+            if claimed and value and claimed != value:
+                raise RefusedError("PERMISSION_DENIED", f"this socket is not of a VMI with {field} {claimed}")
+
+    def _snapshot(self, snapshot: pb.Snapshot, now: float) -> list[pb.ReportSessionsResponse]:
+        if snapshot.sequence <= self._ledger.entry(self._endpoint.id).accepted:
+            raise RefusedError("INVALID_ARGUMENT", "a snapshot's sequence is at least 1, and grows")
+        self._anonymize(snapshot)
+        services = messages.snapshot_services(snapshot.services)
+        self._unknown(messages.unknown_items(snapshot))
+        self._count(snapshot)
+        self._resyncing = False
+        observed = messages.observation(snapshot.observation)
+        self._ledger.replace(self._endpoint.id, snapshot.sequence, observed, services, now)
+        return []
+
+    def _delta(self, delta: pb.Delta, now: float) -> list[pb.ReportSessionsResponse]:
+        entry = self._ledger.entry(self._endpoint.id)
+        if self._resyncing or 0 < delta.sequence <= entry.accepted:
+            self._keep_lease(now)
+            return []
+        if not entry.accepted:
+            return self._resync(pb.RESYNC_REASON_NO_SNAPSHOT, now)
+        if delta.sequence != entry.accepted + 1:
+            return self._resync(pb.RESYNC_REASON_SEQUENCE_GAP, now)
+        self._anonymize(delta)
+        try:
+            services = messages.delta_services(delta.services, entry.services)
+        except messages.MismatchError:
+            return self._resync(pb.RESYNC_REASON_COUNT_MISMATCH, now)
+        self._unknown(messages.unknown_items(delta))
+        self._count(delta)
+        observed = messages.observation(delta.observation) if delta.HasField("observation") else None
+        self._ledger.update(self._endpoint.id, delta.sequence, observed, services, now)
+        return []
+
+    def _heartbeat(self, heartbeat: pb.Heartbeat, now: float) -> list[pb.ReportSessionsResponse]:
+        self._count(heartbeat)
+        accepted = self._ledger.entry(self._endpoint.id).accepted
+        if heartbeat.sequence > accepted and not self._resyncing:
+            return self._resync(pb.RESYNC_REASON_SEQUENCE_GAP if accepted else pb.RESYNC_REASON_NO_SNAPSHOT, now)
+        self._keep_lease(now)
+        return []
+
+    def _keep_lease(self, now: float) -> None:
+        """A message without news keeps the lease, but not while a Snapshot is owed: what is held is known to be old."""
+        if not self._resyncing:
+            self._ledger.heard(self._endpoint.id, now)
+
+    def _goodbye(self, goodbye: pb.Goodbye, now: float) -> list[pb.ReportSessionsResponse]:
+        self._unknown(goodbye.reason not in pb.GoodbyeReason.values())
+        self._ledger.goodbye(self._endpoint.id, goodbye.domain_ended, now)
+        self.over = True
+        return []
+
+    def _resync(self, reason: "pb.ResyncReason", now: float) -> list[pb.ReportSessionsResponse]:
+        self._resyncing = True
+        self._ledger.heard(self._endpoint.id, now)
+        self._ledger.resyncing(self._endpoint.id, reason)
+        accepted = self._ledger.entry(self._endpoint.id).accepted
+        return [pb.ReportSessionsResponse(resync_request=pb.ResyncRequest(accepted=accepted, reason=reason))]
+
+    def _anonymize(self, message: pb.Snapshot | pb.Delta) -> None:
+        if contract.IDENTIFIED_SESSIONS not in self._in_force:
+            messages.anonymize(message)
+
+    def _count(self, message: pb.Snapshot | pb.Delta | pb.Heartbeat) -> None:
+        if message.HasField("counters"):
+            self._ledger.entry(self._endpoint.id).counters = messages.counters(message.counters)
+
+    def _unknown(self, number: int) -> None:
+        self._ledger.unknown(self._endpoint.id, number)
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

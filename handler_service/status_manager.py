@@ -1,0 +1,194 @@
+"""The middle of the handler: reports change the ledger, the ledger drives the publications, answers wake the streams.
+
+Runs in one event loop and has no locks. Everything that is told to others is merged: a listener is woken, and looks.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from handler_service.model import Assignment, Endpoint, OutcomeKind, Reason, Standing, VmiId
+from handler_service.publishing.worker import Publication
+from handler_service.reports.protocol import Publicity
+from handler_service.reports.store import Ledger
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
+
+log = logging.getLogger(__name__)
+
+#: The ledger is looked at this often even if it says that no lease can end before: bounds the cost of a mistake.
+_MAX_SLEEP: Final = 5.0
+
+
+class Hub:
+    """All VMIs of this handler."""
+
+    def __init__(self, lease: float, clock: Callable[[], float]) -> None:
+        """`lease` in seconds."""
+        self.clock = clock
+        self._lease = lease
+        #: The VMIs of this handler, with the time from which one without any endpoint is told as such.
+        self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
+        #: Why a pod's socket cannot be had.
+        self._refused: dict[VmiId, str] = {}
+        self.ledger = Ledger(types.SERVICE_VNC, lease, self._changed)
+        self.publications: list[Publication] = []
+        # A lease that begins while the ledger sleeps ends after it has woken.
+        self._longest_sleep = min(_MAX_SLEEP, lease)
+        self._streams: dict[str, set[Callable[[], None]]] = {}
+        self._watchers: set[Callable[[VmiId], None]] = set()
+
+    # --- VMIs ---
+
+    def assign(self, vmi: VmiId, assignment: Assignment) -> None:
+        """This handler has to do with `vmi`."""
+        before = self._assigned.get(vmi)
+        if before is not None and before[0] == assignment:
+            return
+        patience = before[1] if before is not None and before[0].owned else self.clock() + self._lease
+        self._assigned[vmi] = (assignment, patience)
+        self._changed(vmi)
+
+    def unassign(self, vmi: VmiId) -> None:
+        """It has not any more; what is published stays as it is."""
+        if self._assigned.pop(vmi, None) is not None:
+            self._changed(vmi)
+
+    def vmis(self) -> list[VmiId]:
+        """All VMIs that this handler has to do with, ordered."""
+        return sorted({*self._assigned, *self.ledger.vmis()})
+
+    def standings(self) -> dict[VmiId, Standing]:
+        """What shall be published, of those VMIs of which it is this handler's to say."""
+        return {vmi: standing for vmi in self.vmis() if (standing := self.standing(vmi)) is not None}
+
+    def standing(self, vmi: VmiId) -> Standing | None:
+        """What shall be published of `vmi`; None when that is not this handler's to say."""
+        assignment, patience = self._assigned.get(vmi, (Assignment(owned=False), 0.0))
+        if not assignment.owned:
+            return None
+        if assignment.final:
+            return Standing(0, True, Reason.FINISHED, "", None, True, ())
+        standing = self.ledger.standing(vmi)
+        if standing is None:
+            reason = Reason.SOCKET_REFUSED if vmi in self._refused else Reason.NO_AGENT
+            return Standing(0, False, reason, self._refused.get(vmi, ""), None, self.clock() >= patience, ())
+        return standing
+
+    # --- endpoints ---
+
+    def add(self, endpoint: Endpoint) -> None:
+        """A socket is being served."""
+        self.ledger.add(endpoint, self.clock())
+
+    def remove(self, endpoint_id: str) -> None:
+        """A socket is gone."""
+        self.ledger.remove(endpoint_id)
+
+    def refuse(self, vmi: VmiId, problem: str | None) -> None:
+        """The socket in a pod of `vmi` cannot be had, and why; None: that is over."""
+        if self._refused.get(vmi) == problem:
+            return
+        if problem is None:
+            del self._refused[vmi]
+        else:
+            self._refused[vmi] = problem
+        self._changed(vmi)
+
+    # --- who is told ---
+
+    def listen(self, endpoint_id: str, wake: Callable[[], None]) -> None:
+        """`wake` is called when an endpoint's ack may have something new to say, or its stream was superseded."""
+        self._streams.setdefault(endpoint_id, set()).add(wake)
+
+    def unlisten(self, endpoint_id: str, wake: Callable[[], None]) -> None:
+        """The end of listen()."""
+        listeners = self._streams.get(endpoint_id, set())
+        listeners.discard(wake)
+        if not listeners:
+            self._streams.pop(endpoint_id, None)
+
+    def watch(self, changed: Callable[[VmiId], None]) -> None:
+        """`changed` is called with each VMI of which something changed."""
+        self._watchers.add(changed)
+
+    def unwatch(self, changed: Callable[[VmiId], None]) -> None:
+        """The end of watch()."""
+        self._watchers.discard(changed)
+
+    def wake_streams(self, endpoint_ids: Iterable[str]) -> None:
+        """Have these endpoints' streams look whether there is news."""
+        for endpoint_id in endpoint_ids:
+            for wake in tuple(self._streams.get(endpoint_id, ())):
+                wake()
+
+    def answered(self, vmi: VmiId) -> None:
+        """A place of publication answered about `vmi`."""
+        self.wake_streams([entry.endpoint.id for entry in self.ledger.entries(vmi)])
+        for changed in tuple(self._watchers):
+            changed(vmi)
+
+    # --- questions ---
+
+    def publicity(self, endpoint: Endpoint) -> Publicity:
+        """How an endpoint's value stands: published is what every place that can hold it, holds."""
+        marks, worst, message = [], pb.PUBLISH_STATE_PUBLISHED, ""
+        for publication in self.publications:
+            state, text = publish_state(publication, endpoint.vmi)
+            if state == pb.PUBLISH_STATE_PRUNED and len(self.publications) > 1:
+                continue  # the other place is the truth then; what is pruned is told by the status service
+            marks.append(publication.clockwork.published(endpoint.vmi, endpoint.id))
+            if state != pb.PUBLISH_STATE_PUBLISHED:
+                worst, message = state, text
+        known = [mark for mark in marks if mark is not None]
+        if not marks or len(known) < len(marks):
+            return Publicity(state=worst if marks else pb.PUBLISH_STATE_NOT_OWNER, message=message)
+        oldest = min(known, key=lambda mark: (mark.stream, mark.sequence))
+        return Publicity(oldest.stream, oldest.sequence, worst, message)
+
+    # --- work ---
+
+    async def run(self) -> None:
+        """End leases when their time has come, until cancelled."""
+        looked = self.clock()
+        while True:
+            await asyncio.sleep(self._until_expiry())
+            for endpoint in self.ledger.expire(self.clock()):
+                log.warning("%s: no agent was heard on %s for a lease: unknown", endpoint.vmi, endpoint.socket)
+            now = self.clock()
+            self._lose_patience(looked, now)
+            looked = now
+
+    def _until_expiry(self) -> float:
+        now = self.clock()
+        times = [patience for _, patience in self._assigned.values() if patience > now]
+        expiry = self.ledger.next_expiry()
+        times += [] if expiry is None else [expiry]
+        return min(self._longest_sleep, max(0.01, min(times, default=now + _MAX_SLEEP) - now))
+
+    def _lose_patience(self, looked: float, now: float) -> None:
+        """A VMI without any endpoint has had a lease to get one, which has ended since somebody looked."""
+        for vmi, (assignment, patience) in list(self._assigned.items()):
+            if assignment.owned and looked < patience <= now and self.ledger.standing(vmi) is None:
+                self._changed(vmi)
+
+    def _changed(self, vmi: VmiId) -> None:
+        standing = self.standing(vmi)
+        for publication in self.publications:
+            publication.want(vmi, standing)
+        for changed in tuple(self._watchers):
+            changed(vmi)
+
+
+def publish_state(publication: Publication, vmi: VmiId) -> tuple["pb.PublishState", str]:
+    """How the newest value of `vmi` stands with one place, and a text when something is wrong."""
+    view = publication.clockwork.view(vmi)
+    if view is None:
+        return pb.PUBLISH_STATE_NOT_OWNER, "this handler does not publish this VMI"
+    if view.satisfied and view.held is not None:
+        return pb.PUBLISH_STATE_PUBLISHED, ""
+    if view.last is None or view.last.ok:
+        return pb.PUBLISH_STATE_PENDING, ""
+    pruned = view.last.kind is OutcomeKind.PRUNED
+    return (pb.PUBLISH_STATE_PRUNED if pruned else pb.PUBLISH_STATE_FAILING), view.last.message

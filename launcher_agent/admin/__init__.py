@@ -1,0 +1,1 @@
+"""The agent's debug API on a unix socket."""

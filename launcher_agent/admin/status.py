@@ -1,0 +1,63 @@
+"""The agent as its debugging door shows it: one message made of the shared state. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from launcher_agent.reporting import encoding as messages
+from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.state import State, StreamState
+from servicestatus import contract
+from servicestatus.v1 import agent_status_service_pb2 as pb
+
+_STATES: Final[Mapping[StreamState, pb.StreamState]] = {
+    StreamState.BACKING_OFF: pb.STREAM_STATE_BACKING_OFF,
+    StreamState.CONNECTING: pb.STREAM_STATE_CONNECTING,
+    StreamState.REPORTING: pb.STREAM_STATE_REPORTING,
+    StreamState.DRAINING: pb.STREAM_STATE_DRAINING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This run of the agent. `handler_socket`: where it dials."""
+
+    instance: str
+    version: str
+    started_at: float
+    handler_socket: str
+
+
+def agent_status(identity: Identity, state: State, protocol: ReportProtocol) -> pb.AgentStatus:
+    """All that the agent sees, and where it stands."""
+    report = state.report()
+    return pb.AgentStatus(
+        instance=identity.instance,
+        agent_version=identity.version,
+        started_at=messages.timestamp(identity.started_at),
+        observation=messages.observation(report.observation),
+        domain=messages.bounded(state.domain, contract.MAX_TEXT_BYTES),
+        services=[messages.vnc_sessions(report.vnc, with_peers=True)],
+        counters=messages.counters(report.counters, protocol.unknown_messages),
+        handler=_handler(identity.handler_socket, state, protocol),
+    )
+
+
+def _handler(socket: str, state: State, protocol: ReportProtocol) -> pb.HandlerConnection:
+    handler, stream = state.handler, protocol.stream
+    connection = pb.HandlerConnection(
+        socket=socket,
+        state=_STATES[handler.state],
+        last_status=handler.last_status,
+        last_error=handler.last_error,
+        streams=handler.streams,
+        handler_version=stream.handler_version,
+        features=sorted(stream.features),
+        vmi=stream.vmi,
+        sent=protocol.sequence,
+        last_ack=stream.last_ack,
+    )
+    if stream.terms is not None:
+        connection.heartbeat_interval.CopyFrom(messages.duration(stream.terms.heartbeat_interval))
+        connection.lease.CopyFrom(messages.duration(stream.terms.lease))
+    return connection

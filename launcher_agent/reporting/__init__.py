@@ -1,0 +1,1 @@
+"""The stream to the handler: protocol state machine, encoding, settings, and the gRPC edge."""

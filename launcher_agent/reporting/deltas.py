@@ -1,0 +1,37 @@
+"""The difference between two views of the table, as the contract's Delta carries it.
+
+Since both views come from one table whose totals only grow, the difference is exact however many events lie between
+them: that is how a storm becomes one message.
+"""
+
+from typing import Final
+
+from launcher_agent.reporting import encoding as messages
+from launcher_agent.sessions.table import TableView
+from servicestatus import contract
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1.sessions_pb2 import SERVICE_VNC
+
+#: What a uint32 can carry. Reached only by a handler that accepts nothing for days of a storm.
+_MAX_NUMBER: Final = 2**32 - 1
+
+
+def vnc_delta(before: TableView, after: TableView, *, with_peers: bool) -> pb.ServiceDelta | None:
+    """What leads from `before` to `after`; None when a Delta has no room for it and a Snapshot must say it."""
+    started = after.started_total - before.started_total
+    ended = after.ended_total - before.ended_total
+    opened = frozenset(after.identified).difference(before.identified) if with_peers else frozenset()
+    closed = frozenset(before.identified).difference(after.identified) if with_peers else frozenset()
+    if max(started, ended) > _MAX_NUMBER or max(len(opened), len(closed)) > contract.MAX_IDENTIFIED:
+        return None
+    return pb.ServiceDelta(
+        service=SERVICE_VNC,
+        started=started,
+        ended=ended,
+        sessions=after.sessions,
+        pending=after.pending,
+        accuracy=messages.accuracy(after.accuracy),
+        since=messages.timestamp(after.since),
+        opened=[messages.identified(session) for session in sorted(opened, key=lambda session: session.id)],
+        closed=sorted(session.id for session in closed),
+    )

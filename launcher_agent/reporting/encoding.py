@@ -1,0 +1,106 @@
+"""The agent's words in the contract's: one function for each message that both the stream and the admin door use."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from launcher_agent.events import Transport
+from launcher_agent.sessions.report import Counters, Observation, Reason
+from launcher_agent.sessions.table import Accuracy, Session, TableView
+from servicestatus import contract
+from servicestatus.v1 import sessions_pb2 as pb
+
+_REASONS: Final[Mapping[Reason, pb.ObservationReason]] = {
+    Reason.WATCHING: pb.OBSERVATION_REASON_WATCHING,
+    Reason.NO_DOMAIN: pb.OBSERVATION_REASON_NO_DOMAIN,
+    Reason.LIBVIRT_UNREACHABLE: pb.OBSERVATION_REASON_LIBVIRT_UNREACHABLE,
+    Reason.RECONCILING: pb.OBSERVATION_REASON_RECONCILING,
+    Reason.AMBIGUOUS_DOMAIN: pb.OBSERVATION_REASON_AMBIGUOUS_DOMAIN,
+    Reason.LOWER_BOUND: pb.OBSERVATION_REASON_LOWER_BOUND,
+}
+_ACCURACIES: Final[Mapping[Accuracy, pb.Accuracy]] = {
+    Accuracy.EXACT: pb.ACCURACY_EXACT,
+    Accuracy.UPPER_BOUND: pb.ACCURACY_UPPER_BOUND,
+    Accuracy.LOWER_BOUND: pb.ACCURACY_LOWER_BOUND,
+}
+_TRANSPORTS: Final[Mapping[Transport, pb.Transport]] = {
+    Transport.UNIX: pb.TRANSPORT_UNIX,
+    Transport.TCP: pb.TRANSPORT_TCP,
+}
+_MICROSECONDS: Final = 1_000_000  # what a float of seconds since the epoch holds
+
+
+def bounded(text: str, limit: int) -> str:
+    """`text`, cut to at most `limit` bytes of UTF-8 and never within a character."""
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def timestamp(seconds: float | None) -> Timestamp | None:
+    """Seconds since the epoch as a Timestamp; None stays None, which leaves a field unset."""
+    if seconds is None:
+        return None
+    whole, micros = divmod(round(seconds * _MICROSECONDS), _MICROSECONDS)
+    return Timestamp(seconds=whole, nanos=micros * 1000)
+
+
+def duration(seconds: float) -> Duration:
+    """Seconds as a Duration."""
+    whole, micros = divmod(round(seconds * _MICROSECONDS), _MICROSECONDS)
+    return Duration(seconds=whole, nanos=micros * 1000)
+
+
+def observation(seen: Observation) -> pb.Observation:
+    """Whether the agent sees the truth."""
+    return pb.Observation(
+        observed=seen.reason.observed,
+        reason=_REASONS[seen.reason],
+        message=bounded(seen.message, contract.MAX_TEXT_BYTES),
+        since=timestamp(seen.since),
+    )
+
+
+def accuracy(value: Accuracy) -> pb.Accuracy:
+    """How far a number can be trusted."""
+    return _ACCURACIES[value]
+
+
+def transport(value: Transport) -> pb.Transport:
+    """How a session reaches QEMU."""
+    return _TRANSPORTS[value]
+
+
+def identified(session: Session) -> pb.IdentifiedSession:
+    """A session whose peer is known."""
+    return pb.IdentifiedSession(
+        id=session.id,
+        transport=transport(session.peer.transport),
+        peer_address=bounded(session.peer.host, contract.MAX_NAME_BYTES),
+        peer_port=session.peer.port,
+        started_at=timestamp(session.started_at),
+    )
+
+
+def vnc_sessions(view: TableView, *, with_peers: bool) -> pb.ServiceSessions:
+    """All that is known of VNC; `with_peers` only for those who may know them."""
+    return pb.ServiceSessions(
+        service=pb.SERVICE_VNC,
+        sessions=view.sessions,
+        pending=view.pending,
+        accuracy=accuracy(view.accuracy),
+        since=timestamp(view.since),
+        identified=[identified(session) for session in view.identified] if with_peers else [],
+    )
+
+
+def counters(lived: Counters, unknown_messages: int) -> pb.AgentCounters:
+    """What the agent has lived through."""
+    return pb.AgentCounters(
+        libvirt_connects=lived.libvirt_connects,
+        events_received=lived.events_received,
+        events_ignored=lived.events_ignored,
+        queries=lived.queries,
+        table_overflows=lived.table_overflows,
+        unknown_messages=unknown_messages,
+    )

@@ -1,0 +1,52 @@
+"""What a Welcome dictates, made safe: a missing term keeps its default, one out of range takes the nearest bound.
+
+A handler's mistake must make the agent neither spin nor fall silent, and a text of a handler must cost no more than
+the contract allows.
+"""
+
+from google.protobuf.duration_pb2 import Duration
+
+from launcher_agent.reporting.encoding import bounded
+from servicestatus import contract
+from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1.sessions_pb2 import VmiReference
+
+
+def terms(welcome: pb.Welcome) -> contract.Terms:
+    """The terms of a stream."""
+    default = contract.DEFAULT_TERMS
+    heartbeat = _seconds(welcome, "heartbeat_interval", default.heartbeat_interval, contract.HEARTBEAT_RANGE)
+    lease = _seconds(welcome, "lease", default.lease, contract.LEASE_RANGE)
+    return contract.Terms(
+        heartbeat_interval=heartbeat,
+        lease=max(lease, 2 * heartbeat),
+        window=_number(welcome.window, default.window),
+        delta_burst=_number(welcome.delta_burst, default.delta_burst),
+        delta_interval=_seconds(welcome, "delta_interval", default.delta_interval, contract.DELTA_INTERVAL_RANGE),
+    )
+
+
+def features(welcome: pb.Welcome) -> frozenset[str]:
+    """The features that both sides listed."""
+    return contract.FEATURES.intersection(welcome.features)
+
+
+def vmi(welcome: pb.Welcome) -> VmiReference:
+    """The VMI that the handler says the socket proves, for showing only."""
+    return VmiReference(
+        namespace=bounded(welcome.vmi.namespace, contract.MAX_NAMESPACE_BYTES),
+        name=bounded(welcome.vmi.name, contract.MAX_OBJECT_NAME_BYTES),
+        uid=bounded(welcome.vmi.uid, contract.MAX_NAME_BYTES),
+    )
+
+
+def _seconds(welcome: pb.Welcome, field: str, default: float, bounds: tuple[float, float]) -> float:
+    if not welcome.HasField(field):
+        return default
+    value: Duration = getattr(welcome, field)
+    return min(max(value.seconds + value.nanos / 1e9, bounds[0]), bounds[1])
+
+
+def _number(value: int, default: int) -> int:
+    low, high = contract.WINDOW_RANGE
+    return min(max(value, low), high) if value else default

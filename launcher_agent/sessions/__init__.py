@@ -1,0 +1,1 @@
+"""Who is connected, as far as events and answers of QEMU prove. Pure."""

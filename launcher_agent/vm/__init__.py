@@ -1,0 +1,1 @@
+"""libvirt and QEMU: connections, domain events, graphics events, and queries to QEMU."""

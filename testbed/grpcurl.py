@@ -1,0 +1,108 @@
+"""The real grpcurl against a unix socket: the door through which a person asks both programs.
+
+It knows nothing of our protobuf files: names and types come by reflection, so each call proves that too.
+"""
+
+import functools
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from testbed.processes import ManagedProcess
+
+ROOT = Path(__file__).parents[1]
+Request = Mapping[str, Any]
+# Seconds: a server that does not answer fails the call with DEADLINE_EXCEEDED.
+MAX_TIME = 20
+
+
+class GrpcurlError(Exception):
+    """`code` is the number of the gRPC status, as 5 for NOT_FOUND."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@functools.cache
+def binary() -> Path:
+    """Built, if need be, by the project's own script."""
+    gotools = subprocess.run([ROOT / "hack/gotools", "grpcurl"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(gotools.stdout.strip()) / "grpcurl"
+
+
+class Grpcurl:
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def call(self, method: str, request: Request | None = None, *, max_time: float = MAX_TIME) -> Any:
+        """One answer of `package.Service/Method`, as parsed JSON."""
+        options = ["-max-time", str(max_time), "-format-error", "-d", json.dumps(request or {})]
+        (answer,) = _values(self._run(options, [method]))
+        return answer
+
+    def services(self) -> list[str]:
+        return self._run([], ["list"]).splitlines()
+
+    def describe(self, symbol: str) -> str:
+        return self._run([], ["describe", symbol])
+
+    def watch(self, method: str, request: Request | None = None, *, log: Path) -> "Watch":
+        """A streaming call that runs until the context ends."""
+        return Watch(self._command(["-d", json.dumps(request or {})], [method]), log)
+
+    def _command(self, options: list[str], verb: list[str]) -> list[str]:
+        # It dials again and again for as long as it may, where nobody listens.
+        return [str(binary()), "-plaintext", "-unix", "-connect-timeout", "3", *options, str(self._socket), *verb]
+
+    def _run(self, options: list[str], verb: list[str]) -> str:
+        command = self._command(options, verb)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MAX_TIME * 3)
+        if done.returncode != 0:
+            raise _error(done.stderr)
+        return done.stdout
+
+
+class Watch:
+    """The messages that a streaming call has received so far."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.process = ManagedProcess(command, log=log)
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.process.kill()
+
+    @property
+    def messages(self) -> list[Any]:
+        return list(_values(self.process.log_text()))
+
+
+def _values(text: str) -> Iterator[Any]:
+    """JSON values one after another; an unfinished one at the end is left for the next look."""
+    decoder = json.JSONDecoder()
+    while text := text.lstrip():
+        try:
+            value, end = decoder.raw_decode(text)
+        except json.JSONDecodeError:
+            return
+        yield value
+        text = text[end:]
+
+
+def _error(stderr: str) -> GrpcurlError:
+    """With -format-error a status is JSON; a socket that nobody listens on is told in words."""
+    try:
+        status = json.loads(stderr)
+    except json.JSONDecodeError:
+        return GrpcurlError(2, stderr.strip())
+    return GrpcurlError(status["code"], status.get("message", ""))

@@ -1,0 +1,237 @@
+"""A private libvirt: an unprivileged session daemon under a temporary directory of its own.
+
+The system's libvirt, its configuration and its VMs are never touched: every directory that libvirt looks at is moved by
+XDG_* and HOME, and the URI names the socket. The daemon runs as `nobody` when root starts it, else as whoever does.
+Root and other users can reach its socket: the programs under test may be either.
+
+A session daemon has one socket for read-write and read-only connections; `libvirt.openReadOnly` is what makes a
+connection read-only there.
+"""
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import libvirt
+
+from testbed.capabilities import CapabilitiesCache
+from testbed.commands import User
+from testbed.guardian import Guardian, processes_of
+from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
+
+# KubeVirt's name first; Debian 12 has only the monolithic daemon.
+DAEMONS = ("virtqemud", "libvirtd")
+EMULATOR = "qemu-system-x86_64"
+
+# libvirt picks a free port for each TCP display by trying to bind it, and QEMU binds it later: two private libvirts
+# must not pick from the same range. Slices of 64 ports, below where the kernel takes clients' ports (32768).
+PORTS = range(20000, 32000, 128)
+PORT_SLICE = 64
+_numbers = itertools.count()
+
+
+class PrivateLibvirt:
+    """`with PrivateLibvirt() as libvirtd:` starts it, and at the end removes the daemon, its QEMUs and its files."""
+
+    def __init__(self, cache_root: Path | None = None) -> None:
+        """`cache_root` holds what libvirt learned of QEMU, for the next start; by default in the user's cache."""
+        self.user = _unprivileged()
+        self._binary = _find(*DAEMONS)
+        self._cache = CapabilitiesCache([self._binary, _find(EMULATOR)], cache_root)
+        # Not in TMPDIR, which may be long: a socket's path holds 107 bytes, and libvirt adds up to 60 of its own.
+        self.directory = Path(tempfile.mkdtemp(prefix="vss-", dir="/tmp"))
+        self._guardian = Guardian(self.directory)
+        self._daemon = self._prepare()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def name(self) -> str:
+        """`virtqemud` or `libvirtd`."""
+        return self._binary.name
+
+    @property
+    def socket(self) -> Path:
+        name = "libvirt-sock" if self.name == "libvirtd" else f"{self.name}-sock"
+        return self.directory / "run/libvirt" / name
+
+    @property
+    def uri(self) -> str:
+        return f"qemu+unix:///session?socket={self.socket}"
+
+    @property
+    def process(self) -> ManagedProcess:
+        """The daemon itself, for its pid, memory and log."""
+        return self._daemon
+
+    def start(self) -> None:
+        """Returns when it serves, and has taken up the QEMUs that a former daemon left."""
+        # libvirt-python prints each error to stderr besides raising it; that would bury a test's own output.
+        libvirt.registerErrorHandler(lambda context, error: None, None)
+        self._daemon.start()
+        wait_until(self._accepts, what=f"{self.name} accepts on {self.socket}", retry_on=(OSError,))
+        with self.connect() as connection:
+            connection.getCapabilities()
+            for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                _wait_until_taken_up(domain)
+        self._cache.save(self._home("cache"))
+
+    def stop(self) -> None:
+        """Removes everything, and returns when it is gone. A second call does nothing."""
+        if self.directory.exists():
+            self._daemon.kill()
+            self._guardian.close()
+
+    def kill(self) -> None:
+        """SIGKILL for the daemon; its QEMUs live on."""
+        self._daemon.kill()
+
+    def restart(self) -> None:
+        """Kill and start: as virt-launcher does when the daemon died, only sooner than its one second."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """The daemon hangs: its socket still takes connections, and nobody answers."""
+        self._daemon.freeze()
+
+    def thaw(self) -> None:
+        self._daemon.thaw()
+
+    @property
+    def running(self) -> bool:
+        return self._daemon.running
+
+    @contextlib.contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[libvirt.virConnect]:
+        """A connection of its own, closed at the end. Opening takes 2 ms, so nobody needs to keep one for later."""
+        connection = libvirt.openReadOnly(self.uri) if read_only else libvirt.open(self.uri)
+        try:
+            yield connection
+        finally:
+            # Fails when the daemon was killed meanwhile; the connection is freed all the same.
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
+
+    def qemu_pids(self) -> list[int]:
+        return [pid for pid in processes_of(self.directory) if pid != self._daemon.pid]
+
+    def directory_for(self, name: str) -> Path:
+        """A directory that QEMU may write to and everyone may search, as for its display's sockets."""
+        directory = self.directory / name
+        if not directory.exists():
+            directory.mkdir()
+            directory.chmod(0o755)
+            os.chown(directory, self.user.uid, self.user.gid)
+        return directory
+
+    def graphics_socket(self, uid: str) -> Path:
+        """Where KubeVirt has QEMU listen: the directory carries the VMI's UID."""
+        self.directory_for("private")
+        return self.directory_for(f"private/{uid}") / "virt-vnc"
+
+    def _home(self, kind: str) -> Path:
+        return self.directory / kind
+
+    def _accepts(self) -> bool:
+        assert self.running, f"{self.name} ended:\n{self._daemon.log_tail()}"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            return True
+
+    def _prepare(self) -> ManagedProcess:
+        configuration = self._home("conf") / "libvirt"
+        # The socket's own directory is made here since libvirt would make it for its own user alone.
+        for directory in (configuration, self.socket.parent, *map(self._home, ("cache", "data", "home"))):
+            directory.mkdir(parents=True)
+        self._cache.restore(self._home("cache"))
+        (configuration / f"{self.name}.conf").write_text(_DAEMON_CONF)
+        (configuration / "qemu.conf").write_text(_qemu_conf())
+        self._give_away()
+        return ManagedProcess(
+            [self._binary, "-f", configuration / f"{self.name}.conf", "-p", self.directory / "daemon.pid"],
+            log=self.directory / "daemon.log",
+            env=self._environment(),
+            user=self.user,
+            launch=self._guardian.launch,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        homes = {"RUNTIME_DIR": "run", "CONFIG_HOME": "conf", "CACHE_HOME": "cache", "DATA_HOME": "data"}
+        return {
+            "HOME": str(self._home("home")),
+            "PATH": os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]),
+            **{f"XDG_{variable}": str(self._home(kind)) for variable, kind in homes.items()},
+        }
+
+    def _give_away(self) -> None:
+        for path in (self.directory, *self.directory.rglob("*")):
+            # Whatever the umask: everyone may search the directories, and read what is written here.
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            os.chown(path, self.user.uid, self.user.gid)
+
+
+_DAEMON_CONF = """\
+# Whoever tests may connect: root, or the user that a program under test runs as.
+unix_sock_rw_perms = "0777"
+# Errors only, to stderr and so into the daemon's log.
+log_outputs = "4:stderr"
+"""
+
+
+def _qemu_conf() -> str:
+    first = PORTS[(os.getpid() + next(_numbers)) % len(PORTS)]
+    return f"""\
+# Needs no virtlogd.
+stdio_handler = "file"
+# Nothing of the machine's own profiles.
+security_driver = "none"
+remote_display_port_min = {first}
+remote_display_port_max = {first + PORT_SLICE - 1}
+remote_websocket_port_min = {first + PORT_SLICE}
+remote_websocket_port_max = {first + 2 * PORT_SLICE - 1}
+"""
+
+
+def _wait_until_taken_up(domain: libvirt.virDomain) -> None:
+    """A question for QEMU itself waits its turn until the daemon has QEMU's monitor again, and so its events."""
+    # Fails for a QEMU that is found dead, which is an answer too.
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.memoryStats()
+
+
+def _unprivileged() -> User:
+    """libvirt starts no VM as a user without an entry in passwd, so KubeVirt's 107 will not do on every machine."""
+    if os.geteuid() != 0:
+        return User.current()
+    nobody = pwd.getpwnam("nobody")
+    return User(nobody.pw_uid, nobody.pw_gid)
+
+
+def _find(*names: str) -> Path:
+    """Daemons lie in /usr/sbin, which an unprivileged user's PATH lacks."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return Path(found).resolve()
+    raise FileNotFoundError(f"{' or '.join(names)} is not installed")

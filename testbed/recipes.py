@@ -1,0 +1,11 @@
+"""`python -m testbed.recipes FOLDER` writes the Go programs of docs/ there, for hack/recipes to build."""
+
+import sys
+from pathlib import Path
+
+from testbed.documents import files
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        if name.endswith(".go"):
+            Path(sys.argv[1], name).write_text(text)

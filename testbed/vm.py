@@ -1,0 +1,158 @@
+"""A virtual machine of a private libvirt: a real QEMU that can be started, stopped, and taken down in every way.
+
+Each operation opens its own connection, so it works after a restart of the daemon without being told. While the daemon
+is frozen an operation through libvirt waits; what goes by the QEMU's pid does not.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+from xml.etree import ElementTree
+
+import libvirt
+import libvirt_qemu
+
+from testbed import procfs
+from testbed.addresses import Address, TcpAddress, UnixAddress, WebsocketAddress
+from testbed.domains import Graphics, UnixGraphics, domain_xml
+from testbed.libvirtd import PrivateLibvirt
+from testbed.waiting import wait_until
+
+
+class VirtualMachine:
+    """Nothing exists before `start()`. KubeVirt's name for a domain is `<namespace>_<name of the VMI>`."""
+
+    def __init__(self, libvirtd: PrivateLibvirt, name: str, graphics: Graphics) -> None:
+        self.libvirtd = libvirtd
+        self.name = name
+        self.graphics = graphics
+        # The same at each start, or libvirt takes it for another domain of that name.
+        self.uuid = str(uuid.uuid4())
+
+    def start(self, *, paused: bool = True) -> Self:
+        """A paused VM costs no CPU, and its VNC server works all the same: a guest that runs is needed by few tests."""
+        with self.libvirtd.connect() as connection:
+            domain = connection.defineXML(domain_xml(self.name, self.uuid, self.graphics))
+            domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+        return self
+
+    def destroy(self) -> None:
+        """libvirt ends QEMU. The domain stays defined and can be started again."""
+        with self._domain() as domain:
+            domain.destroy()
+
+    def remove(self) -> None:
+        """Destroys if need be, and undefines. Nothing to do is fine."""
+        with self.libvirtd.connect() as connection:
+            for domain in connection.listAllDomains():
+                if domain.name() == self.name:
+                    # Fails when it is not running, or ends at this very moment.
+                    with contextlib.suppress(libvirt.libvirtError):
+                        domain.destroy()
+                    domain.undefine()
+
+    def pause(self) -> None:
+        with self._domain() as domain:
+            domain.suspend()
+
+    def resume(self) -> None:
+        with self._domain() as domain:
+            domain.resume()
+
+    def reset(self) -> None:
+        """The reset button. A guest that reboots does the same to QEMU, and libvirt tells both by the same event."""
+        with self._domain() as domain:
+            domain.reset()
+
+    @property
+    def qemu_pid(self) -> int:
+        """From libvirt's own note, so it needs no answer of the daemon."""
+        return int((self.libvirtd.directory / f"run/libvirt/qemu/run/{self.name}.pid").read_text())
+
+    def signal_qemu(self, number: signal.Signals) -> None:
+        """Behind libvirt's back; returns when QEMU is gone, if the signal is one that ends it."""
+        pid = self.qemu_pid
+        os.kill(pid, number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            wait_until(lambda: procfs.command_line(pid), lambda line: not line, what=f"QEMU {pid} ends")
+
+    def kill_qemu(self) -> None:
+        self.signal_qemu(signal.SIGKILL)
+
+    @property
+    def state(self) -> int:
+        """One of libvirt.VIR_DOMAIN_RUNNING, _PAUSED, _SHUTOFF, ..."""
+        with self._domain() as domain:
+            return int(domain.state()[0])
+
+    @property
+    def xml(self) -> str:
+        with self._domain() as domain:
+            return str(domain.XMLDesc())
+
+    @property
+    def address(self) -> Address:
+        """Of its VNC server; a TCP port is picked anew at each start."""
+        if isinstance(self.graphics, UnixGraphics):
+            return UnixAddress(self.graphics.socket)
+        return TcpAddress(self._port("port"))
+
+    @property
+    def websocket_address(self) -> WebsocketAddress:
+        return WebsocketAddress(self._port("websocket"))
+
+    def vnc_clients(self) -> int:
+        """QEMU's own count (QMP `query-vnc`), unfinished clients included. It marks the domain as tainted."""
+        return len(self.monitor("query-vnc").get("clients", []))
+
+    def monitor(self, command: str) -> Any:
+        with self._domain() as domain:
+            answer = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0)
+        return json.loads(answer)["return"]
+
+    @contextlib.contextmanager
+    def _domain(self) -> Iterator[libvirt.virDomain]:
+        with self.libvirtd.connect() as connection:
+            yield connection.lookupByName(self.name)
+
+    def _port(self, attribute: str) -> int:
+        display = ElementTree.fromstring(self.xml).find("devices/graphics")  # noqa: S314 - libvirt's own
+        assert display is not None, f"{self.name} has no display"
+        return int(display.attrib[attribute])
+
+
+class VirtualMachines:
+    """Makes VMs of one libvirt, each with a name that nobody has, and removes them at the end."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, libvirtd: PrivateLibvirt) -> None:
+        self._libvirtd = libvirtd
+        self._made: list[VirtualMachine] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Where a test killed the daemon, the daemon's owner sees to its QEMUs.
+        for machine in self._made if self._libvirtd.running else ():
+            machine.remove()
+
+    def new(self, *, name: str | None = None, uid: str | None = None) -> VirtualMachine:
+        """As KubeVirt makes it, not yet started: VNC on a unix socket in a directory that carries the VMI's UID."""
+        socket = self._libvirtd.graphics_socket(uid or str(uuid.uuid4()))
+        return self.with_graphics(UnixGraphics(socket), name=name)
+
+    def with_graphics(self, graphics: Graphics, *, name: str | None = None) -> VirtualMachine:
+        """With another display, or with None."""
+        machine = VirtualMachine(self._libvirtd, name or f"vms_vm{next(self._numbers)}", graphics)
+        self._made.append(machine)
+        return machine

@@ -1,0 +1,76 @@
+"""Which graphics servers a domain has."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launcher_agent.errors import DomainXMLError
+from launcher_agent.events import SocketAddress, Transport
+from launcher_agent.vm.domain_xml import Graphics, parse
+
+
+def domain(*graphics: str) -> str:
+    return f"<domain><devices>{''.join(graphics)}</devices></domain>"
+
+
+def tcp(port: int) -> SocketAddress:
+    return SocketAddress(Transport.TCP, "127.0.0.1", port)
+
+
+PATH = SocketAddress(Transport.UNIX, "/run/vnc")
+NO_PATH = SocketAddress(Transport.UNIX)
+VNC = "<graphics type='vnc' port='5900'/>"
+SPICE = "<graphics type='spice' port='5901' tlsPort='5902'/>"
+
+
+def test_a_domain_with_vnc_alone_has_only_viewers() -> None:
+    graphics = parse(domain("<graphics type='vnc' socket='/run/vnc'><listen type='socket'/></graphics>"))
+    assert graphics == Graphics(has_vnc=True, has_other=False)
+    assert graphics.is_vnc(PATH)
+    assert graphics.is_vnc(tcp(1))
+
+
+@pytest.mark.parametrize("xml", [domain(), domain(SPICE), domain("<graphics type='egl-headless'/>")])
+def test_a_domain_without_vnc_has_no_viewers(xml: str) -> None:
+    assert not parse(xml).is_vnc(PATH)
+    assert not parse(xml).is_vnc(tcp(5901))
+
+
+def test_with_both_the_port_that_was_dialled_tells_them_apart() -> None:
+    graphics = parse(domain(VNC, SPICE))
+    assert [port for port in (5900, 5901, 5902) if graphics.is_vnc(tcp(port))] == [5900]
+
+
+def test_with_both_on_unix_sockets_only_vnc_states_its_path() -> None:
+    graphics = parse(domain("<graphics type='vnc'/>", "<graphics type='spice'/>"))
+    assert graphics.is_vnc(PATH)
+    assert not graphics.is_vnc(NO_PATH)
+
+
+def test_a_port_that_is_not_set_belongs_to_nobody() -> None:
+    graphics = parse(domain(VNC, "<graphics type='spice' port='-1' tlsPort='x'/>"))
+    assert graphics.other_ports == frozenset()
+
+
+def test_graphics_elsewhere_in_the_description_are_none_of_the_domain() -> None:
+    xml = "<domain><metadata><devices><graphics type='vnc'/></devices></metadata><devices/></domain>"
+    assert not parse(xml).has_vnc
+
+
+@pytest.mark.parametrize("xml", ["", "<domain>", "<a/><b/>", "\ud800", "<domain>\0</domain>"])
+def test_what_is_no_xml_is_refused(xml: str) -> None:
+    with pytest.raises(DomainXMLError, match="the domain's XML cannot be read"):
+        parse(xml)
+
+
+def test_a_description_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(DomainXMLError, match="characters"):
+        parse(" " * (16 * 1024 * 1024 + 1))
+
+
+@given(st.text(alphabet="<>/='\"&; domaevicsgrph\n", max_size=200))
+def test_nothing_makes_it_fail_otherwise(xml: str) -> None:
+    with contextlib.suppress(DomainXMLError):
+        parse(xml)

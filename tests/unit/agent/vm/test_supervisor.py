@@ -1,0 +1,151 @@
+"""The loop around a connection: waiting for libvirt, losing it, finding it again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from launcher_agent.errors import LibvirtError
+from launcher_agent.events import Change, Phase
+from launcher_agent.sessions.report import Reason
+from launcher_agent.state import Life, State
+from launcher_agent.vm.domains import Domain
+from launcher_agent.vm.supervisor import Watcher
+from tests.unit.agent.fakes import UNIX, FakeConnection, FakeLibvirt, VirtualTime, highest, settle, tcp
+
+RUNNING = Domain("vm", 7)
+
+
+class Scene:
+    def __init__(self, *, may_query: bool = True) -> None:
+        self.libvirt = FakeLibvirt()
+        self.time = VirtualTime()
+        self.state = State(self.time.clock)
+        self.watcher = Watcher(
+            self.libvirt, self.state, None, may_query=may_query, sleep=self.time.sleep, uniform=highest
+        )
+
+    @property
+    def seen(self) -> tuple[Reason, int]:
+        return self.state.observation.reason, self.state.table.view().sessions
+
+
+@asynccontextmanager
+async def running(*, may_query: bool = True) -> AsyncIterator[Scene]:
+    scene = Scene(may_query=may_query)
+    task = asyncio.create_task(scene.watcher.run())
+    await settle()
+    yield scene
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def reconciled(scene: Scene, connection: FakeConnection, *clients: object) -> None:
+    await scene.libvirt.offer(connection)
+    await scene.time.advance(2.0)
+    await connection.answer(*clients)  # type: ignore[arg-type]
+    await scene.time.advance(0.2)
+
+
+async def test_before_libvirt_is_there_nothing_is_observed() -> None:
+    async with running() as scene:
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        assert scene.state.observation.message == "not connected yet"
+        await scene.libvirt.offer(LibvirtError("no such socket"))
+        assert scene.state.observation.message == "no such socket"
+
+
+async def test_it_waits_for_libvirt_with_growing_pauses_of_at_most_two_seconds() -> None:
+    async with running() as scene:
+        for _ in range(6):
+            await scene.libvirt.offer(LibvirtError("no such socket"))
+            await scene.time.advance(2.0)
+        assert scene.time.slept == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+async def test_a_lost_libvirt_leaves_the_last_numbers_which_are_no_longer_observed() -> None:
+    async with running() as scene:
+        connection = FakeConnection(RUNNING)
+        await reconciled(scene, connection, UNIX)
+        assert scene.seen == (Reason.WATCHING, 1)
+        await connection.lose("libvirt does not answer")
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 1)
+        assert scene.state.observation.message == "libvirt does not answer"
+        assert connection.closed
+
+
+async def test_libvirt_that_is_back_is_asked_and_the_count_comes_out_right() -> None:
+    async with running() as scene:
+        first, second = FakeConnection(RUNNING), FakeConnection(RUNNING)
+        await reconciled(scene, first, UNIX, UNIX)
+        await first.lose()
+        await reconciled(scene, second, UNIX)
+        assert scene.seen == (Reason.WATCHING, 1)
+        assert scene.state.tally.libvirt_connects == 2
+
+
+async def test_a_domain_that_ended_while_libvirt_was_away_has_no_viewers() -> None:
+    async with running() as scene:
+        first, second = FakeConnection(RUNNING), FakeConnection(Domain("vm", None))
+        await reconciled(scene, first, UNIX)
+        await first.lose()
+        await scene.libvirt.offer(second)
+        await scene.time.advance(2.0)
+        assert scene.seen == (Reason.WATCHING, 0)
+        assert scene.state.life is Life.ENDED
+
+
+async def test_a_domain_that_is_gone_after_libvirt_was_away_has_no_viewers() -> None:
+    async with running() as scene:
+        first = FakeConnection(RUNNING)
+        await reconciled(scene, first, UNIX)
+        await first.lose()
+        await scene.libvirt.offer(FakeConnection())
+        await scene.time.advance(2.0)
+        assert scene.seen == (Reason.NO_DOMAIN, 0)
+        assert scene.state.life is Life.ENDED
+
+
+async def test_a_tcp_viewer_that_stayed_is_the_same_session() -> None:
+    async with running() as scene:
+        first, second = FakeConnection(Domain("vm", None)), FakeConnection(RUNNING)
+        await scene.libvirt.offer(first)
+        await first.lifecycle(Change.STARTED, run=7)
+        await first.viewer(tcp(40001))
+        before = scene.state.table.view()
+        await first.lose()
+        await reconciled(scene, second, tcp(40001))
+        after = scene.state.table.view()
+        assert (after.identified, after.since) == (before.identified, before.since)
+
+
+async def test_a_viewer_that_was_unfinished_when_libvirt_was_lost_may_have_finished_since() -> None:
+    async with running() as scene:
+        first, second = FakeConnection(Domain("vm", None)), FakeConnection(RUNNING)
+        await scene.libvirt.offer(first)
+        await first.lifecycle(Change.STARTED, run=7)
+        await first.graphics(Phase.CONNECT, tcp(40001))
+        assert scene.seen == (Reason.WATCHING, 0)
+        await first.lose()
+        await reconciled(scene, second, tcp(40001))
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_told_never_to_ask_it_knows_nothing_of_the_viewers_after_a_gap() -> None:
+    async with running(may_query=False) as scene:
+        first, second = FakeConnection(Domain("vm", None)), FakeConnection(RUNNING)
+        await scene.libvirt.offer(first)
+        await first.lifecycle(Change.STARTED, run=7)
+        await first.viewer()
+        await first.lose()
+        await scene.libvirt.offer(second)
+        await scene.time.advance(2.0)
+        assert scene.seen == (Reason.LOWER_BOUND, 0)
+
+
+async def test_a_connection_is_closed_when_the_agent_stops() -> None:
+    connection = FakeConnection(RUNNING)
+    async with running() as scene:
+        await scene.libvirt.offer(connection)
+        assert not connection.closed
+    assert connection.closed

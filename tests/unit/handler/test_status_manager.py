@@ -1,0 +1,317 @@
+"""The middle: what drives the publications, who is told, and what an ack says. No sockets."""
+
+import asyncio
+from collections.abc import Hashable
+
+import pytest
+
+from handler_service.model import Assignment, Mark, Outcome, OutcomeKind, Reason, Shown, Standing, VmiId
+from handler_service.publishing.policy import Spacing
+from handler_service.publishing.scheduler import Clockwork
+from handler_service.publishing.worker import Publication
+from handler_service.reports.protocol import Publicity
+from handler_service.status_manager import Hub, publish_state
+from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
+from testbed.waiting import wait_until_async
+from tests.unit.handler.builders import OTHER_VMI, VMI, WATCHING, endpoint, vnc
+from tests.unit.handler.peer import MemoryPlace
+
+OURS = Assignment(owned=True)
+
+
+class Scene:
+    """A hub in virtual time, with places whose jobs the test does by hand."""
+
+    def __init__(self, places: int = 1) -> None:
+        self.now = 100.0
+        self.hub = Hub(15.0, lambda: self.now)
+        for _ in range(places):
+            clockwork = Clockwork(Spacing(), TokenBucket(99, 0.01), lambda cap: cap, self._detail)
+            publication = Publication(MemoryPlace(), clockwork, self.hub.clock, self.hub.answered)
+            self.hub.publications.append(publication)
+        self.changed: list[VmiId] = []
+        self.hub.watch(self.changed.append)
+        self.hub.assign(VMI, OURS)
+        self.hub.add(endpoint("a"))
+
+    def _detail(self, _: Standing) -> Hashable:
+        return None
+
+    def report(self, id_: str, sequence: int, sessions: int, *, fresh: bool = False) -> int:
+        """A snapshot, on a stream of its own if it is the endpoint's first or `fresh`."""
+        ledger = self.hub.ledger
+        if fresh or not ledger.entry(id_).stream:
+            ledger.opened(id_, "run", "", self.now)
+        ledger.replace(id_, sequence, WATCHING, vnc(sessions), self.now)
+        return ledger.entry(id_).stream
+
+    def work(self, place: int, outcome: Outcome) -> None:
+        """The place's next job ends like that."""
+        clockwork = self.hub.publications[place].clockwork
+        wake = clockwork.wake_at()
+        assert wake is not None
+        self.now = max(self.now, wake)
+        for job in clockwork.take_due(self.now, 1):
+            clockwork.finished(job.vmi, outcome, self.now)
+
+    def publicity(self, id_: str = "a") -> Publicity:
+        return self.hub.publicity(self.hub.ledger.entry(id_).endpoint)
+
+
+def read(sessions: int) -> Outcome:
+    return Outcome(OutcomeKind.UNCHANGED, Shown(sessions))
+
+
+def written(sessions: int) -> Outcome:
+    return Outcome(OutcomeKind.WRITTEN, Shown(sessions))
+
+
+# --- what an ack says ---
+
+
+def test_nothing_is_published_before_the_place_was_read() -> None:
+    """Pending: the handler has just started."""
+    scene = Scene()
+    scene.report("a", 1, 0)
+    assert scene.publicity() == Publicity(0, 0, pb.PUBLISH_STATE_PENDING, "")
+
+
+def test_published_is_what_the_place_holds() -> None:
+    """With the stream that it came by."""
+    scene = Scene()
+    stream = scene.report("a", 1, 1)
+    scene.work(0, read(0))
+    assert scene.publicity().state == pb.PUBLISH_STATE_PENDING
+    scene.work(0, written(1))
+    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+
+
+def test_with_two_places_the_slower_one_counts() -> None:
+    """Published means: in every place that can hold it."""
+    scene = Scene(places=2)
+    stream = scene.report("a", 1, 1)
+    for place in (0, 1):
+        scene.work(place, read(0))
+    scene.work(0, written(1))
+    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_PENDING)
+    scene.work(1, written(1))
+    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+
+
+def test_a_place_that_drops_the_field_does_not_count_beside_another() -> None:
+    """The companion is the truth then."""
+    scene = Scene(places=2)
+    stream = scene.report("a", 1, 1)
+    for place in (0, 1):
+        scene.work(place, read(0))
+    scene.work(0, written(1))
+    scene.work(1, Outcome(OutcomeKind.PRUNED, Shown(0), "dropped"))
+    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+
+
+def test_a_place_that_drops_the_field_is_told_where_it_is_the_only_one() -> None:
+    """Pruned is a state of its own, never a success."""
+    scene = Scene()
+    scene.report("a", 1, 1)
+    scene.work(0, read(0))
+    scene.work(0, Outcome(OutcomeKind.PRUNED, Shown(0), "dropped"))
+    assert (scene.publicity().state, scene.publicity().message) == (pb.PUBLISH_STATE_PRUNED, "dropped")
+
+
+def test_a_failing_place_is_told_with_its_text() -> None:
+    """Until it has worked again."""
+    scene = Scene()
+    scene.report("a", 1, 1)
+    scene.work(0, read(0))
+    scene.work(0, Outcome(OutcomeKind.FORBIDDEN, message="no permission"))
+    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_FAILING, message="no permission")
+    scene.work(0, read(0))
+    assert scene.publicity().state == pb.PUBLISH_STATE_FAILING
+    scene.work(0, written(1))
+    assert scene.publicity().state == pb.PUBLISH_STATE_PUBLISHED
+
+
+def test_a_vmi_that_is_not_ours_is_not_published() -> None:
+    """Another node's handler does it."""
+    scene = Scene()
+    scene.hub.unassign(VMI)
+    scene.report("a", 1, 1)
+    assert scene.publicity().state == pb.PUBLISH_STATE_NOT_OWNER
+    assert scene.hub.publications[0].clockwork.vmis() == []
+
+
+def test_without_a_place_nothing_is_published() -> None:
+    """A handler that only watches."""
+    assert Scene(places=0).publicity().state == pb.PUBLISH_STATE_NOT_OWNER
+
+
+def test_while_an_agent_is_awaited_nothing_is_called_published() -> None:
+    """Two pods, one has spoken: its 0 does not follow for the VMI, whose place holds 3."""
+    scene = Scene()
+    scene.hub.add(endpoint("b"))
+    scene.report("a", 1, 0)
+    scene.work(0, read(3))
+    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_PENDING)
+
+
+def test_an_endpoint_that_is_back_takes_no_old_mark_for_its_own() -> None:
+    """The place was seen to hold sequence 5 of a stream that is no more."""
+    scene = Scene()
+    scene.hub.add(endpoint("b"))
+    scene.report("b", 1, 0)
+    scene.report("a", 5, 1)
+    scene.work(0, read(0))
+    scene.work(0, written(1))
+    assert scene.publicity("a").sequence == 5
+    scene.hub.remove("a")
+    scene.hub.add(endpoint("a"))
+    stream = scene.report("a", 3, 2)
+    assert scene.publicity("a").stream != stream
+
+
+# --- who is told ---
+
+
+def test_streams_of_a_vmi_are_woken_by_an_answer() -> None:
+    """Those of other VMIs sleep on."""
+    scene = Scene()
+    scene.hub.add(endpoint("c", OTHER_VMI))
+    woken: list[str] = []
+    for id_ in ("a", "c"):
+        scene.hub.listen(id_, lambda id_=id_: woken.append(id_))  # type: ignore[misc]
+    scene.hub.answered(VMI)
+    assert woken == ["a"]
+
+
+def test_who_stops_listening_is_not_woken_and_leaves_nothing() -> None:
+    """Streams come and go for months."""
+    scene = Scene()
+    woken: list[int] = []
+
+    def wake() -> None:
+        woken.append(1)
+
+    scene.hub.listen("a", wake)
+    scene.hub.unlisten("a", wake)
+    scene.hub.unlisten("a", wake)
+    scene.hub.answered(VMI)
+    assert woken == []
+    assert scene.hub._streams == {}
+
+
+def test_watchers_are_told_of_changes_and_answers_until_they_stop() -> None:
+    """Each with the VMI."""
+    scene = Scene()
+    scene.changed.clear()
+    scene.report("a", 1, 1)
+    scene.hub.answered(OTHER_VMI)
+    assert scene.changed == [VMI, OTHER_VMI]
+    scene.hub.unwatch(scene.changed.append)
+    scene.report("a", 2, 2)
+    assert scene.changed == [VMI, OTHER_VMI]
+
+
+# --- VMIs ---
+
+
+def test_a_vmi_that_ended_for_good_is_zero() -> None:
+    """Whatever its agents said last."""
+    scene = Scene()
+    scene.report("a", 1, 2)
+    scene.hub.assign(VMI, Assignment(owned=True, final=True))
+    standing = scene.hub.standing(VMI)
+    assert standing is not None
+    assert (standing.sessions, standing.observed, standing.settled) == (0, True, True)
+
+
+def test_an_assignment_that_says_nothing_new_changes_nothing() -> None:
+    """A watch repeats itself."""
+    scene = Scene()
+    scene.changed.clear()
+    scene.hub.assign(VMI, OURS)
+    scene.hub.unassign(OTHER_VMI)
+    assert scene.changed == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (OutcomeKind.CONFLICT, pb.PUBLISH_STATE_FAILING),
+        (OutcomeKind.REVERTED, pb.PUBLISH_STATE_FAILING),
+        (OutcomeKind.GONE, pb.PUBLISH_STATE_FAILING),
+        (OutcomeKind.ERROR, pb.PUBLISH_STATE_FAILING),
+        (OutcomeKind.PRUNED, pb.PUBLISH_STATE_PRUNED),
+    ],
+)
+def test_no_failure_is_taken_for_a_success(kind: OutcomeKind, state: "pb.PublishState") -> None:
+    """Each has its state."""
+    scene = Scene()
+    scene.report("a", 1, 1)
+    scene.work(0, read(0))
+    scene.work(0, Outcome(kind, Shown(0), "why"))
+    assert publish_state(scene.hub.publications[0], VMI) == (state, "why")
+    assert scene.hub.publications[0].clockwork.published(VMI, "a") != Mark("a", 1, 1)
+
+
+# --- leases ---
+
+
+@pytest.mark.parametrize("lease", [0.05, 0.2])
+async def test_a_lease_ends_in_time_even_if_it_began_while_the_hub_slept(lease: float) -> None:
+    """Not at the hub's next look."""
+    loop = asyncio.get_running_loop()
+    hub = Hub(lease, loop.time)
+    task = asyncio.create_task(hub.run())
+    await asyncio.sleep(lease / 2)
+    began = loop.time()
+    hub.assign(VMI, OURS)
+    hub.add(endpoint("a"))
+    await wait_until_async(
+        lambda: hub.standing(VMI), lambda found: found is not None and found.settled, what="the lease ends"
+    )
+    assert loop.time() - began >= lease
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_vmi_without_any_endpoint_is_told_as_such_once_after_a_lease() -> None:
+    """Its pod may have no agent at all."""
+    hub = Hub(0.05, asyncio.get_running_loop().time)
+    changed: list[VmiId] = []
+    hub.watch(changed.append)
+    task = asyncio.create_task(hub.run())
+    hub.assign(VMI, OURS)
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert not standing.settled
+    await wait_until_async(
+        lambda: hub.standing(VMI), lambda found: found is not None and found.settled, what="patience ends"
+    )
+    await wait_until_async(lambda: len(changed), lambda times: times == 2, what="it is told")
+    await asyncio.sleep(0.2)
+    assert changed == [VMI, VMI]
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert (standing.observed, standing.reason) == (False, Reason.NO_AGENT)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_socket_that_cannot_be_had_is_told_with_its_reason() -> None:
+    """And forgotten, when it can be had. What was published stays: nothing is known."""
+    hub = Hub(0.0, lambda: 7.0)
+    hub.assign(VMI, OURS)
+    changed: list[VmiId] = []
+    hub.watch(changed.append)
+    hub.refuse(VMI, "it is a symlink")
+    hub.refuse(VMI, "it is a symlink")
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert (standing.observed, standing.reason, standing.message) == (False, Reason.SOCKET_REFUSED, "it is a symlink")
+    hub.refuse(VMI, None)
+    hub.refuse(VMI, None)
+    standing = hub.standing(VMI)
+    assert standing is not None
+    assert (standing.observed, standing.reason, standing.message) == (False, Reason.NO_AGENT, "")
+    assert changed == [VMI, VMI]

@@ -1,0 +1,82 @@
+"""The alarm: what ends a sleep, and what does not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from handler_service.wakeup import Alarm
+
+
+class Sleeper:
+    """Sleeps once by a clock of its own; the event loop's time is the real one, and far from being over."""
+
+    def __init__(self, until: float | None, alarm: Alarm | None) -> None:
+        """By an alarm that something has happened to, or by one of its own."""
+        self.now = 0.0
+        self.alarm = alarm or Alarm(lambda: self.now)
+        self.task = asyncio.create_task(self.alarm.sleep(until))
+
+    async def sleeps(self) -> bool:
+        """Whether it still does, when all that it has heard of has had its turn."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return not self.task.done()
+
+
+@asynccontextmanager
+async def sleeping(until: float | None, alarm: Alarm | None = None) -> AsyncIterator[Sleeper]:
+    sleeper = Sleeper(until, alarm)
+    assert await sleeper.sleeps()
+    yield sleeper
+    sleeper.task.cancel()
+    await asyncio.gather(sleeper.task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("until", "due"), [(100.0, 99.0), (100.0, 0.0), (None, 1e9)])
+async def test_what_is_due_earlier_ends_a_sleep(until: float | None, due: float) -> None:
+    """A sleep without an end is ended by whatever is due."""
+    async with sleeping(until) as sleeper:
+        sleeper.alarm.ring_for(due)
+        assert not await sleeper.sleeps()
+
+
+@pytest.mark.parametrize(("until", "due"), [(100.0, 100.0), (100.0, 101.0), (100.0, None), (None, None)])
+async def test_what_is_due_later_lets_it_sleep(until: float | None, due: float | None) -> None:
+    """It will look by then anyway."""
+    async with sleeping(until) as sleeper:
+        sleeper.alarm.ring_for(due)
+        assert await sleeper.sleeps()
+
+
+async def test_a_sleep_that_should_be_over_is_ended_by_whatever_is_due() -> None:
+    """Its timer is late."""
+    async with sleeping(100.0) as sleeper:
+        sleeper.now = 100.0
+        sleeper.alarm.ring_for(200.0)
+        assert not await sleeper.sleeps()
+
+
+async def test_a_ring_between_two_sleeps_ends_the_next_one_alone() -> None:
+    """Nothing that happened while its owner was at work is lost, and nothing rings twice."""
+    alarm = Alarm(lambda: 0.0)
+    alarm.ring()
+    await alarm.sleep(None)
+    async with sleeping(None, alarm) as second:
+        assert await second.sleeps()
+
+
+async def test_who_is_awake_is_not_rung_for() -> None:
+    """He looks for himself what is due."""
+    alarm = Alarm(lambda: 0.0)
+    alarm.ring_for(0.0)
+    async with sleeping(None, alarm) as sleeper:
+        assert await sleeper.sleeps()
+
+
+async def test_a_sleep_ends_when_its_time_has_come() -> None:
+    """Also where that has passed already."""
+    alarm = Alarm(asyncio.get_running_loop().time)
+    await alarm.sleep(asyncio.get_running_loop().time() + 0.01)
+    await alarm.sleep(0.0)
