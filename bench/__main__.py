@@ -59,12 +59,12 @@ def main() -> None:
 
 def _show(rows: list[Row], when: str) -> None:
     """Into the docs."""
-    shown = "\n".join(f"![{picture.title}](performance/{picture.file})" for picture in pictures.draw(PICTURES, rows))
+    value = "\n".join(f"![{picture.title}](performance/{picture.file})" for picture in pictures.draw(PICTURES, rows))
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     machine = results.machine()
     told = f"{when}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}.\n\n"
-    PAGE.write_text(f"{before}{BEGIN}{told}{results.markdown(rows)}\n\n{shown}\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}{told}{results.markdown(rows)}\n\n{value}\n{END}{after}")
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.results import Figure, Row, table
 from bench.stage import Stage
-from handler_service.model import Reason, Standing, VmiId
+from handler_service.model import DesiredStatus, Reason, VmiId
 from handler_service.publishing.factory import NODE_BURST, NODE_INTERVAL
 from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.simulation import Fate, Simulation
@@ -78,21 +78,21 @@ def _node(number: int, play: Scenario, seconds: float) -> int:
     simulation = Simulation(bucket=TokenBucket(NODE_BURST, NODE_INTERVAL), latency=0.01)
     vmis = [VmiId(f"node-{number}", f"vm-{index}", f"{number}-{index}") for index in range(VMS)]
     for vmi in vmis:
-        simulation.want(_standing(0), vmi)
+        simulation.set_desired(_desired(0), vmi)
     simulation.run_for(1.0)
     begin = play(random.Random(number), vmis, simulation)  # noqa: S311 - repeatable, not secret
     simulation.run(max(simulation.now, begin + seconds))
     return sum(begin <= write.at < begin + seconds for write in simulation.writes)
 
 
-def _standing(sessions: int) -> Standing:
-    return Standing(sessions, True, Reason.WATCHING, "", None, True, ())
+def _desired(sessions: int) -> DesiredStatus:
+    return DesiredStatus(sessions, True, Reason.WATCHING, "", None, True, ())
 
 
 def _run(simulation: Simulation, events: Iterable[Event]) -> None:
     for at, vmi, sessions in sorted(events):
         simulation.run(max(simulation.now, at))
-        simulation.want(_standing(sessions), vmi)
+        simulation.set_desired(_desired(sessions), vmi)
 
 
 def _visits(chance: random.Random, vmis: list[VmiId], since: float, until: float) -> list[Event]:
@@ -130,7 +130,7 @@ def _restart(chance: random.Random, vmis: list[VmiId], simulation: Simulation) -
     begin = simulation.now
     for vmi in vmis:
         simulation.place[vmi] = chance.randrange(2)
-        simulation.clockwork.forget(vmi)
+        simulation.scheduler.forget(vmi)
     _run(simulation, [(begin + chance.uniform(0, 5), vmi, simulation.place[vmi]) for vmi in vmis])
     return begin
 
@@ -145,7 +145,7 @@ def _back(chance: random.Random, vmis: list[VmiId], simulation: Simulation) -> f
     _run(simulation, [event for event in events if gone <= event[0] < back])
     simulation.run(back + chance.uniform(0, RECONNECT))
     simulation.fates = deque()
-    simulation.clockwork.retry(simulation.now)
+    simulation.scheduler.retry(simulation.now)
     return back
 
 

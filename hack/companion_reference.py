@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from handler_service.kube import companion
-from handler_service.model import Reason, Standing
+from handler_service.model import DesiredStatus, Reason
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CRD = _ROOT / "manifests/base/crd.yaml"
@@ -109,8 +109,8 @@ def _rules(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
 
 def _reason(reason: Reason) -> list[str]:
     """As the handler writes it into the object; words of the agent may follow in brackets."""
-    standing = Standing(0, False, reason, "", None, True, ())
-    return [f"`{reason.value}`", companion.detail(standing, "").message]
+    desired = DesiredStatus(0, False, reason, "", None, True, ())
+    return [f"`{reason.value}`", companion.detail(desired, "").message]
 
 
 def _columns(version: dict[str, Any]) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ class Config:
     admin_address: Address | None
     http_address: Address | None
     metrics: bool
-    terms: contract.Terms
+    settings: contract.StreamSettings
     log_level: str
     log_format: str
 
@@ -94,7 +94,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         admin_address=options.admin_address,
         http_address=options.http_address,
         metrics=options.metrics,
-        terms=contract.Terms(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
+        settings=contract.StreamSettings(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
         log_level=options.log_level,
         log_format=options.log_format,
     )

@@ -18,9 +18,9 @@ from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoints
 from handler_service.errors import ConfigurationError
 from handler_service.publishers.file import FilePublisher
-from handler_service.publishing.factory import publication
-from handler_service.stats import ApiTally
-from handler_service.status_manager import Hub
+from handler_service.publishing.factory import worker
+from handler_service.stats import ApiStats
+from handler_service.status_manager import StatusManager
 from servicestatus import logs
 from servicestatus.sockets import SocketError
 
@@ -40,7 +40,7 @@ class Source(Protocol):
     def ready(self) -> bool:
         """Whether all that there are were seen."""
 
-    def api(self) -> ApiTally | None:
+    def api(self) -> ApiStats | None:
         """What it asked of the API server, where there is one."""
 
     def drain(self, grace: float) -> None:
@@ -67,77 +67,77 @@ def main() -> None:
 async def run(options: config.Config) -> None:
     """Serve until a signal comes; raises SocketError, ConfigurationError."""
     stop = _stop_on_signals()
-    hub = Hub(options.terms.lease, time.monotonic)
+    manager = StatusManager(options.settings.lease, time.monotonic)
     async with AsyncExitStack() as stack:
-        admin = AdminServer(options.admin_socket, StatusService(hub, _wall), options.admin_address)
+        admin = AdminServer(options.admin_socket, StatusService(manager, _wall), options.admin_address)
         await stack.enter_async_context(admin)
-        source = await _source(options, hub, stack)
-        await _serve_http(options, hub, source, stop, stack)
-        work = asyncio.create_task(_work(hub, source))
+        source = await _source(options, manager, stack)
+        await _serve_http(options, manager, source, stop, stack)
+        work = asyncio.create_task(_work(manager, source))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
         log.info("stopping; what is published stays")
         await admin.set_serving(False)
-        await _drain(hub, source)
+        await _drain(manager, source)
         work.cancel()
         waiting.cancel()
         await asyncio.gather(work, waiting, return_exceptions=True)
 
 
-async def _source(options: config.Config, hub: Hub, stack: AsyncExitStack) -> Source:
+async def _source(options: config.Config, manager: StatusManager, stack: AsyncExitStack) -> Source:
     """The endpoints, and with them the places of publication."""
     # Below the admin socket, whose lock is held by now.
     hidden = options.admin_socket.with_name(options.admin_socket.name + ".d")
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
-        hub.publications.append(publication(FilePublisher(options.mode.file_dir), hub))
-        static = StaticEndpoints(options.mode.endpoints, hub, options.terms, program_version(), sockets)
+        manager.workers.append(worker(FilePublisher(options.mode.file_dir), manager))
+        static = StaticEndpoints(options.mode.endpoints, manager, options.settings, program_version(), sockets)
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
         return static
     # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
     from handler_service.cluster.wiring import cluster  # noqa: PLC0415
 
-    node = cluster(options.mode, hub, options.terms, program_version(), sockets)
+    node = cluster(options.mode, manager, options.settings, program_version(), sockets)
     await stack.enter_async_context(node)
     log.info("%s: serving node %s", program_version(), options.mode.node)
     return node
 
 
 async def _serve_http(
-    options: config.Config, hub: Hub, source: Source, stop: asyncio.Event, stack: AsyncExitStack
+    options: config.Config, manager: StatusManager, source: Source, stop: asyncio.Event, stack: AsyncExitStack
 ) -> None:
     if options.http_address is None:
         return
     from handler_service.admin.http_server import HttpServer  # noqa: PLC0415  # as above
 
-    metrics = _metrics(options, hub, source) if options.metrics else None
+    metrics = _metrics(options, manager, source) if options.metrics else None
     server = HttpServer(options.http_address, lambda: source.ready() and not stop.is_set(), metrics)
     await stack.enter_async_context(server)
 
 
-def _metrics(options: config.Config, hub: Hub, source: Source) -> Callable[[str], tuple[bytes, str]]:
+def _metrics(options: config.Config, manager: StatusManager, source: Source) -> Callable[[str], tuple[bytes, str]]:
     from handler_service.metrics.exposition import Exposition  # noqa: PLC0415  # as above
 
     node = options.mode.node if isinstance(options.mode, config.ClusterConfig) else ""
-    return Exposition(hub, source.api(), node, program_version()).render
+    return Exposition(manager, source.api(), node, program_version()).render
 
 
-async def _work(hub: Hub, source: Source) -> None:
+async def _work(manager: StatusManager, source: Source) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(hub.run())
-        for one in hub.publications:
+        group.create_task(manager.run())
+        for one in manager.workers:
             group.create_task(one.run())
         group.create_task(source.run())
 
 
-async def _drain(hub: Hub, source: Source) -> None:
+async def _drain(manager: StatusManager, source: Source) -> None:
     source.drain(DRAIN_GRACE)
     await asyncio.sleep(DRAIN_GRACE)
-    for one in hub.publications:
-        await one.settle(WRITE_GRACE)
+    for one in manager.workers:
+        await one.finish_jobs(WRITE_GRACE)
 
 
 def _raise_file_limit() -> None:

@@ -35,7 +35,7 @@ class Endpoint:
     pod_uid: str = ""
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """How far one endpoint was heard. Sequences are compared within one stream only; 0 says nothing."""
 
     endpoint_id: str
@@ -62,7 +62,7 @@ class Reason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DesiredStatus:
     """What follows for one VMI from everything that its endpoints said."""
 
     #: The sum of the last numbers heard.
@@ -75,9 +75,9 @@ class Standing:
     #: Wall time since when `sessions` has been zero, or more than zero, as far as it can be proved.
     since: float | None
     #: False while an endpoint has not spoken and its first lease runs: nothing is lowered, nothing is flagged yet.
-    settled: bool
+    synced: bool
     #: What is contained in this, for each endpoint.
-    marks: tuple[Mark, ...]
+    watermarks: tuple[Watermark, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PublishedValue:
     """What a place of publication holds of one VMI, or shall hold: the number, and whatever else that place shows."""
 
     sessions: int
@@ -121,7 +121,7 @@ class Outcome:
 
     kind: OutcomeKind
     #: What the answer showed; None when there was none.
-    held: Shown | None = None
+    actual: PublishedValue | None = None
     #: For people, when something is wrong.
     message: str = ""
     #: Seconds that the server asked to wait before the next try.

@@ -31,7 +31,7 @@ class Histogram:
 _LATENCIES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class RequestTally:
+class RequestStats:
     """Requests to the API server."""
 
     def __init__(self) -> None:
@@ -65,23 +65,23 @@ class Followed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiTally:
+class ApiStats:
     """All that a handler has to do with its API server."""
 
-    requests: RequestTally
+    requests: RequestStats
     followed: Sequence[Followed]
     #: Kubernetes events, by reason and by whether they were written.
     events: Mapping[tuple[str, str], int]
 
 
 @dataclass(slots=True)
-class StreamTally:
+class StreamStats:
     """What came in by streams, and how they went."""
 
     #: Streams that said Hello.
     streams: int = 0
     #: Streams that ended with a status other than OK, by the status.
-    refusals: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
     #: Messages, by their kind; "unknown" for one of a later version.
     messages: Counter[str] = field(default_factory=Counter)
     #: ResyncRequests, by the reason's number.

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from handler_service.model import Assignment, Endpoint, OutcomeKind, Reason, Standing, VmiId
-from handler_service.publishing.worker import Publication
-from handler_service.reports.protocol import Publicity
-from handler_service.reports.store import Ledger
+from handler_service.model import Assignment, DesiredStatus, Endpoint, OutcomeKind, Reason, VmiId
+from handler_service.publishing.worker import PublishWorker
+from handler_service.reports.protocol import PublishProgress
+from handler_service.reports.store import ReportStore
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _MAX_SLEEP: Final = 5.0
 
 
-class Hub:
+class StatusManager:
     """All VMIs of this handler."""
 
     def __init__(self, lease: float, clock: Callable[[], float]) -> None:
@@ -32,8 +32,8 @@ class Hub:
         self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
         #: Why a pod's socket cannot be had.
         self._refused: dict[VmiId, str] = {}
-        self.ledger = Ledger(types.SERVICE_VNC, lease, self._changed)
-        self.publications: list[Publication] = []
+        self.reports = ReportStore(types.SERVICE_VNC, lease, self._changed)
+        self.workers: list[PublishWorker] = []
         # A lease that begins while the ledger sleeps ends after it has woken.
         self._longest_sleep = min(_MAX_SLEEP, lease)
         self._streams: dict[str, set[Callable[[], None]]] = {}
@@ -46,8 +46,8 @@ class Hub:
         before = self._assigned.get(vmi)
         if before is not None and before[0] == assignment:
             return
-        patience = before[1] if before is not None and before[0].owned else self.clock() + self._lease
-        self._assigned[vmi] = (assignment, patience)
+        deadline = before[1] if before is not None and before[0].owned else self.clock() + self._lease
+        self._assigned[vmi] = (assignment, deadline)
         self._changed(vmi)
 
     def unassign(self, vmi: VmiId) -> None:
@@ -57,34 +57,34 @@ class Hub:
 
     def vmis(self) -> list[VmiId]:
         """All VMIs that this handler has to do with, ordered."""
-        return sorted({*self._assigned, *self.ledger.vmis()})
+        return sorted({*self._assigned, *self.reports.vmis()})
 
-    def standings(self) -> dict[VmiId, Standing]:
+    def desired_statuses(self) -> dict[VmiId, DesiredStatus]:
         """What shall be published, of those VMIs of which it is this handler's to say."""
-        return {vmi: standing for vmi in self.vmis() if (standing := self.standing(vmi)) is not None}
+        return {vmi: desired for vmi in self.vmis() if (desired := self.desired_status(vmi)) is not None}
 
-    def standing(self, vmi: VmiId) -> Standing | None:
+    def desired_status(self, vmi: VmiId) -> DesiredStatus | None:
         """What shall be published of `vmi`; None when that is not this handler's to say."""
-        assignment, patience = self._assigned.get(vmi, (Assignment(owned=False), 0.0))
+        assignment, deadline = self._assigned.get(vmi, (Assignment(owned=False), 0.0))
         if not assignment.owned:
             return None
         if assignment.final:
-            return Standing(0, True, Reason.FINISHED, "", None, True, ())
-        standing = self.ledger.standing(vmi)
-        if standing is None:
+            return DesiredStatus(0, True, Reason.FINISHED, "", None, True, ())
+        desired = self.reports.desired_status(vmi)
+        if desired is None:
             reason = Reason.SOCKET_REFUSED if vmi in self._refused else Reason.NO_AGENT
-            return Standing(0, False, reason, self._refused.get(vmi, ""), None, self.clock() >= patience, ())
-        return standing
+            return DesiredStatus(0, False, reason, self._refused.get(vmi, ""), None, self.clock() >= deadline, ())
+        return desired
 
     # --- endpoints ---
 
     def add(self, endpoint: Endpoint) -> None:
         """A socket is being served."""
-        self.ledger.add(endpoint, self.clock())
+        self.reports.add(endpoint, self.clock())
 
     def remove(self, endpoint_id: str) -> None:
         """A socket is gone."""
-        self.ledger.remove(endpoint_id)
+        self.reports.remove(endpoint_id)
 
     def refuse(self, vmi: VmiId, problem: str | None) -> None:
         """The socket in a pod of `vmi` cannot be had, and why; None: that is over."""
@@ -125,27 +125,27 @@ class Hub:
 
     def answered(self, vmi: VmiId) -> None:
         """A place of publication answered about `vmi`."""
-        self.wake_streams([entry.endpoint.id for entry in self.ledger.entries(vmi)])
+        self.wake_streams([entry.endpoint.id for entry in self.reports.entries(vmi)])
         for changed in tuple(self._watchers):
             changed(vmi)
 
     # --- questions ---
 
-    def publicity(self, endpoint: Endpoint) -> Publicity:
+    def progress(self, endpoint: Endpoint) -> PublishProgress:
         """How an endpoint's value stands: published is what every place that can hold it, holds."""
-        marks, worst, message = [], pb.PUBLISH_STATE_PUBLISHED, ""
-        for publication in self.publications:
-            state, text = publish_state(publication, endpoint.vmi)
-            if state == pb.PUBLISH_STATE_PRUNED and len(self.publications) > 1:
+        watermarks, worst, message = [], pb.PUBLISH_STATE_PUBLISHED, ""
+        for worker in self.workers:
+            state, text = publish_state(worker, endpoint.vmi)
+            if state == pb.PUBLISH_STATE_PRUNED and len(self.workers) > 1:
                 continue  # the other place is the truth then; what is pruned is told by the status service
-            marks.append(publication.clockwork.published(endpoint.vmi, endpoint.id))
+            watermarks.append(worker.scheduler.published(endpoint.vmi, endpoint.id))
             if state != pb.PUBLISH_STATE_PUBLISHED:
                 worst, message = state, text
-        known = [mark for mark in marks if mark is not None]
-        if not marks or len(known) < len(marks):
-            return Publicity(state=worst if marks else pb.PUBLISH_STATE_NOT_OWNER, message=message)
-        oldest = min(known, key=lambda mark: (mark.stream, mark.sequence))
-        return Publicity(oldest.stream, oldest.sequence, worst, message)
+        known = [watermark for watermark in watermarks if watermark is not None]
+        if not watermarks or len(known) < len(watermarks):
+            return PublishProgress(state=worst if watermarks else pb.PUBLISH_STATE_NOT_OWNER, message=message)
+        oldest = min(known, key=lambda watermark: (watermark.stream, watermark.sequence))
+        return PublishProgress(oldest.stream, oldest.sequence, worst, message)
 
     # --- work ---
 
@@ -154,39 +154,39 @@ class Hub:
         looked = self.clock()
         while True:
             await asyncio.sleep(self._until_expiry())
-            for endpoint in self.ledger.expire(self.clock()):
+            for endpoint in self.reports.expire(self.clock()):
                 log.warning("%s: no agent was heard on %s for a lease: unknown", endpoint.vmi, endpoint.socket)
             now = self.clock()
-            self._lose_patience(looked, now)
+            self._report_missing_endpoints(looked, now)
             looked = now
 
     def _until_expiry(self) -> float:
         now = self.clock()
-        times = [patience for _, patience in self._assigned.values() if patience > now]
-        expiry = self.ledger.next_expiry()
+        times = [deadline for _, deadline in self._assigned.values() if deadline > now]
+        expiry = self.reports.next_expiry()
         times += [] if expiry is None else [expiry]
         return min(self._longest_sleep, max(0.01, min(times, default=now + _MAX_SLEEP) - now))
 
-    def _lose_patience(self, looked: float, now: float) -> None:
+    def _report_missing_endpoints(self, looked: float, now: float) -> None:
         """A VMI without any endpoint has had a lease to get one, which has ended since somebody looked."""
-        for vmi, (assignment, patience) in list(self._assigned.items()):
-            if assignment.owned and looked < patience <= now and self.ledger.standing(vmi) is None:
+        for vmi, (assignment, deadline) in list(self._assigned.items()):
+            if assignment.owned and looked < deadline <= now and self.reports.desired_status(vmi) is None:
                 self._changed(vmi)
 
     def _changed(self, vmi: VmiId) -> None:
-        standing = self.standing(vmi)
-        for publication in self.publications:
-            publication.want(vmi, standing)
+        desired = self.desired_status(vmi)
+        for worker in self.workers:
+            worker.set_desired(vmi, desired)
         for changed in tuple(self._watchers):
             changed(vmi)
 
 
-def publish_state(publication: Publication, vmi: VmiId) -> tuple["pb.PublishState", str]:
+def publish_state(worker: PublishWorker, vmi: VmiId) -> tuple["pb.PublishState", str]:
     """How the newest value of `vmi` stands with one place, and a text when something is wrong."""
-    view = publication.clockwork.view(vmi)
+    view = worker.scheduler.view(vmi)
     if view is None:
         return pb.PUBLISH_STATE_NOT_OWNER, "this handler does not publish this VMI"
-    if view.satisfied and view.held is not None:
+    if view.up_to_date and view.actual is not None:
         return pb.PUBLISH_STATE_PUBLISHED, ""
     if view.last is None or view.last.ok:
         return pb.PUBLISH_STATE_PENDING, ""

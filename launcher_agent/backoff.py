@@ -57,7 +57,7 @@ def policy(status: str) -> Policy:
     return POLICIES.get(status, _LATER)
 
 
-def needs_someone(status: str) -> bool:
+def needs_intervention(status: str) -> bool:
     """Whether trying again cannot help by itself, so that it is worth a warning."""
     return policy(status) is _RARELY
 

@@ -96,7 +96,7 @@ class QueryAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class QuerySettled:
+class QueryWindowClosed:
     """A while has passed since the answer, so that whatever came near it is in front of this."""
 
     run: int
@@ -117,6 +117,6 @@ Event = (
     | ConnectionClosed
     | QueryStarted
     | QueryAnswered
-    | QuerySettled
+    | QueryWindowClosed
     | QueryRefused
 )

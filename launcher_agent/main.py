@@ -20,7 +20,7 @@ from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import State
 from launcher_agent.vm.client import Libvirt
-from launcher_agent.vm.supervisor import Watcher
+from launcher_agent.vm.supervisor import Supervisor
 from servicestatus import logs, version
 from servicestatus.sockets import SocketError
 from servicestatus.v1.sessions_pb2 import VmiReference
@@ -45,12 +45,12 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the agent until a signal ends it; its exit status."""
-    settings = config.parse(arguments, environment, version.installed())
-    logs.setup(settings.log_level, settings.log_format)
+    options = config.parse(arguments, environment, version.installed())
+    logs.setup(options.log_level, options.log_format)
     for noisy in ("asyncio", "grpc"):  # their debugging is a line for each call
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        asyncio.run(Agent(settings).run())
+        asyncio.run(Agent(options).run())
     except SocketError as error:
         log.error("--admin-socket: %s", error)
         return 1
@@ -60,13 +60,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 class Agent:
     """The parts, and their common end."""
 
-    def __init__(self, settings: Config) -> None:
-        self._settings = settings
+    def __init__(self, options: Config) -> None:
+        self._options = options
         self._identity = Identity(
             instance=secrets.token_hex(16),
             version=version.installed(),
             started_at=time.time(),
-            handler_socket=str(settings.handler_socket),
+            handler_socket=str(options.handler_socket),
         )
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class Agent:
         stop = _stop_signals()
         log.info("launcher-agent %s, instance %s", self._identity.version, self._identity.instance)
         state = State(time.time)
-        vmi = VmiReference(namespace=self._settings.namespace, name=self._settings.name)
+        vmi = VmiReference(namespace=self._options.namespace, name=self._options.name)
         protocol = ReportProtocol(self._identity.instance, self._identity.version, vmi, state.report())
         async with self._admin(state, protocol), asyncio.TaskGroup() as tasks:
             stream = self._stream(state, protocol)
@@ -88,24 +88,24 @@ class Agent:
                 task.cancel()
 
     def _admin(self, state: State, protocol: ReportProtocol) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._settings.admin_socket is None:
+        if self._options.admin_socket is None:
             return contextlib.nullcontext()
         service = admin.AgentStatusService(self._identity, state, protocol, asyncio.sleep)
-        return admin.serve(self._settings.admin_socket, service)
+        return admin.serve(self._options.admin_socket, service)
 
-    def _watcher(self, state: State) -> Watcher:
-        return Watcher(
-            Libvirt(self._settings.libvirt_uri),
+    def _watcher(self, state: State) -> Supervisor:
+        return Supervisor(
+            Libvirt(self._options.libvirt_uri),
             state,
-            self._settings.domain,
-            may_query=self._settings.query,
+            self._options.domain,
+            may_query=self._options.query,
             sleep=asyncio.sleep,
             uniform=random.uniform,
         )
 
     def _stream(self, state: State, protocol: ReportProtocol) -> ReportStream:
         return ReportStream(
-            self._settings.handler_socket,
+            self._options.handler_socket,
             protocol,
             state,
             clock=time.monotonic,

@@ -46,7 +46,7 @@ class HandlerStatus:
 
 
 @dataclass(slots=True)
-class Tally:
+class Stats:
     """The counters while they grow; see Counters."""
 
     libvirt_connects: int = 0
@@ -61,7 +61,7 @@ class State:
     def __init__(self, clock: WallClock) -> None:
         self.clock = clock
         self.table = SessionTable()
-        self.tally = Tally()
+        self.stats = Stats()
         self.handler = HandlerStatus()
         self.observation = Observation(Reason.LIBVIRT_UNREACHABLE, "not connected yet", clock())
         self.domain = ""
@@ -77,10 +77,10 @@ class State:
     def report(self) -> Report:
         """All that a handler may know."""
         counters = Counters(
-            libvirt_connects=self.tally.libvirt_connects,
-            events_received=self.tally.events_received,
-            events_ignored=self.tally.events_ignored,
-            queries=self.tally.queries,
+            libvirt_connects=self.stats.libvirt_connects,
+            events_received=self.stats.events_received,
+            events_ignored=self.stats.events_ignored,
+            queries=self.stats.queries,
             table_overflows=self.table.overflows,
         )
         return Report(self.observation, self.table.view(), counters)

@@ -46,7 +46,7 @@ HELLO_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class StreamSettings:
     """What Welcome dictates. Times in seconds. The defaults hold for every term that a Welcome leaves out."""
 
     #: 5 s: a sign of life costs about half a millisecond on both ends together, so 250 VMs cost 25 ms/s.
@@ -61,7 +61,7 @@ class Terms:
     delta_interval: float = 0.5
 
 
-DEFAULT_TERMS: Final = Terms()
+DEFAULT_SETTINGS: Final = StreamSettings()
 
 #: The range in which an agent follows a term; outside it takes the nearest bound, since a handler's mistake must not
 #: make the agent spin or fall silent.

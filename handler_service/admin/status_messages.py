@@ -6,10 +6,10 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from handler_service.model import Reason, VmiId
-from handler_service.publishing.worker import Publication
+from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.decode import clipped
 from handler_service.reports.store import Entry, EntryState, ServiceState
-from handler_service.status_manager import Hub, publish_state
+from handler_service.status_manager import StatusManager, publish_state
 from servicestatus import contract
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -36,15 +36,15 @@ _ACCURACIES: Final = (types.ACCURACY_EXACT, types.ACCURACY_UPPER_BOUND, types.AC
 Wall = Callable[[float], float]
 
 
-def vmi_status(hub: Hub, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
+def vmi_status(manager: StatusManager, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
     """All that is known of one VMI."""
-    entries = list(hub.ledger.entries(vmi))
+    entries = list(manager.reports.entries(vmi))
     services = sorted({types.SERVICE_VNC, *(service for entry in entries for service in entry.services)})
     return pb.VmiServiceStatus(
         vmi=reference(vmi),
-        services=[_summary(hub, vmi, entries, service) for service in services],
-        endpoints=[_endpoint(hub, entry, wall) for entry in entries],
-        publications=[_publication(publication, vmi, wall) for publication in hub.publications],
+        services=[_summary(manager, vmi, entries, service) for service in services],
+        endpoints=[_endpoint(manager, entry, wall) for entry in entries],
+        publications=[_publication(worker, vmi, wall) for worker in manager.workers],
     )
 
 
@@ -53,20 +53,20 @@ def reference(vmi: VmiId) -> types.VmiReference:
     return types.VmiReference(namespace=vmi.namespace, name=vmi.name, uid=vmi.uid)
 
 
-def _summary(hub: Hub, vmi: VmiId, entries: list[Entry], service: int) -> pb.ServiceSummary:
+def _summary(manager: StatusManager, vmi: VmiId, entries: list[Entry], service: int) -> pb.ServiceSummary:
     states = [entry.services.get(service, ServiceState()) for entry in entries]
-    standing = hub.standing(vmi) or hub.ledger.standing(vmi)
+    desired = manager.desired_status(vmi) or manager.reports.desired_status(vmi)
     summary = pb.ServiceSummary(
         service=types.Service.Name(service),
         sessions=sum(state.sessions for state in states),
         pending=sum(state.pending for state in states),
         accuracy=_least_accurate(state.accuracy for state in states),
     )
-    if standing is not None:
-        summary.observed = standing.observed
-        if not standing.observed:
-            summary.message = f"{standing.reason.value}: {standing.message}".removesuffix(": ")
-        _stamp(summary.since, standing.since)
+    if desired is not None:
+        summary.observed = desired.observed
+        if not desired.observed:
+            summary.message = f"{desired.reason.value}: {desired.message}".removesuffix(": ")
+        _stamp(summary.since, desired.since)
     return summary
 
 
@@ -75,9 +75,9 @@ def _least_accurate(accuracies: Iterable[int]) -> "types.Accuracy":
     return _ACCURACIES[max(ranks, default=0)]
 
 
-def _endpoint(hub: Hub, entry: Entry, wall: Wall) -> pb.EndpointStatus:
-    publicity = hub.publicity(entry.endpoint)
-    published = publicity.sequence if publicity.stream == entry.stream else 0
+def _endpoint(manager: StatusManager, entry: Entry, wall: Wall) -> pb.EndpointStatus:
+    progress = manager.progress(entry.endpoint)
+    published = progress.sequence if progress.stream == entry.stream else 0
     status = pb.EndpointStatus(
         socket=entry.endpoint.socket,
         pod_uid=entry.endpoint.pod_uid,
@@ -92,13 +92,13 @@ def _endpoint(hub: Hub, entry: Entry, wall: Wall) -> pb.EndpointStatus:
         unknown_items=entry.unknown_items,
         counters=types.AgentCounters(**entry.counters),
     )
-    if entry.spoke:
+    if entry.has_reported:
         observed = entry.observation
         status.observation.observed = observed.observed
         status.observation.reason = _REASONS.get(observed.reason, types.OBSERVATION_REASON_UNSPECIFIED)
         status.observation.message = observed.message
         _stamp(status.observation.since, observed.since)
-    _stamp(status.last_heard, None if entry.last_heard is None else wall(entry.last_heard))
+    _stamp(status.last_seen, None if entry.last_seen is None else wall(entry.last_seen))
     _stamp(status.lease_until, wall(entry.lease_until))
     return status
 
@@ -116,17 +116,17 @@ def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
     return message
 
 
-def _publication(publication: Publication, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
-    state, message = publish_state(publication, vmi)
-    status = pb.PublicationStatus(publisher=publication.publisher.name, state=state)
+def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
+    state, message = publish_state(worker, vmi)
+    status = pb.PublicationStatus(publisher=worker.publisher.name, state=state)
     status.message = clipped(message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
-    view = publication.clockwork.view(vmi)
+    view = worker.scheduler.view(vmi)
     if view is None:
         return status
     status.outcome = "" if view.last is None else view.last.kind.value
     status.writes, status.failures = view.writes, view.failures
-    if view.held is not None:
-        status.held.add(service=types.SERVICE_VNC, sessions=view.held.sessions)
+    if view.actual is not None:
+        status.observed.add(service=types.SERVICE_VNC, sessions=view.actual.sessions)
     _stamp(status.last_write, None if view.last_write is None else wall(view.last_write))
     return status
 

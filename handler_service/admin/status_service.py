@@ -9,7 +9,7 @@ import grpc.aio
 
 from handler_service.admin import status_messages
 from handler_service.model import VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
 
@@ -20,9 +20,9 @@ MAX_WATCHERS: Final = 16
 class StatusService(pb_grpc.ServiceStatusServiceServicer):
     """The handler's debugging door."""
 
-    def __init__(self, hub: Hub, wall: status_messages.Wall) -> None:
+    def __init__(self, manager: StatusManager, wall: status_messages.Wall) -> None:
         """`wall` turns the hub's monotonic time into wall time."""
-        self._hub = hub
+        self._manager = manager
         self._wall = wall
         self._watchers: set[asyncio.Event] = set()
         self._stopped = False
@@ -43,7 +43,7 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
         if not found:
             name = f"{request.namespace}/{request.name}"
             await context.abort(grpc.StatusCode.NOT_FOUND, f"this handler has no endpoint of {name}")
-        return pb.GetServiceStatusResponse(status=self._status(max(found, key=self._last_heard)))
+        return pb.GetServiceStatusResponse(status=self._status(max(found, key=self._last_seen)))
 
     async def ListServiceStatuses(  # noqa: N802  # as above
         self, request: pb.ListServiceStatusesRequest, _context: grpc.aio.ServicerContext[Any, Any]
@@ -66,7 +66,7 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
                 wake.set()
 
         self._watchers.add(wake)
-        self._hub.watch(changed)
+        self._manager.watch(changed)
         try:
             while not self._stopped:
                 while waiting:
@@ -78,19 +78,19 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the handler stops")
         finally:
             self._watchers.discard(wake)
-            self._hub.unwatch(changed)
+            self._manager.unwatch(changed)
 
     def _watched(self, vmi: VmiId) -> pb.WatchServiceStatusesResponse:
-        if vmi not in self._hub.vmis():
+        if vmi not in self._manager.vmis():
             reference = pb.VmiServiceStatus(vmi=status_messages.reference(vmi))
             return pb.WatchServiceStatusesResponse(status=reference, removed=True)
         return pb.WatchServiceStatusesResponse(status=self._status(vmi))
 
-    def _last_heard(self, vmi: VmiId) -> float:
-        return max((entry.last_heard or 0.0 for entry in self._hub.ledger.entries(vmi)), default=0.0)
+    def _last_seen(self, vmi: VmiId) -> float:
+        return max((entry.last_seen or 0.0 for entry in self._manager.reports.entries(vmi)), default=0.0)
 
     def _vmis(self, namespace: str) -> list[VmiId]:
-        return [vmi for vmi in self._hub.vmis() if namespace in ("", vmi.namespace)]
+        return [vmi for vmi in self._manager.vmis() if namespace in ("", vmi.namespace)]
 
     def _status(self, vmi: VmiId) -> pb.VmiServiceStatus:
-        return status_messages.vmi_status(self._hub, vmi, self._wall)
+        return status_messages.vmi_status(self._manager, vmi, self._wall)

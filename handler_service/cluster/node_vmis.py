@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.reflector import Reflector, Selection
 from handler_service.kube.vmi import Vmi
 from handler_service.model import Assignment, VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 
 
 class _Selected:
@@ -51,7 +51,7 @@ class NodeVmis:
         client: KubeClient,
         node: str,
         watch_seconds: float,
-        hub: Hub,
+        manager: StatusManager,
         *,
         changed: Callable[[VmiId, Vmi | None], None],
         recovered: Callable[[], None],
@@ -61,12 +61,12 @@ class NodeVmis:
         `recovered` is called when the API server answers again after trouble.
         """
         self._node = node
-        self._hub = hub
+        self._manager = manager
         self._tell = changed
         self._running = _Selected(self._changed)
         self._arriving = _Selected(self._changed)
         self.watches = [
-            ListWatch(
+            Reflector(
                 client,
                 Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}),
                 sink,
@@ -118,7 +118,7 @@ class NodeVmis:
     def _changed(self, id_: VmiId) -> None:
         vmi = self.get(id_)
         if vmi is None:
-            self._hub.unassign(id_)
+            self._manager.unassign(id_)
         else:
-            self._hub.assign(id_, Assignment(owned=vmi.node == self._node, final=vmi.final))
+            self._manager.assign(id_, Assignment(owned=vmi.node == self._node, final=vmi.final))
         self._tell(id_, vmi)

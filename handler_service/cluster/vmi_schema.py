@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.errors import KubeError
-from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.reflector import Reflector, Selection
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class VmiSchema:
         self._outdated = asyncio.Event()
         self._first = asyncio.Event()
         selection = Selection(_PATH, {"fieldSelector": f"metadata.name={CRD}"}, metadata_only=True)
-        self.watch = ListWatch(client, selection, self, watch_seconds)
+        self.watch = Reflector(client, selection, self, watch_seconds)
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -11,62 +11,68 @@ from handler_service.config import ClusterConfig
 from handler_service.endpoints.pod_directory import PodsDirectory
 from handler_service.endpoints.pod_endpoints import PodEndpoints
 from handler_service.endpoints.private_sockets import PrivateSockets
-from handler_service.events.recorder import Announcer
-from handler_service.events.writer import VmiEvents
+from handler_service.events.recorder import EventRecorder
+from handler_service.events.writer import EventWriter
 from handler_service.kube import companion as companions
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.reflector import Reflector, Selection
 from handler_service.kube.vmi import Vmi
-from handler_service.model import Shown, VmiId
+from handler_service.model import PublishedValue, VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
-from handler_service.publishing.factory import publication
-from handler_service.publishing.worker import Publication
-from handler_service.stats import ApiTally
-from handler_service.status_manager import Hub
+from handler_service.publishing.factory import worker
+from handler_service.publishing.worker import PublishWorker
+from handler_service.stats import ApiStats
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 
-_NOTHING: Final = Shown(0, None)
+_NOTHING: Final = PublishedValue(0, None)
 #: Seconds in which API servers may go by a former schema of the VMI. A watch that is open when it changes goes on
 #: showing VMIs by the former one until it is ended, which took 2 s when it was measured.
 _SCHEMA_SETTLES: Final = 5.0
 
 
-def cluster(config: ClusterConfig, hub: Hub, terms: contract.Terms, version: str, sockets: PrivateSockets) -> "Cluster":
+def cluster(
+    config: ClusterConfig,
+    manager: StatusManager,
+    settings: contract.StreamSettings,
+    version: str,
+    sockets: PrivateSockets,
+) -> "Cluster":
     """What `config` names."""
     client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
-    pods = PodEndpoints(PodsDirectory(config.pods_dir), hub, terms, version, sockets)
-    return Cluster(config, hub, client, pods)
+    pods = PodEndpoints(PodsDirectory(config.pods_dir), manager, settings, version, sockets)
+    return Cluster(config, manager, client, pods)
 
 
 class Cluster:
     """All that a node's handler does beyond hearing its agents."""
 
-    def __init__(self, config: ClusterConfig, hub: Hub, client: KubeClient, pods: PodEndpoints) -> None:
+    def __init__(self, config: ClusterConfig, manager: StatusManager, client: KubeClient, pods: PodEndpoints) -> None:
         """Nothing is opened before it is entered. `client` and `pods` are closed with it."""
         self._config = config
-        self._hub = hub
+        self._manager = manager
         self._client = client
         self._pods = pods
         self._vmis = NodeVmis(
             self._client,
             config.node,
             config.watch_timeout,
-            hub,
+            manager,
             changed=self._vmi_changed,
             recovered=self._recovered,
         )
         self._pods_of: dict[VmiId, Mapping[str, str]] = {}
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
         self._schema_news = asyncio.Event()
-        self._vmi_status: Publication | None = None
-        self._companion: Publication | None = None
-        self._companions: ListWatch | None = None
+        self._vmi_status: PublishWorker | None = None
+        self._companion: PublishWorker | None = None
+        self._companions: Reflector | None = None
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
         self._companion_publisher = CompanionPublisher(self._client, config.node, lambda: not self._vmis.failing)
         self._choose_publishers()
-        self._events = VmiEvents(self._client, config.node)
-        self._announcer = Announcer(hub, self._events.write) if config.events else None
+        self._events = EventWriter(self._client, config.node)
+        self._recorder = EventRecorder(manager, self._events.write) if config.events else None
 
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigurationError."""
@@ -84,8 +90,8 @@ class Cluster:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._vmis.run())
             group.create_task(self._pods.run())
-            if self._announcer is not None:
-                group.create_task(self._announcer.run())
+            if self._recorder is not None:
+                group.create_task(self._recorder.run())
             if self._vmi_status is not None:
                 group.create_task(self._schema.run())
                 group.create_task(self._renew())
@@ -96,12 +102,12 @@ class Cluster:
         """Whether this node's VMIs were listed."""
         return self._vmis.synced
 
-    def api(self) -> ApiTally:
+    def api(self) -> ApiStats:
         """What it asked of the API server."""
         followed = [*self._vmis.watches]
         followed += [self._schema.watch] if self._vmi_status is not None else []
         followed += [self._companions] if self._companions is not None else []
-        return ApiTally(self._client.tally, followed, self._events.tally)
+        return ApiStats(self._client.stats, followed, self._events.stats)
 
     def drain(self, grace: float) -> None:
         """Tell all agents that the handler stops."""
@@ -110,17 +116,17 @@ class Cluster:
     def _choose_publishers(self) -> None:
         # The companion first: where a VMI drops the field, it is the truth.
         if self._config.publisher in ("auto", "companion"):
-            self._companion = publication(self._companion_publisher, self._hub)
+            self._companion = worker(self._companion_publisher, self._manager)
             self._companions = self._follow_companions(self._companion)
-            self._hub.publications.append(self._companion)
+            self._manager.workers.append(self._companion)
         if self._config.publisher in ("auto", "vmi-status"):
-            self._vmi_status = publication(self._status_publisher, self._hub)
-            self._hub.publications.append(self._vmi_status)
+            self._vmi_status = worker(self._status_publisher, self._manager)
+            self._manager.workers.append(self._vmi_status)
 
-    def _follow_companions(self, companion: Publication) -> ListWatch:
+    def _follow_companions(self, companion: PublishWorker) -> Reflector:
         selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})
         sink = _CompanionSink(self._companion_publisher, companion)
-        return ListWatch(self._client, selection, sink, self._config.watch_timeout)
+        return Reflector(self._client, selection, sink, self._config.watch_timeout)
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
         self._look_for_pods(id_, vmi)
@@ -128,13 +134,13 @@ class Cluster:
             self._status_publisher.forget(id_)
             self._companion_publisher.forget(id_)
         elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
-            self._vmi_status.seen(id_, Shown(vmi.sessions))
+            self._vmi_status.seen(id_, PublishedValue(vmi.sessions))
 
     def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
         """Most changes of a VMI leave its pods as they are, and each of our own writes is one."""
         pods = {} if vmi is None or vmi.final else vmi.pods
         if pods != self._pods_of.get(id_, {}):
-            self._pods.want(self._vmis.pods)
+            self._pods.set_pods(self._vmis.pods)
         if pods:
             self._pods_of[id_] = pods
         else:
@@ -171,12 +177,12 @@ class Cluster:
 class _CompanionSink:
     """Tells the publication what the companions of this node show."""
 
-    def __init__(self, publisher: CompanionPublisher, publication: Publication) -> None:
+    def __init__(self, publisher: CompanionPublisher, worker: PublishWorker) -> None:
         self._publisher = publisher
-        self._publication = publication
+        self._publication = worker
 
     def listed(self, objects: list[Object]) -> None:
-        found = {held.vmi for held in map(companions.parse, objects) if held is not None}
+        found = {companion.vmi for companion in map(companions.parse, objects) if companion is not None}
         for vmi in self._publisher.known():
             if vmi not in found:
                 self._gone(vmi)
@@ -184,14 +190,14 @@ class _CompanionSink:
             self.changed(object_)
 
     def changed(self, object_: Object) -> None:
-        held = companions.parse(object_)
-        if held is not None and self._publisher.learn(held):
-            self._publication.seen(held.vmi, held.shown)
+        companion = companions.parse(object_)
+        if companion is not None and self._publisher.learn(companion):
+            self._publication.seen(companion.vmi, companion.value)
 
     def deleted(self, object_: Object) -> None:
-        held = companions.parse(object_)
-        if held is not None:
-            self._gone(held.vmi)
+        companion = companions.parse(object_)
+        if companion is not None:
+            self._gone(companion.vmi)
 
     def _gone(self, vmi: VmiId) -> None:
         self._publisher.forget(vmi)

@@ -40,7 +40,7 @@ _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
 _PREFIX: Final = 5
 
 
-class BrokenBoundError(Exception):
+class LimitExceededError(Exception):
     """The connection must end; the text, which is one of a few, says why."""
 
 
@@ -56,16 +56,16 @@ class Unfinished:
 class _Message:
     """The message of one stream that is on its way."""
 
-    __slots__ = ("held", "missing", "pieces", "prefix")
+    __slots__ = ("buffered", "missing", "pieces", "prefix")
 
     def __init__(self) -> None:
         self.prefix = b""
         self.missing = 0
-        self.held = 0
+        self.buffered = 0
         self.pieces = 0
 
     def take(self, part: bytes) -> None:
-        """Read on in `part`; `held` is right even where this raises BrokenBoundError."""
+        """Read on in `part`; `buffered` is right even where this raises BrokenBoundError."""
         if not self.prefix and _is_message(part):
             self.pieces = 0
         else:
@@ -77,16 +77,16 @@ class _Message:
                 taken = _PREFIX - len(self.prefix)
                 self.prefix += part[:taken]
                 if self.prefix[0]:
-                    raise BrokenBoundError("a message is compressed")
+                    raise LimitExceededError("a message is compressed")
                 if len(self.prefix) == _PREFIX:
                     self.missing = int.from_bytes(self.prefix[1:], "big")
             else:
                 taken = self.missing
                 self.missing -= len(part[:taken])
-            self.held += len(part[:taken])
+            self.buffered += len(part[:taken])
             part = part[taken:]
             if len(self.prefix) == _PREFIX and not self.missing:
-                self.prefix, self.held, self.pieces = b"", 0, 0
+                self.prefix, self.buffered, self.pieces = b"", 0, 0
 
 
 def _is_message(part: bytes) -> bool:
@@ -103,7 +103,7 @@ def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
     try:
         for _ in _walk(block):
             fields += 1
-    except BrokenBoundError:
+    except LimitExceededError:
         if whole:
             raise
     return fields
@@ -123,7 +123,7 @@ def _walk(block: bytes | bytearray) -> Iterator[int]:
             length, position = _integer(block, position, 7)
             position += length
     if position > len(block):
-        raise BrokenBoundError(_NONSENSE)
+        raise LimitExceededError(_NONSENSE)
 
 
 def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, int]:
@@ -137,10 +137,10 @@ def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, i
         value += (byte & 0x7F) << 7 * shift
         if not byte & 0x80:
             return value, position + 2 + shift
-    raise BrokenBoundError(_NONSENSE)
+    raise LimitExceededError(_NONSENSE)
 
 
-class Http2Bounds:
+class Http2Limits:
     """One connection, in the direction from the agent."""
 
     __slots__ = ("_block", "_header", "_message", "_preface", "_rest", "_streams", "_unfinished")
@@ -181,7 +181,7 @@ class Http2Bounds:
         """Where the greeting ends, as far as it has come."""
         greeting = data[: len(self._preface)]
         if not self._preface.startswith(greeting):
-            raise BrokenBoundError("it does not speak HTTP/2")
+            raise LimitExceededError("it does not speak HTTP/2")
         self._preface = self._preface[len(greeting) :]
         return len(greeting)
 
@@ -189,9 +189,9 @@ class Http2Bounds:
         high, low, kind, flags, stream = _HEADER.unpack(header)
         length, stream = high << 8 | low, stream & 0x7FFF_FFFF
         if length > (MAX_DATA if kind == _DATA else MAX_CONTROL):
-            raise BrokenBoundError("a frame is too large")
+            raise LimitExceededError("a frame is too large")
         if kind in (_CONTINUATION, _PUSH_PROMISE) or (kind == _HEADERS and not flags & _END_HEADERS):
-            raise BrokenBoundError("a header block is too large")
+            raise LimitExceededError("a header block is too large")
         self._rest, self._message, self._block = length, None, None
         if kind == _DATA:
             self._data(stream, length, flags)
@@ -203,23 +203,23 @@ class Http2Bounds:
 
     def _open(self, stream: int, flags: int) -> None:
         if flags & (_PADDED | _PRIORITY):
-            raise BrokenBoundError("a frame has a padding or a priority")
+            raise LimitExceededError("a frame has a padding or a priority")
         self._block = bytearray()
         if len(self._streams) >= MAX_CALLS:
-            raise BrokenBoundError("too many calls are open")
+            raise LimitExceededError("too many calls are open")
         self._streams.setdefault(stream, _Message())
 
     def _data(self, stream: int, length: int, flags: int) -> None:
         if flags & _PADDED:
-            raise BrokenBoundError("a frame has a padding or a priority")
+            raise LimitExceededError("a frame has a padding or a priority")
         message = self._streams.get(stream)
         if message is None:
             return  # of a stream that is over; gRPC throws it away
         message.pieces += 1
         if message.pieces > MAX_PIECES:
-            raise BrokenBoundError("a message has too many pieces")
+            raise LimitExceededError("a message has too many pieces")
         if self._unfinished.total + length > MAX_UNFINISHED:
-            raise BrokenBoundError("too many messages are unfinished")
+            raise LimitExceededError("too many messages are unfinished")
         self._message = message
 
     def _payload(self, data: bytes, position: int) -> int:
@@ -231,19 +231,19 @@ class Http2Bounds:
         elif self._block is not None:
             self._block += payload
             if hpack_fields(self._block, whole=not self._rest) > MAX_HEADERS:
-                raise BrokenBoundError("a call has too many headers")
+                raise LimitExceededError("a call has too many headers")
         return position + len(payload)
 
     def _part(self, message: _Message, part: bytes) -> None:
-        before = message.held
+        before = message.buffered
         try:
             message.take(part)
         finally:
-            self._unfinished.total += message.held - before
+            self._unfinished.total += message.buffered - before
 
     def _forget(self, stream: int) -> None:
         message = self._streams.pop(stream, None)
         if message is not None:
-            self._unfinished.total -= message.held
+            self._unfinished.total -= message.buffered
             if message is self._message:
                 self._message = None

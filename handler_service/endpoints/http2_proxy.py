@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from handler_service.endpoints.http2_limits import BrokenBoundError, Http2Bounds, Unfinished
+from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 
@@ -54,7 +54,7 @@ class Allowance:
         return max(0.0, self._paid_until - now)
 
 
-class Gate:
+class Http2Proxy:
     """Carries the connections of one socket."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Gate:
         except OSError:
             client.close()
             return
-        connection = _Connection(client, server, self._allowance, Http2Bounds(self._unfinished), self._forget)
+        connection = _Connection(client, server, self._allowance, Http2Limits(self._unfinished), self._forget)
         self._connections.add(connection)
         connection.start()
 
@@ -127,14 +127,14 @@ class Gate:
 class _Connection:
     """A client and its server. The end of either is the end of both: a half-closed connection is none in HTTP/2."""
 
-    __slots__ = ("_allowance", "_bounds", "_client", "_ended", "_server", "_ways")
+    __slots__ = ("_allowance", "_bounds", "_client", "_directions", "_ended", "_server")
 
     def __init__(
         self,
         client: socket.socket,
         server: socket.socket,
         allowance: Allowance,
-        bounds: Http2Bounds,
+        bounds: Http2Limits,
         ended: Callable[["_Connection", str], None],
     ) -> None:
         """Take over both sockets. `ended` hears which bound was broken, or nothing where an end is an ordinary one."""
@@ -144,52 +144,52 @@ class _Connection:
         self._bounds = bounds
         self._ended = ended
         loop = asyncio.get_running_loop()
-        self._ways = (
-            _Way(loop, client, server, self._toll, self._end),
-            _Way(loop, server, client, _free, self._end),
+        self._directions = (
+            _Direction(loop, client, server, self._charge, self._end),
+            _Direction(loop, server, client, _free, self._end),
         )
 
     def start(self) -> None:
-        for way in self._ways:
-            way.start()
+        for direction in self._directions:
+            direction.start()
 
     def close(self) -> None:
         self._end("")
 
-    def _toll(self, data: bytes) -> float:
+    def _charge(self, data: bytes) -> float:
         return self._allowance.spend(self._bounds.take(data) + READ_COST)
 
     def _end(self, reason: str) -> None:
-        for way in self._ways:
-            way.stop()
+        for direction in self._directions:
+            direction.stop()
         self._client.close()
         self._server.close()
         self._bounds.close()
         self._ended(self, reason)
 
 
-class _Way:
+class _Direction:
     """One direction of a connection. What it has read it passes on, and pays for, before it reads again.
 
     The selector tells of a socket as long as there is something to tell, so whoever waits here for something else
     takes it out: a peer that floods, or has left meanwhile, is found when its turn has come.
     """
 
-    __slots__ = ("_end", "_loop", "_pause", "_rest", "_source", "_target", "_toll", "_wait")
+    __slots__ = ("_charge", "_end", "_loop", "_pause", "_rest", "_source", "_target", "_wait")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         source: socket.socket,
         target: socket.socket,
-        toll: Callable[[bytes], float],
+        charge: Callable[[bytes], float],
         end: Callable[[str], None],
     ) -> None:
-        """`toll` gives the seconds until something is paid for, and raises BrokenBoundError; `end` ends both ways."""
+        """`charge` gives the seconds until something is paid for, and raises BrokenBoundError; `end` ends both ways."""
         self._loop = loop
         self._source = source
         self._target = target
-        self._toll = toll
+        self._charge = charge
         self._end = end
         self._rest = b""
         self._wait = 0.0
@@ -212,7 +212,7 @@ class _Way:
             step()
         except BlockingIOError:
             pass  # a false alarm
-        except BrokenBoundError as error:
+        except LimitExceededError as error:
             self._end(str(error))
         except OSError:
             self._end("")  # either end is gone
@@ -226,7 +226,7 @@ class _Way:
         if not data:
             self._end("")
             return
-        self._wait = self._toll(data)
+        self._wait = self._charge(data)
         self._rest = self._passed(data)
         if self._rest or self._wait:
             self._loop.remove_reader(self._source)

@@ -21,7 +21,7 @@ from handler_service.endpoints.pod_directory import (
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Endpoint, VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
 
@@ -52,13 +52,18 @@ class PodEndpoints:
     """The endpoints of this node's launcher pods."""
 
     def __init__(
-        self, pods: PodsDirectory, hub: Hub, terms: contract.Terms, version: str, sockets: PrivateSockets
+        self,
+        pods: PodsDirectory,
+        manager: StatusManager,
+        settings: contract.StreamSettings,
+        version: str,
+        sockets: PrivateSockets,
     ) -> None:
         """Nothing is served before run(). `pods` is closed with this."""
         self._pods = pods
         self._newest: Callable[[], Mapping[str, VmiId]] = dict
-        self._hub = hub
-        self._terms = terms
+        self._manager = manager
+        self._settings = settings
         self._version = version
         self._sockets = sockets
         self._wanted: Mapping[str, VmiId] = {}
@@ -68,7 +73,7 @@ class PodEndpoints:
         self._told: dict[str, tuple[VmiId, str]] = {}
         self._wake = asyncio.Event()
 
-    def want(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
+    def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
         """Other pods than before may be here, by UID: those that are, shall be served.
 
         They are asked for with the next look, so that all that changes in a moment is one.
@@ -79,7 +84,7 @@ class PodEndpoints:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
-            self._want(self._newest())
+            self._set_pods(self._newest())
             await self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_FOR_NEW if self._expecting() else _LOOK_AT_OLD):
@@ -98,12 +103,12 @@ class PodEndpoints:
         self._pods.close()
 
     def _expecting(self) -> bool:
-        young = self._hub.clock() - _EXPECTED
+        young = self._manager.clock() - _EXPECTED
         return any(since > young for uid, since in self._wanted_since.items() if uid not in self._served)
 
-    def _want(self, pods: Mapping[str, VmiId]) -> None:
+    def _set_pods(self, pods: Mapping[str, VmiId]) -> None:
         self._wanted = pods
-        now = self._hub.clock()
+        now = self._manager.clock()
         self._wanted_since = {uid: self._wanted_since.get(uid, now) for uid in pods}
 
     async def _look(self) -> None:
@@ -111,12 +116,12 @@ class PodEndpoints:
             if self._wanted.get(uid) != served.server.endpoint.vmi or self._changed(uid, served):
                 await self._release(uid)
         for uid, vmi in list(self._wanted.items()):
-            if uid not in self._served and self._hub.clock() >= self._not_before.get(uid, 0.0):
+            if uid not in self._served and self._manager.clock() >= self._not_before.get(uid, 0.0):
                 await self._serve(uid, vmi)
         for uid in self._not_before.keys() - self._wanted.keys():
             del self._not_before[uid]
             vmi, _ = self._told.pop(uid)
-            self._hub.refuse(vmi, None)
+            self._manager.refuse(vmi, None)
 
     async def _serve(self, uid: str, vmi: VmiId) -> None:
         try:
@@ -129,14 +134,14 @@ class PodEndpoints:
 
     async def _start(self, uid: str, vmi: VmiId, directory: SocketDirectory, identity: Identity) -> None:
         endpoint = Endpoint(id=uid, vmi=vmi, socket=str(directory.path / SOCKET), pod_uid=uid)
-        server = EndpointServer(endpoint, self._hub, self._terms, self._version, self._sockets)
+        server = EndpointServer(endpoint, self._manager, self._settings, self._version, self._sockets)
         try:
             await server.start(directory, SOCKET)
         except BaseException:
             directory.close()
             raise
         self._served[uid] = _Served(server, directory, identity, socket_identity(directory))
-        self._hub.refuse(vmi, None)
+        self._manager.refuse(vmi, None)
         log.info("%s: serving pod %s", vmi, uid)
 
     def _changed(self, uid: str, served: _Served) -> bool:
@@ -149,7 +154,7 @@ class PodEndpoints:
             return False
         if socket is None:
             # The pod's own end looks the same for a moment, and is nothing to warn of.
-            now = self._hub.clock()
+            now = self._manager.clock()
             if served.missing_since is None:
                 served.missing_since = now
             if now < served.missing_since + _REMOVAL:
@@ -158,8 +163,8 @@ class PodEndpoints:
         return True
 
     def _refuse(self, uid: str, vmi: VmiId, problem: str) -> None:
-        self._not_before[uid] = self._hub.clock() + _RETRY_REFUSED
-        self._hub.refuse(vmi, problem)
+        self._not_before[uid] = self._manager.clock() + _RETRY_REFUSED
+        self._manager.refuse(vmi, problem)
         if self._told.get(uid) != (vmi, problem):
             self._told[uid] = vmi, problem
             log.warning("%s: pod %s: %s", vmi, uid, problem)

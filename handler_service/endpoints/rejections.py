@@ -7,7 +7,7 @@ from typing import Final
 AGAIN: Final = 600.0
 
 
-class Refusals:
+class RejectionLog:
     """Invariant: the kinds are few, so at most that many lines come from one socket in AGAIN seconds."""
 
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float]) -> None:

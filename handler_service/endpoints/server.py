@@ -11,11 +11,11 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from handler_service.endpoints.http2_proxy import Gate
+from handler_service.endpoints.http2_proxy import Http2Proxy
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.servicer import ReportService
 from handler_service.model import Endpoint
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
@@ -36,8 +36,8 @@ class EndpointServer:
     def __init__(
         self,
         endpoint: Endpoint,
-        hub: Hub,
-        terms: contract.Terms,
+        manager: StatusManager,
+        settings: contract.StreamSettings,
         version: str,
         sockets: PrivateSockets,
         *,
@@ -45,11 +45,11 @@ class EndpointServer:
     ) -> None:
         """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds."""
         self.endpoint = endpoint
-        self._hub = hub
+        self._manager = manager
         self._sockets = sockets
-        self._service = ReportService(endpoint, hub, terms, version, hello_timeout)
+        self._service = ReportService(endpoint, manager, settings, version, hello_timeout)
         self._server: grpc.aio.Server | None = None
-        self._gate: Gate | None = None
+        self._proxy: Http2Proxy | None = None
         self._bound: tuple[SocketDirectory, str, os.stat_result | None] | None = None
 
     async def start(self, directory: SocketDirectory, name: str) -> None:
@@ -72,15 +72,15 @@ class EndpointServer:
             server.add_insecure_port(self._sockets.directory.address(hidden))
         except RuntimeError as error:
             raise SocketError(f"{self.endpoint.socket} cannot be served") from error
-        self._hub.add(self.endpoint)
+        self._manager.add(self.endpoint)
         try:
             await server.start()
         except BaseException:
-            self._hub.remove(self.endpoint.id)
+            self._manager.remove(self.endpoint.id)
             raise
         self._server = server
         path = self._sockets.directory.path_of(hidden)
-        self._gate = Gate(listener, path, self._refuse_connection, self._hub.clock)
+        self._proxy = Http2Proxy(listener, path, self._refuse_connection, self._manager.clock)
 
     def drain(self, grace: float) -> None:
         """Tell the agent that the handler stops."""
@@ -91,10 +91,10 @@ class EndpointServer:
         if self._server is not None:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
             await self._server.stop(STOP_GRACE)
-        if self._gate is not None:
-            self._gate.close()
+        if self._proxy is not None:
+            self._proxy.close()
         self._unbind()
-        self._hub.remove(self.endpoint.id)
+        self._manager.remove(self.endpoint.id)
 
     def _unbind(self) -> None:
         """Remove the socket, unless another one, which is not ours, stands in its place by now."""
@@ -104,4 +104,4 @@ class EndpointServer:
             self._bound = None
 
     def _refuse_connection(self, reason: str) -> None:
-        self._service.refusals.note(reason, f"a connection to {self.endpoint.socket} was closed: {reason}")
+        self._service.rejections.note(reason, f"a connection to {self.endpoint.socket} was closed: {reason}")

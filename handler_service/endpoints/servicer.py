@@ -13,10 +13,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from handler_service.endpoints.rejections import Refusals
+from handler_service.endpoints.rejections import RejectionLog
 from handler_service.model import Endpoint
-from handler_service.reports.protocol import RefusedError, SessionProtocol, message_bucket
-from handler_service.status_manager import Hub
+from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
@@ -38,17 +38,24 @@ STOPPING: Final = "the handler stops"
 class ReportService(pb_grpc.SessionReportServiceServicer):
     """The service of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, hub: Hub, terms: contract.Terms, version: str, hello_timeout: float) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        manager: StatusManager,
+        settings: contract.StreamSettings,
+        version: str,
+        hello_timeout: float,
+    ) -> None:
         """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds."""
         self._endpoint = endpoint
-        self._hub = hub
-        self._terms = terms
+        self._manager = manager
+        self._settings = settings
         self._version = version
         self._hello_timeout = hello_timeout
         self._streams: set[_Stream] = set()
         self._messages = message_bucket()
         #: Of this socket: what becomes of its streams, and of its connections.
-        self.refusals = Refusals(self._tell, hub.clock)
+        self.rejections = RejectionLog(self._tell, manager.clock)
         self._draining = False
 
     async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers
@@ -58,25 +65,25 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         if len(self._streams) >= contract.MAX_STREAMS:
-            self._hub.ledger.tally.refusals["RESOURCE_EXHAUSTED"] += 1
+            self._manager.reports.stats.rejections["RESOURCE_EXHAUSTED"] += 1
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams on this socket")
         stream = _Stream(
             self._protocol(),
             context,
-            self._hub,
+            self._manager,
             self._endpoint,
-            terms=self._terms,
+            settings=self._settings,
             hello_timeout=self._hello_timeout,
         )
         self._streams.add(stream)
         try:
-            refusal = await stream.run()
+            rejection = await stream.run()
         finally:
             self._streams.discard(stream)
-        if refusal is not None:
-            self._hub.ledger.tally.refusals[refusal.status] += 1
-            self.refusals.note(refusal.status, f"stream on {self._endpoint.socket} ended: {refusal}")
-            await context.abort(grpc.StatusCode[refusal.status], refusal.detail)
+        if rejection is not None:
+            self._manager.reports.stats.rejections[rejection.status] += 1
+            self.rejections.note(rejection.status, f"stream on {self._endpoint.socket} ended: {rejection}")
+            await context.abort(grpc.StatusCode[rejection.status], rejection.detail)
 
     def drain(self, grace: float) -> None:
         """Tell all streams that the handler stops; they end after `grace` seconds, and no new one is taken."""
@@ -87,18 +94,18 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
     def end(self, status: str, detail: str) -> None:
         """End all streams now."""
         for stream in self._streams:
-            stream.end(RefusedError(status, detail))
+            stream.end(RejectedError(status, detail))
 
     def _tell(self, text: str) -> None:
         log.info("%s: %s", self._endpoint.vmi, text)
 
     def _protocol(self) -> SessionProtocol:
         return SessionProtocol(
-            self._hub.ledger,
+            self._manager.reports,
             self._endpoint,
-            self._terms,
+            self._settings,
             self._version,
-            lambda: self._hub.publicity(self._endpoint),
+            lambda: self._manager.progress(self._endpoint),
             bucket=self._messages,
         )
 
@@ -110,28 +117,28 @@ class _Stream:
         self,
         protocol: SessionProtocol,
         context: Context,
-        hub: Hub,
+        manager: StatusManager,
         endpoint: Endpoint,
         *,
-        terms: contract.Terms,
+        settings: contract.StreamSettings,
         hello_timeout: float,
     ) -> None:
         self._protocol = protocol
         self._context = context
-        self._hub = hub
+        self._manager = manager
         self._endpoint = endpoint
-        self._terms = terms
+        self._settings = settings
         self._hello_timeout = hello_timeout
         # By kind, the newest of each: a peer that does not read costs no more than that.
         self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
         self._wake = asyncio.Event()
         self._closing = False
-        self._over: asyncio.Future[RefusedError] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[RejectedError] = asyncio.get_running_loop().create_future()
         self._late_ack: asyncio.TimerHandle | None = None
 
-    async def run(self) -> RefusedError | None:
+    async def run(self) -> RejectedError | None:
         """Until the peer or the handler ends it; for a status other than OK, why."""
-        self._hub.listen(self._endpoint.id, self._look)
+        self._manager.listen(self._endpoint.id, self._look)
         reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         for task in (reader, writer):
             task.add_done_callback(_retrieve)
@@ -140,8 +147,8 @@ class _Stream:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             return self._result(reader, writer)
         finally:
-            self._hub.unlisten(self._endpoint.id, self._look)
-            self._hub.ledger.closed(self._endpoint.id, self._protocol.stream)
+            self._manager.unlisten(self._endpoint.id, self._look)
+            self._manager.reports.closed(self._endpoint.id, self._protocol.stream)
             await self._tear_down(reader, writer)
 
     def drain(self, grace: float) -> None:
@@ -150,17 +157,17 @@ class _Stream:
         notice.grace.FromNanoseconds(round(grace * 1e9))
         self._post(pb.ReportSessionsResponse(drain_notice=notice))
         self._wake.set()
-        asyncio.get_running_loop().call_later(grace, self.end, RefusedError("UNAVAILABLE", STOPPING))
+        asyncio.get_running_loop().call_later(grace, self.end, RejectedError("UNAVAILABLE", STOPPING))
 
-    def end(self, refusal: RefusedError) -> None:
+    def end(self, rejection: RejectedError) -> None:
         """End the stream with a status."""
         if not self._over.done():
-            self._over.set_result(refusal)
+            self._over.set_result(rejection)
 
     def _look(self) -> None:
         stream = self._protocol.stream
-        if stream and not self._hub.ledger.current(self._endpoint.id, stream):
-            self.end(RefusedError("ABORTED", "superseded by a newer stream on this socket"))
+        if stream and not self._manager.reports.current(self._endpoint.id, stream):
+            self.end(RejectedError("ABORTED", "superseded by a newer stream on this socket"))
         self._wake.set()
 
     async def _read(self) -> None:
@@ -168,13 +175,13 @@ class _Stream:
             # No name for the message here: it would be held until the next one comes.
             while await self._read_one():
                 pass
-        except RefusedError as error:
+        except RejectedError as error:
             refused = error.status, error.detail
         else:
             return
         # A new error, since the old one's traceback holds the message, and a task that holds its own error waits for
         # the garbage collector: megabytes that a peer can fill faster than that comes.
-        self.end(RefusedError(*refused))
+        self.end(RejectedError(*refused))
 
     async def _read_one(self) -> bool:
         """Whether the stream goes on after this message."""
@@ -183,20 +190,20 @@ class _Stream:
             async with asyncio.timeout(wait):
                 request: Any = await self._context.read()
         except TimeoutError:
-            raise RefusedError("DEADLINE_EXCEEDED", f"no hello within {self._hello_timeout:g} s") from None
+            raise RejectedError("DEADLINE_EXCEEDED", f"no hello within {self._hello_timeout:g} s") from None
         except DecodeError:
-            raise RefusedError("INVALID_ARGUMENT", "a message that cannot be read") from None
+            raise RejectedError("INVALID_ARGUMENT", "a message that cannot be read") from None
         if request is not grpc.aio.EOF:
             self._receive(request)
         return request is not grpc.aio.EOF and not self._protocol.over
 
     def _receive(self, request: pb.ReportSessionsRequest) -> None:
         greeted = bool(self._protocol.stream)
-        for response in self._protocol.receive(request, self._hub.clock()):
+        for response in self._protocol.receive(request, self._manager.clock()):
             self._post(response)
         if not greeted:
-            self._hub.wake_streams([self._endpoint.id])  # older streams find themselves superseded
-        if self._outbox or self._protocol.unacked * 2 >= self._terms.window or self._is_confirmed(request):
+            self._manager.wake_streams([self._endpoint.id])  # older streams find themselves superseded
+        if self._outbox or self._protocol.unacked * 2 >= self._settings.window or self._is_confirmed(request):
             self._wake.set()
         elif self._late_ack is None:
             self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
@@ -226,7 +233,7 @@ class _Stream:
     def _post(self, response: pb.ReportSessionsResponse) -> None:
         self._outbox[response.WhichOneof("message")] = response
 
-    def _result(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> RefusedError | None:
+    def _result(self, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> RejectedError | None:
         if self._over.done():
             return self._over.result()
         for ended in (reader, writer):

@@ -10,7 +10,7 @@ from typing import Final, Self
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Assignment, Endpoint, VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketLock
 
@@ -54,15 +54,15 @@ class StaticEndpoints:
     def __init__(
         self,
         endpoints: Sequence[StaticEndpoint],
-        hub: Hub,
-        terms: contract.Terms,
+        manager: StatusManager,
+        settings: contract.StreamSettings,
         version: str,
         sockets: PrivateSockets,
     ) -> None:
         """Nothing is locked or bound before it is entered."""
         self._endpoints = endpoints
-        self._hub = hub
-        self._terms = terms
+        self._manager = manager
+        self._settings = settings
         self._version = version
         self._sockets = sockets
         self._locks: list[SocketLock] = []
@@ -106,8 +106,8 @@ class StaticEndpoints:
         directory = SocketDirectory.open(static.socket.parent)
         self._directories.append(directory)
         endpoint = Endpoint(id=str(static.socket), vmi=static.vmi, socket=str(static.socket))
-        self._hub.assign(static.vmi, Assignment(owned=True))
-        server = EndpointServer(endpoint, self._hub, self._terms, self._version, self._sockets)
+        self._manager.assign(static.vmi, Assignment(owned=True))
+        server = EndpointServer(endpoint, self._manager, self._settings, self._version, self._sockets)
         await server.start(directory, static.socket.name)
         self._servers.append(server)
 

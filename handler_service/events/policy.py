@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from handler_service.model import Standing, VmiId
+from handler_service.model import DesiredStatus, VmiId
 from servicestatus.rate_limit import TokenBucket
 
 #: Seconds between two events of one VMI.
@@ -37,11 +37,11 @@ class Kind(Enum):
 
 #: Seconds for which something must have been so. A viewer who is thrown out, or whose VM migrates, is back within the
 #: second that a fall waits (spacing.py); an agent or libvirt that is restarted is back within ten.
-_PATIENCE: Final[Mapping[Kind, float]] = {Kind.STARTED: 0.0, Kind.ENDED: 1.0, Kind.UNKNOWN: 10.0, Kind.REFUSED: 10.0}
+_DEBOUNCE: Final[Mapping[Kind, float]] = {Kind.STARTED: 0.0, Kind.ENDED: 1.0, Kind.UNKNOWN: 10.0, Kind.REFUSED: 10.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class VmiEvent:
     """One event, to be written now."""
 
     vmi: VmiId
@@ -67,7 +67,7 @@ class _Track:
         if state is self.state:
             self.detail = detail or self.detail
             return
-        passing = self.state is not None and now - self.since < _PATIENCE[self.state]
+        passing = self.state is not None and now - self.since < _DEBOUNCE[self.state]
         if passing and self.state is not None:
             self.untold[self.state] = max(0, self.untold[self.state] - 1)
         if passing and state is self.before[0]:
@@ -81,7 +81,7 @@ class _Track:
     def due(self) -> float | None:
         if self.state is None or self.untold[self.state] <= 0:
             return None
-        return self.since + _PATIENCE[self.state]
+        return self.since + _DEBOUNCE[self.state]
 
     def tell(self) -> tuple[Kind, str, int]:
         assert self.state is not None  # it was due
@@ -107,7 +107,7 @@ class _Item:
         return max(due, self.not_before), track
 
 
-class Announcements:
+class EventPolicy:
     """All VMIs of one node."""
 
     def __init__(self, bucket: TokenBucket) -> None:
@@ -115,21 +115,21 @@ class Announcements:
         self._bucket = bucket
         self._items: dict[VmiId, _Item] = {}
 
-    def observe(self, vmi: VmiId, standing: Standing | None, now: float) -> None:
+    def observe(self, vmi: VmiId, desired: DesiredStatus | None, now: float) -> None:
         """The newest standing of a VMI; None: it is not this handler's any more."""
-        if standing is None:
+        if desired is None:
             self._items.pop(vmi, None)
             return
-        if not standing.settled:
+        if not desired.synced:
             return
         item = self._items.get(vmi)
-        presence = _presence(standing, Kind.ENDED if item is None else item.presence.state)
-        sight = None if standing.observed else Kind.UNKNOWN
+        presence = _presence(desired, Kind.ENDED if item is None else item.presence.state)
+        sight = None if desired.observed else Kind.UNKNOWN
         if item is None:
             self._items[vmi] = _Item(_Track(presence, now), _Track(sight, now), _Track(None, now))
             return
         item.presence.enter(presence, "", now)
-        item.sight.enter(sight, standing.reason.value if sight is not None else "", now)
+        item.sight.enter(sight, desired.reason.value if sight is not None else "", now)
 
     def refused(self, vmi: VmiId, problem: str, now: float) -> None:
         """What keeps a VMI's value from being published; empty: nothing does."""
@@ -137,7 +137,7 @@ class Announcements:
         if item is not None:
             item.publishing.enter(Kind.REFUSED if problem else None, problem, now)
 
-    def take_due(self, now: float) -> Iterator[Announcement]:
+    def take_due(self, now: float) -> Iterator[VmiEvent]:
         """What is to be told now, the longest due first.
 
         Whoever takes one may wait before he takes the next: meanwhile VMIs may go, or have other news.
@@ -148,7 +148,7 @@ class Announcements:
                 return
             kind, detail, times = track.tell()
             self._items[vmi].not_before = now + INTERVAL
-            yield Announcement(vmi, kind, detail, times)
+            yield VmiEvent(vmi, kind, detail, times)
 
     def due(self, vmi: VmiId, now: float) -> float | None:
         """When take_due() has something to tell of this VMI; None while nothing waits."""
@@ -168,7 +168,7 @@ class Announcements:
                 yield vmi, following
 
 
-def _presence(standing: Standing, before: Kind | None) -> Kind | None:
-    if standing.sessions:
+def _presence(desired: DesiredStatus, before: Kind | None) -> Kind | None:
+    if desired.sessions:
         return Kind.STARTED
-    return Kind.ENDED if standing.observed else before
+    return Kind.ENDED if desired.observed else before

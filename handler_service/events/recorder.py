@@ -5,57 +5,57 @@ Events are a courtesy to people: one that cannot be written is dropped, and noth
 
 from collections.abc import Awaitable, Callable
 
-from handler_service.events import policy as announcements
-from handler_service.events.policy import Announcement, Announcements
+from handler_service.events import policy as event_policy
+from handler_service.events.policy import EventPolicy, VmiEvent
 from handler_service.model import OutcomeKind, VmiId
-from handler_service.publishing.worker import Publication
-from handler_service.status_manager import Hub
-from handler_service.wakeup import Alarm
+from handler_service.publishing.worker import PublishWorker
+from handler_service.status_manager import StatusManager
+from handler_service.wakeup import Wakeup
 from servicestatus.rate_limit import TokenBucket
 
 _REFUSALS = (OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRUNED)
 
 
-class Announcer:
+class EventRecorder:
     """Of one handler."""
 
-    def __init__(self, hub: Hub, write: Callable[[Announcement], Awaitable[None]]) -> None:
+    def __init__(self, manager: StatusManager, write: Callable[[VmiEvent], Awaitable[None]]) -> None:
         """`write` raises for nothing that the place of events answers."""
-        self._hub = hub
+        self._manager = manager
         self._write = write
-        bucket = TokenBucket(announcements.NODE_BURST, announcements.NODE_INTERVAL)
-        self._announcements = Announcements(bucket)
-        self._alarm = Alarm(hub.clock)
+        bucket = TokenBucket(event_policy.NODE_BURST, event_policy.NODE_INTERVAL)
+        self._policy = EventPolicy(bucket)
+        self._wakeup = Wakeup(manager.clock)
 
     async def run(self) -> None:
         """Tell until cancelled."""
-        self._hub.watch(self._changed)
+        self._manager.watch(self._changed)
         try:
             while True:
-                for announcement in self._announcements.take_due(self._hub.clock()):
-                    await self._write(announcement)
-                await self._alarm.sleep(self._announcements.wake_at(self._hub.clock()))
+                for event in self._policy.take_due(self._manager.clock()):
+                    await self._write(event)
+                await self._wakeup.sleep(self._policy.wake_at(self._manager.clock()))
         finally:
-            self._hub.unwatch(self._changed)
+            self._manager.unwatch(self._changed)
 
     def _changed(self, vmi: VmiId) -> None:
-        now = self._hub.clock()
-        self._announcements.observe(vmi, self._hub.standing(vmi), now)
-        self._announcements.refused(vmi, self._refusal(vmi), now)
-        self._alarm.ring_for(self._announcements.due(vmi, now))
+        now = self._manager.clock()
+        self._policy.observe(vmi, self._manager.desired_status(vmi), now)
+        self._policy.refused(vmi, self._refusal(vmi), now)
+        self._wakeup.set_for(self._policy.due(vmi, now))
 
     def _refusal(self, vmi: VmiId) -> str:
         """Why a place does not take the value of a VMI; empty where it does, or may yet."""
-        for publication in self._hub.publications:
-            problem = self._problem(publication, vmi)
+        for worker in self._manager.workers:
+            problem = self._problem(worker, vmi)
             if problem:
                 return problem
         return ""
 
-    def _problem(self, publication: Publication, vmi: VmiId) -> str:
-        view = publication.clockwork.view(vmi)
-        if view is None or view.satisfied or view.last is None or view.last.kind not in _REFUSALS:
+    def _problem(self, worker: PublishWorker, vmi: VmiId) -> str:
+        view = worker.scheduler.view(vmi)
+        if view is None or view.up_to_date or view.last is None or view.last.kind not in _REFUSALS:
             return ""
-        if view.last.kind is OutcomeKind.PRUNED and len(self._hub.publications) > 1:
+        if view.last.kind is OutcomeKind.PRUNED and len(self._manager.workers) > 1:
             return ""  # as on every stock KubeVirt: the other place is the truth
-        return f"{publication.publisher.name}: {view.last.kind.value}: {view.last.message}"
+        return f"{worker.publisher.name}: {view.last.kind.value}: {view.last.message}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from handler_service.events.policy import Announcement, Kind
+from handler_service.events.policy import Kind, VmiEvent
 from handler_service.kube import companion as companions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
@@ -44,7 +44,7 @@ class _Series:
     last: float
 
 
-class VmiEvents:
+class EventWriter:
     """The events of one node's handler."""
 
     def __init__(self, client: KubeClient, node: str, wall: Callable[[], float] = time.time) -> None:
@@ -55,46 +55,46 @@ class VmiEvents:
         self._series: dict[tuple[VmiId, Kind, str], _Series] = {}
         self._failing = False
         #: Events by reason, and whether they were written.
-        self.tally = {(kind.value, outcome): 0 for kind in Kind for outcome in ("written", "failed")}
+        self.stats = {(kind.value, outcome): 0 for kind in Kind for outcome in ("written", "failed")}
 
-    async def write(self, announcement: Announcement) -> None:
+    async def write(self, vmi_event: VmiEvent) -> None:
         """Write it, or say once that events cannot be written."""
         outcome = "written"
         try:
-            await self._write(announcement)
+            await self._write(vmi_event)
             self._failing = False
         except KubeError as error:
             outcome = "failed"
             level = logging.DEBUG if self._failing else logging.WARNING
-            log.log(level, "%s: the event %s cannot be written: %s", announcement.vmi, announcement.kind.value, error)
+            log.log(level, "%s: the event %s cannot be written: %s", vmi_event.vmi, vmi_event.kind.value, error)
             self._failing = True
-        self.tally[announcement.kind.value, outcome] += 1
+        self.stats[vmi_event.kind.value, outcome] += 1
 
-    async def _write(self, announcement: Announcement) -> None:
+    async def _write(self, vmi_event: VmiEvent) -> None:
         now = self._wall()
         self._series = {key: one for key, one in self._series.items() if now - one.last < _SERIES}
-        key = (announcement.vmi, announcement.kind, announcement.detail)
+        key = (vmi_event.vmi, vmi_event.kind, vmi_event.detail)
         series = self._series.get(key)
         if series is not None:
             try:
-                return await self._again(announcement.vmi, series, announcement.times, now)
+                return await self._again(vmi_event.vmi, series, vmi_event.times, now)
             except NotFoundError:
                 del self._series[key]  # somebody has cleared events away
-        self._series[key] = await self._new(announcement, now)
+        self._series[key] = await self._new(vmi_event, now)
         return None
 
-    async def _new(self, announcement: Announcement, now: float) -> _Series:
-        name = f"{announcement.vmi.name[:230]}.{uuid.uuid4().hex[:16]}"
-        await self._client.post(_path(announcement.vmi), self._event(announcement, name, now))
-        return _Series(name, announcement.times, now)
+    async def _new(self, vmi_event: VmiEvent, now: float) -> _Series:
+        name = f"{vmi_event.vmi.name[:230]}.{uuid.uuid4().hex[:16]}"
+        await self._client.post(_path(vmi_event.vmi), self._event(vmi_event, name, now))
+        return _Series(name, vmi_event.times, now)
 
     async def _again(self, vmi: VmiId, series: _Series, times: int, now: float) -> None:
         body = {"series": _counted(series.count + times, now)}
         await self._client.patch(f"{_path(vmi)}/{series.name}", body, MERGE_PATCH)
         series.count, series.last = series.count + times, now
 
-    def _event(self, announcement: Announcement, name: str, now: float) -> dict[str, Any]:
-        vmi, kind = announcement.vmi, announcement.kind
+    def _event(self, vmi_event: VmiEvent, name: str, now: float) -> dict[str, Any]:
+        vmi, kind = vmi_event.vmi, vmi_event.kind
         event: dict[str, Any] = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -103,7 +103,7 @@ class VmiEvents:
             "type": "Warning" if kind in _WARNINGS else "Normal",
             "reason": kind.value,
             "action": _ACTION,
-            "note": clipped(_note(announcement), _MAX_NOTE),
+            "note": clipped(_note(vmi_event), _MAX_NOTE),
             "reportingController": CONTROLLER,
             "reportingInstance": self._node,
             "regarding": {
@@ -114,16 +114,14 @@ class VmiEvents:
                 "uid": vmi.uid,
             },
         }
-        if announcement.times > 1:
-            event["series"] = _counted(announcement.times, now)
+        if vmi_event.times > 1:
+            event["series"] = _counted(vmi_event.times, now)
         return event
 
 
-def _note(announcement: Announcement) -> str:
-    unknown = announcement.kind is Kind.UNKNOWN
-    return _NOTES[announcement.kind].format(
-        companions.explanation(announcement.detail) if unknown else announcement.detail
-    )
+def _note(vmi_event: VmiEvent) -> str:
+    unknown = vmi_event.kind is Kind.UNKNOWN
+    return _NOTES[vmi_event.kind].format(companions.explanation(vmi_event.detail) if unknown else vmi_event.detail)
 
 
 def _counted(count: int, now: float) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from handler_service.errors import ConfigurationError
 from handler_service.kube import errors
-from handler_service.stats import RequestTally
+from handler_service.stats import RequestStats
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -42,7 +42,7 @@ class KubeClient:
         # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
         # clusters have them. The chain and the name are verified all the same.
         self._configuration.disable_strict_ssl_verification = True
-        self.tally = RequestTally()
+        self.stats = RequestStats()
         self._api: kubernetes_client.ApiClient
 
     async def __aenter__(self) -> Self:
@@ -155,9 +155,9 @@ class KubeClient:
         """Counts a request; what it gives is called with the status of the answer."""
         began = time.monotonic()
         try:
-            yield lambda status: self.tally.answered(verb, status, time.monotonic() - began)
+            yield lambda status: self.stats.answered(verb, status, time.monotonic() - began)
         except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
-            self.tally.failed(verb)
+            self.stats.failed(verb)
             raise
 
     async def _load(self) -> None:

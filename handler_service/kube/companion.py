@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from handler_service.kube.vmi import count, version_of
-from handler_service.model import Reason, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, PublishedValue, Reason, VmiId
 
 API_VERSION: Final = "servicestatus.kubevirt.io/v1alpha1"
 KIND: Final = "VirtualMachineInstanceServiceStatus"
@@ -48,7 +48,7 @@ class Detail(NamedTuple):
     node: str
 
 
-class Held(NamedTuple):
+class Companion(NamedTuple):
     """A companion as the API server has it."""
 
     vmi: VmiId
@@ -56,17 +56,17 @@ class Held(NamedTuple):
     resource_version: str
     uid: str
     label: str
-    shown: Shown
+    value: PublishedValue
     conditions: tuple[Mapping[str, Any], ...]
 
 
-def detail(standing: Standing, node: str) -> Detail:
+def detail(desired: DesiredStatus, node: str) -> Detail:
     """What to show of a standing."""
-    message = _MESSAGES[standing.reason]
-    if standing.message:
-        message = f"{message} ({standing.message})"
-    since = None if standing.since is None else int(standing.since)
-    return Detail(standing.observed, standing.reason.value, message, since, node)
+    message = _MESSAGES[desired.reason]
+    if desired.message:
+        message = f"{message} ({desired.message})"
+    since = None if desired.since is None else int(desired.since)
+    return Detail(desired.observed, desired.reason.value, message, since, node)
 
 
 def explanation(reason: str) -> str:
@@ -90,18 +90,18 @@ def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
     }
 
 
-def status(vmi: VmiId, shown: Shown, before: tuple[Mapping[str, Any], ...], now: float) -> dict[str, Any]:
+def status(vmi: VmiId, value: PublishedValue, before: tuple[Mapping[str, Any], ...], now: float) -> dict[str, Any]:
     """The status to write as a merge patch: what is absent is set to null. `now` is wall time."""
-    told = shown.detail
+    told = value.detail
     if not isinstance(told, Detail):
         raise TypeError("a companion shows details made by detail()")
-    idle, idle_reason, idle_message = _idle(shown.sessions, told)
+    idle, idle_reason, idle_message = _idle(value.sessions, told)
     wanted = [
         {"type": "Observed", "status": str(told.observed), "reason": told.reason, "message": told.message},
         {"type": "Idle", "status": idle, "reason": idle_reason, "message": idle_message},
     ]
     return {
-        "vncSessions": shown.sessions or None,
+        "vncSessions": value.sessions or None,
         "since": None if told.since is None else _rfc3339(told.since),
         "nodeName": told.node,
         "vmiUID": vmi.uid,
@@ -109,7 +109,7 @@ def status(vmi: VmiId, shown: Shown, before: tuple[Mapping[str, Any], ...], now:
     }
 
 
-def parse(object_: Any) -> Held | None:
+def parse(object_: Any) -> Companion | None:
     """Read a companion back; None when it is not one."""
     try:
         metadata, status_ = object_["metadata"], object_.get("status") or {}
@@ -125,13 +125,13 @@ def parse(object_: Any) -> Held | None:
                 _seconds(status_.get("since")),
                 status_.get("nodeName", ""),
             )
-        return Held(
+        return Companion(
             vmi=vmi,
             version=version_of(object_),
             resource_version=metadata["resourceVersion"],
             uid=metadata["uid"],
             label=(metadata.get("labels") or {}).get(NODE_LABEL, ""),
-            shown=Shown(count(status_.get("vncSessions")), told),
+            value=PublishedValue(count(status_.get("vncSessions")), told),
             conditions=conditions,
         )
     except (KeyError, TypeError, AttributeError, ValueError):

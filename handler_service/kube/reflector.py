@@ -64,7 +64,7 @@ class Selection:
     metadata_only: bool = False
 
 
-class ListWatch:
+class Reflector:
     """One loop for one selection."""
 
     def __init__(
@@ -168,11 +168,11 @@ class ListWatch:
         self.watches += 1
         async with self._client.stream(self._selection.path, query, accept, idle=seconds + 5) as lines:
             self._recovered()
-            self._opened, heard = _now(), False
+            self._opened, received = _now(), False
             async for line in lines:
                 self._event(line)
-                heard = True
-        if not heard and _now() < self._opened + _SHORTEST_WATCH:
+                received = True
+        if not received and _now() < self._opened + _SHORTEST_WATCH:
             raise ServerError(f"{self._selection.path}: the watch ended as soon as it had begun")
 
     def _event(self, line: bytes) -> None:

@@ -12,8 +12,8 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 
 from handler_service.metrics.families import counter, gauge
-from handler_service.model import Standing, VmiId
-from handler_service.status_manager import Hub
+from handler_service.model import DesiredStatus, VmiId
+from handler_service.status_manager import StatusManager
 
 _VMI: Final = ("node", "namespace", "name")
 _SERVICE: Final = "vnc"
@@ -35,27 +35,27 @@ _AGENT: Final[Mapping[str, tuple[str, str]]] = {
 class VmiCollector:
     """Collects them from the hub."""
 
-    def __init__(self, hub: Hub, node: str) -> None:
+    def __init__(self, manager: StatusManager, node: str) -> None:
         """`node` is the label's value; empty outside a cluster."""
-        self._hub = hub
+        self._manager = manager
         self._node = node
 
     def collect(self) -> Iterator[Metric]:
         """All families, of this moment."""
-        standings = self._hub.standings()
-        shown = {vmi: standing for vmi, standing in standings.items() if _shows_number(standing)}
+        desired_statuses = self._manager.desired_statuses()
+        value = {vmi: desired for vmi, desired in desired_statuses.items() if _shows_number(desired)}
         yield gauge(
             "kubevirt_vmi_service_sessions",
             "Sessions of the VMI that are open, by service; where they are not observed, the last number known. "
             "Absent where nothing is known.",
             (*_VMI, "service"),
-            ((self._labels(vmi, _SERVICE), standing.sessions) for vmi, standing in shown.items()),
+            ((self._labels(vmi, _SERVICE), desired.sessions) for vmi, desired in value.items()),
         )
         yield gauge(
             "kubevirt_vmi_service_observed",
             "Whether the sessions of the VMI are observed at this moment, by service.",
             (*_VMI, "service"),
-            ((self._labels(vmi, _SERVICE), standing.observed) for vmi, standing in standings.items()),
+            ((self._labels(vmi, _SERVICE), desired.observed) for vmi, desired in desired_statuses.items()),
         )
         yield gauge(
             "kubevirt_vmi_service_sessions_since_timestamp_seconds",
@@ -63,9 +63,9 @@ class VmiCollector:
             "cannot be proved.",
             (*_VMI, "service"),
             (
-                (self._labels(vmi, _SERVICE), standing.since)
-                for vmi, standing in shown.items()
-                if standing.since is not None
+                (self._labels(vmi, _SERVICE), desired.since)
+                for vmi, desired in value.items()
+                if desired.since is not None
             ),
         )
         yield from self._agents()
@@ -73,7 +73,7 @@ class VmiCollector:
     def _agents(self) -> Iterator[Metric]:
         # By VMI and not in sum: an agent may lie, about its own VM only.
         told: dict[VmiId, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for entry in self._hub.ledger.all_entries():
+        for entry in self._manager.reports.all_entries():
             for name, number in entry.counters.items():
                 told[entry.endpoint.vmi][name] += number
         for field, (name, text) in _AGENT.items():
@@ -84,5 +84,5 @@ class VmiCollector:
         return (self._node, vmi.namespace, vmi.name, *more)
 
 
-def _shows_number(standing: Standing) -> bool:
-    return standing.observed or standing.sessions > 0
+def _shows_number(desired: DesiredStatus) -> bool:
+    return desired.observed or desired.sessions > 0

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Protocol
 
-from handler_service.model import Outcome, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, PublishedValue, VmiId
 
 
 class Publisher(Protocol):
@@ -13,11 +13,11 @@ class Publisher(Protocol):
     def name(self) -> str:
         """A word for logs, metrics and the status service."""
 
-    def detail(self, standing: Standing) -> Hashable:
+    def detail(self, desired: DesiredStatus) -> Hashable:
         """What the place shows besides the number."""
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What the place holds now, in the outcome's `held`."""
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
-        """Make the place hold `shown`, and compare the answer with it."""
+    async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
+        """Make the place hold `value`, and compare the answer with it."""

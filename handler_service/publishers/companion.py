@@ -17,11 +17,11 @@ from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
-from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import outcomes
 
 #: What a VMI without a companion shows.
-_NOTHING: Final = Shown(0, None)
+_NOTHING: Final = PublishedValue(0, None)
 
 
 class CompanionPublisher:
@@ -37,23 +37,23 @@ class CompanionPublisher:
         self._node = node
         self._current = current
         self._wall = wall
-        self._held: dict[VmiId, companions.Held] = {}
+        self._companions: dict[VmiId, companions.Companion] = {}
         #: Whose job is under way, and whether the companion was told to be gone meanwhile.
         self._gone_meanwhile: dict[VmiId, bool] = {}
 
-    def detail(self, standing: Standing) -> Hashable:
+    def detail(self, desired: DesiredStatus) -> Hashable:
         """Conditions and times."""
-        return companions.detail(standing, self._node)
+        return companions.detail(desired, self._node)
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What the companion shows: as the watch knows it, else from the server."""
         with self._job(vmi):
             return await self._read(vmi)
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         """Create it if need be, then write its status."""
         with self._job(vmi):
-            return await self._write(vmi, shown)
+            return await self._write(vmi, value)
 
     @contextmanager
     def _job(self, vmi: VmiId) -> Iterator[None]:
@@ -63,63 +63,65 @@ class CompanionPublisher:
             yield
         finally:
             if self._gone_meanwhile.pop(vmi):
-                self._held.pop(vmi, None)
+                self._companions.pop(vmi, None)
 
     async def _read(self, vmi: VmiId) -> Outcome:
-        held = self._held.get(vmi)
-        if held is None:
+        companion = self._companions.get(vmi)
+        if companion is None:
             try:
-                held = await self._get(vmi)
+                companion = await self._get(vmi)
             except NotFoundError:
                 return Outcome(OutcomeKind.UNCHANGED, _NOTHING)
             except KubeError as error:
                 return outcomes.of_error(error)
-        return Outcome(OutcomeKind.UNCHANGED, _NOTHING if held is None else held.shown)
+        return Outcome(OutcomeKind.UNCHANGED, _NOTHING if companion is None else companion.value)
 
-    async def _write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    async def _write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         if not self._current() and (problem := await self._not_ours(vmi)):
             return problem
         try:
-            held = self._held.get(vmi) or await self._create(vmi)
-            held = await self._take_over(held)
-            held = await self._patch(vmi, held, shown)
+            companion = self._companions.get(vmi) or await self._create(vmi)
+            companion = await self._take_over(companion)
+            companion = await self._patch(vmi, companion, value)
         except ConflictError as error:
-            self._held.pop(vmi, None)
+            self._companions.pop(vmi, None)
             return await self._not_ours(vmi) or outcomes.of_error(error)
         except KubeError as error:
-            self._held.pop(vmi, None)
+            self._companions.pop(vmi, None)
             return outcomes.of_error(error)
-        if held.shown == shown:
-            return Outcome(OutcomeKind.WRITTEN, held.shown)
-        return Outcome(OutcomeKind.REVERTED, held.shown, "the server took the status and answered with another one")
+        if companion.value == value:
+            return Outcome(OutcomeKind.WRITTEN, companion.value)
+        return Outcome(
+            OutcomeKind.REVERTED, companion.value, "the server took the status and answered with another one"
+        )
 
-    def learn(self, held: companions.Held) -> bool:
+    def learn(self, companion: companions.Companion) -> bool:
         """A watch's copy. False when it is older than the last answer, and so says nothing new."""
-        known = self._held.get(held.vmi)
-        if known is not None and held.version < known.version:
+        known = self._companions.get(companion.vmi)
+        if known is not None and companion.version < known.version:
             return False
-        self._held[held.vmi] = held
+        self._companions[companion.vmi] = companion
         return True
 
     def forget(self, vmi: VmiId) -> None:
         """The companion, or its VMI, is gone."""
-        self._held.pop(vmi, None)
+        self._companions.pop(vmi, None)
         if vmi in self._gone_meanwhile:
             self._gone_meanwhile[vmi] = True
 
     def known(self) -> list[VmiId]:
         """The VMIs whose companion was seen."""
-        return list(self._held)
+        return list(self._companions)
 
-    async def _get(self, vmi: VmiId) -> companions.Held | None:
+    async def _get(self, vmi: VmiId) -> companions.Companion | None:
         """The companion of this very VMI; None where it is that of a former one."""
-        held = companions.parse(await self._client.get(_path(vmi)))
-        if held is None or held.vmi != vmi:
+        companion = companions.parse(await self._client.get(_path(vmi)))
+        if companion is None or companion.vmi != vmi:
             return None
-        self.learn(held)
-        return self._held[vmi]
+        self.learn(companion)
+        return self._companions[vmi]
 
-    async def _create(self, vmi: VmiId) -> companions.Held:
+    async def _create(self, vmi: VmiId) -> companions.Companion:
         try:
             return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
         except ConflictError:
@@ -132,7 +134,7 @@ class CompanionPublisher:
             await self._remove(found)
         return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
 
-    async def _remove(self, former: companions.Held) -> None:
+    async def _remove(self, former: companions.Companion) -> None:
         """A former VMI's: the garbage collector is on its way, but its successor need not wait for it.
 
         It may bear another node's label, and the admission policy lets a handler delete only what bears its own.
@@ -141,17 +143,19 @@ class CompanionPublisher:
         await self._client.delete(_path(former.vmi), {"preconditions": {"uid": former.uid}})
         self.forget(former.vmi)
 
-    async def _take_over(self, held: companions.Held) -> companions.Held:
+    async def _take_over(self, companion: companions.Companion) -> companions.Companion:
         """After a migration the label names the former node."""
-        if held.label == self._node:
-            return held
-        metadata = {"labels": {companions.NODE_LABEL: self._node}, "resourceVersion": held.resource_version}
-        return self._accept(held.vmi, await self._client.patch(_path(held.vmi), {"metadata": metadata}, MERGE_PATCH))
+        if companion.label == self._node:
+            return companion
+        metadata = {"labels": {companions.NODE_LABEL: self._node}, "resourceVersion": companion.resource_version}
+        return self._accept(
+            companion.vmi, await self._client.patch(_path(companion.vmi), {"metadata": metadata}, MERGE_PATCH)
+        )
 
-    async def _patch(self, vmi: VmiId, held: companions.Held, shown: Shown) -> companions.Held:
+    async def _patch(self, vmi: VmiId, companion: companions.Companion, value: PublishedValue) -> companions.Companion:
         body = {
-            "metadata": {"resourceVersion": held.resource_version},
-            "status": companions.status(vmi, shown, held.conditions, self._wall()),
+            "metadata": {"resourceVersion": companion.resource_version},
+            "status": companions.status(vmi, value, companion.conditions, self._wall()),
         }
         return self._accept(vmi, await self._client.patch(f"{_path(vmi)}/status", body, MERGE_PATCH))
 
@@ -171,12 +175,12 @@ class CompanionPublisher:
     def _manifest(self, vmi: VmiId) -> dict[str, object]:
         return companions.manifest(vmi, self._node)
 
-    def _accept(self, vmi: VmiId, answer: dict[str, object]) -> companions.Held:
-        held = companions.parse(answer)
-        if held is None or held.vmi != vmi:
+    def _accept(self, vmi: VmiId, answer: dict[str, object]) -> companions.Companion:
+        companion = companions.parse(answer)
+        if companion is None or companion.vmi != vmi:
             raise ConflictError("the answer is not this VMI's companion")
-        self._held[vmi] = held
-        return held
+        self._companions[vmi] = companion
+        return companion
 
 
 def _path(vmi: VmiId, *, name: bool = True) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Final
 
-from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 
 Document = dict[str, Any]
 
@@ -41,7 +41,7 @@ class FilePublisher:
         """`directory` exists and may be written."""
         self._directory = directory
 
-    def detail(self, standing: Standing) -> Hashable:  # noqa: ARG002  # the interface's; a document shows no more
+    def detail(self, desired: DesiredStatus) -> Hashable:  # noqa: ARG002  # the interface's; a document shows no more
         """A document shall exist as soon as anything is known."""
         return _WELL_FORMED
 
@@ -49,9 +49,9 @@ class FilePublisher:
         """What the document holds; no document holds nothing."""
         return await asyncio.to_thread(self._read, vmi)
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         """Replace the document."""
-        return await asyncio.to_thread(self._write, vmi, shown)
+        return await asyncio.to_thread(self._write, vmi, value)
 
     def path(self, vmi: VmiId) -> Path:
         """Where the document of `vmi` is."""
@@ -63,14 +63,14 @@ class FilePublisher:
         except (DocumentError, OSError) as error:
             return _failed(error)
 
-    def _write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    def _write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         path = self.path(vmi)
         try:
             document = load(path)
-            if _shown(document) == shown:
-                return Outcome(OutcomeKind.UNCHANGED, shown)
-            replace(path, changed(document if document is not None else _empty(vmi), shown.sessions))
-            return Outcome(OutcomeKind.WRITTEN, shown)
+            if _shown(document) == value:
+                return Outcome(OutcomeKind.UNCHANGED, value)
+            replace(path, changed(document if document is not None else _empty(vmi), value.sessions))
+            return Outcome(OutcomeKind.WRITTEN, value)
         except (DocumentError, OSError) as error:
             return _failed(error)
 
@@ -179,17 +179,17 @@ def _take_over_mode(path: Path, descriptor: int) -> None:
         os.fchown(descriptor, before.st_uid, before.st_gid)
 
 
-def _shown(document: Document | None) -> Shown:
+def _shown(document: Document | None) -> PublishedValue:
     """What a loaded document shows. Where there is none, or its field holds no number of at least 1, write it anew."""
     if document is None:
-        return Shown(0, "no document")
+        return PublishedValue(0, "no document")
     service_status = _service_status(document, None)
     if "vncSessions" not in service_status:
-        return Shown(0, _WELL_FORMED)
+        return PublishedValue(0, _WELL_FORMED)
     value = service_status["vncSessions"]
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return Shown(value, _WELL_FORMED)
-    return Shown(0, "malformed")
+        return PublishedValue(value, _WELL_FORMED)
+    return PublishedValue(0, "malformed")
 
 
 def _empty(vmi: VmiId) -> Document:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import JSON_PATCH, KubeClient
 from handler_service.kube.errors import InvalidError, KubeError
-from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import outcomes
 
 _FIELD: Final = "/status/serviceStatus"
@@ -40,7 +40,7 @@ class VmiStatusPublisher:
         self._doubtful: set[VmiId] = set()
         self._answered: dict[VmiId, int] = {}
 
-    def detail(self, standing: Standing) -> Hashable:  # noqa: ARG002  # the interface's; the field shows no more
+    def detail(self, desired: DesiredStatus) -> Hashable:  # noqa: ARG002  # the interface's; the field shows no more
         """Nothing besides the number."""
         return None
 
@@ -56,22 +56,24 @@ class VmiStatusPublisher:
             return Outcome(OutcomeKind.GONE, message="the VMI is another object by now")
         self._doubtful.discard(vmi)
         self._answered[vmi] = known.version
-        return Outcome(OutcomeKind.UNCHANGED, Shown(known.sessions))
+        return Outcome(OutcomeKind.UNCHANGED, PublishedValue(known.sessions))
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         """One patch."""
         knows = await self._schema_knows()
         if knows is False:
-            return Outcome(OutcomeKind.PRUNED, Shown(0), "the VMI's schema has no status.serviceStatus.vncSessions")
+            return Outcome(
+                OutcomeKind.PRUNED, PublishedValue(0), "the VMI's schema has no status.serviceStatus.vncSessions"
+            )
         try:
-            answer = await self._client.patch(vmis.path(vmi), self._patch(vmi, shown), JSON_PATCH)
+            answer = await self._client.patch(vmis.path(vmi), self._patch(vmi, value), JSON_PATCH)
         except InvalidError as error:
             self._doubtful.add(vmi)
             return Outcome(OutcomeKind.CONFLICT, message=f"the VMI is another object, or runs elsewhere: {error}")
         except KubeError as error:
             self._doubtful.add(vmi)
             return outcomes.of_error(error)
-        return self._compared(vmi, shown, answer, pruned=not knows)
+        return self._compared(vmi, value, answer, pruned=not knows)
 
     def stale(self, vmi: vmis.Vmi) -> bool:
         """Whether a watch's copy says nothing that the last answer did not: it is older, or this handler's own write.
@@ -90,26 +92,26 @@ class VmiStatusPublisher:
         self._doubtful.discard(vmi)
         self._answered.pop(vmi, None)
 
-    def _patch(self, vmi: VmiId, shown: Shown) -> list[dict[str, Any]]:
+    def _patch(self, vmi: VmiId, value: PublishedValue) -> list[dict[str, Any]]:
         known = self._known(vmi)
         kept = {} if known is None else {k: v for k, v in known.service_status.items() if k != "vncSessions"}
-        value = kept | ({"vncSessions": shown.sessions} if shown.sessions else {})
+        field_value = kept | ({"vncSessions": value.sessions} if value.sessions else {})
         patch: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": vmi.uid},
             {"op": "test", "path": "/status/nodeName", "value": self._node},
-            {"op": "add", "path": _FIELD, "value": value},
+            {"op": "add", "path": _FIELD, "value": field_value},
         ]
         # At zero the field is absent; it was just added, so that the removal finds it whatever was there.
-        return patch if value else [*patch, {"op": "remove", "path": _FIELD}]
+        return patch if field_value else [*patch, {"op": "remove", "path": _FIELD}]
 
-    def _compared(self, vmi: VmiId, shown: Shown, answer: Any, *, pruned: bool) -> Outcome:
+    def _compared(self, vmi: VmiId, value: PublishedValue, answer: Any, *, pruned: bool) -> Outcome:
         known = vmis.parse(answer)
         if known is None or known.id != vmi:
             self._doubtful.add(vmi)
             return Outcome(OutcomeKind.ERROR, message="the answer is not this VMI")
         self._answered[vmi] = known.version
-        held = Shown(known.sessions)
-        if held == shown:
+        held = PublishedValue(known.sessions)
+        if held == value:
             return Outcome(OutcomeKind.WRITTEN, held)
         if not held.sessions and pruned:
             return Outcome(OutcomeKind.PRUNED, held, "the server took the patch and dropped the field")

@@ -4,10 +4,10 @@ import random
 from typing import Final
 
 from handler_service.publishers import Publisher
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
-from handler_service.publishing.worker import Publication
-from handler_service.status_manager import Hub
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.publishing.worker import PublishWorker
+from handler_service.status_manager import StatusManager
 from servicestatus.rate_limit import TokenBucket
 
 #: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose
@@ -16,11 +16,11 @@ NODE_BURST: Final = 256
 NODE_INTERVAL: Final = 0.04
 
 
-def publication(publisher: Publisher, hub: Hub) -> Publication:
-    """A publication of `publisher` that answers to `hub`."""
+def worker(publisher: Publisher, manager: StatusManager) -> PublishWorker:
+    """A publication of `publisher` that answers to `manager`."""
     bucket = TokenBucket(NODE_BURST, NODE_INTERVAL)
-    clockwork = Clockwork(Spacing(), bucket, _jitter, publisher.detail)
-    return Publication(publisher, clockwork, hub.clock, hub.answered)
+    scheduler = WriteScheduler(WritePolicy(), bucket, _jitter, publisher.detail)
+    return PublishWorker(publisher, scheduler, manager.clock, manager.answered)
 
 
 def _jitter(cap: float) -> float:

@@ -3,17 +3,17 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from handler_service.model import Mark, Outcome, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, PublishedValue, VmiId, Watermark
 from handler_service.publishing.policy import Change
 from servicestatus.rate_limit import TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do now: write `shown`, or read what the place holds where `shown` is None."""
+    """Something to do now: write `value`, or read what the place holds where `value` is None."""
 
     vmi: VmiId
-    shown: Shown | None
+    value: PublishedValue | None
 
 
 @dataclass(slots=True)
@@ -21,9 +21,9 @@ class Item:
     """Where one VMI stands with one place of publication."""
 
     #: None: forgotten, and kept for the job that is under way.
-    wanted: Standing | None = None
+    desired: DesiredStatus | None = None
     detail: Hashable = None
-    held: Shown | None = None
+    actual: PublishedValue | None = None
     #: In which way the wanted value differs from the held one, and since when without a break.
     change: Change | None = None
     since: float = 0.0
@@ -32,25 +32,25 @@ class Item:
     job: Job | None = None
     #: When it was begun.
     began: float = float("-inf")
-    writing: tuple[Mark, ...] = ()
+    writing: tuple[Watermark, ...] = ()
     #: Meanwhile the place was seen to hold something else, before or after the job: read it again.
-    doubted: bool = False
+    reread: bool = False
     due: float | None = None
     #: Since when the place has been known to show something else than what is wanted: the wanted value's arrival.
-    awaited: float | None = None
+    changed_at: float | None = None
     #: The same of the job that is under way, and the kind of its change.
-    writing_awaited: float | None = None
+    writing_changed_at: float | None = None
     writing_change: Change | None = None
     next_write: float = float("-inf")
     not_before: float = float("-inf")
     #: Failures without a success between; and whether another VMI's success has cut a wait short since the first.
     backoff: int = 0
-    woken: bool = False
+    retried_early: bool = False
     #: Somebody else changed what was written; and how often that may be answered.
-    disturbed: bool = False
+    foreign_write: bool = False
     rewrites: TokenBucket | None = None
     last: Outcome | None = None
-    published: dict[str, Mark] = field(default_factory=dict)
+    published: dict[str, Watermark] = field(default_factory=dict)
     writes: int = 0
     failures: int = 0
     last_write: float | None = None
@@ -60,9 +60,9 @@ class Item:
 class View:
     """How a VMI stands with a place of publication."""
 
-    held: Shown | None
+    actual: PublishedValue | None
     #: The place holds what is wanted, and all that is wanted is known.
-    satisfied: bool
+    up_to_date: bool
     last: Outcome | None
     writes: int
     failures: int

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from handler_service.model import Shown
+from handler_service.model import PublishedValue
 
 
 class Change(IntEnum):
@@ -15,15 +15,15 @@ class Change(IntEnum):
     DETAIL = 3
 
 
-def change_of(target: Shown, held: Shown) -> Change:
-    """In which way `target` differs from `held`, which it does."""
-    if target.sessions > held.sessions:
-        return Change.RISE if held.sessions else Change.FIRST_RISE
-    return Change.FALL if target.sessions < held.sessions else Change.DETAIL
+def change_of(target: PublishedValue, actual: PublishedValue) -> Change:
+    """In which way `target` differs from `actual`, which it does."""
+    if target.sessions > actual.sessions:
+        return Change.RISE if actual.sessions else Change.FIRST_RISE
+    return Change.FALL if target.sessions < actual.sessions else Change.DETAIL
 
 
 @dataclass(frozen=True, slots=True)
-class Spacing:
+class WritePolicy:
     """Seconds that each rule of the clockwork waits."""
 
     #: One moment: below what a person sees, above what libvirt needs to deliver a handshake's two events.

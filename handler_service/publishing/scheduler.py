@@ -13,9 +13,9 @@ import heapq
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from handler_service.model import Mark, Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
 from handler_service.publishing.item import Item, Job, View
-from handler_service.publishing.policy import Change, Spacing, change_of
+from handler_service.publishing.policy import Change, WritePolicy, change_of
 from handler_service.stats import Histogram
 from servicestatus.rate_limit import TokenBucket
 
@@ -28,18 +28,18 @@ _SLACK: Final = 1024
 _DELAYS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
-class Clockwork:
+class WriteScheduler:
     """The schedule of all VMIs of one place of publication."""
 
     def __init__(
         self,
-        spacing: Spacing,
+        policy: WritePolicy,
         bucket: TokenBucket,
         jitter: Callable[[float], float],
-        detail: Callable[[Standing], Hashable] = lambda _: None,
+        detail: Callable[[DesiredStatus], Hashable] = lambda _: None,
     ) -> None:
         """`jitter(t)` is a random time up to t. `detail` is what the place shows besides the number."""
-        self._spacing = spacing
+        self._policy = policy
         self._bucket = bucket
         self._jitter = jitter
         self._detail = detail
@@ -52,33 +52,33 @@ class Clockwork:
 
     # --- what shall be, and what is ---
 
-    def want(self, vmi: VmiId, standing: Standing, now: float) -> None:
+    def set_desired(self, vmi: VmiId, desired: DesiredStatus, now: float) -> None:
         """The newest standing of a VMI."""
         item = self._items.setdefault(vmi, Item())
-        item.wanted = standing
-        item.detail = self._detail(standing)
-        if item.awaited is None:
-            item.awaited = now
-        self._settle(vmi, item, now)
+        item.desired = desired
+        item.detail = self._detail(desired)
+        if item.changed_at is None:
+            item.changed_at = now
+        self._reschedule(vmi, item, now)
 
-    def hold(self, vmi: VmiId, shown: Shown, now: float) -> None:
+    def set_actual(self, vmi: VmiId, value: PublishedValue, now: float) -> None:
         """What the place was seen to hold: somebody else may have written it."""
         item = self._item(vmi)
         if item is None:
             return
         if item.job is not None:
             # Which came first, this or the job's answer, cannot be known. A write's own trace needs no second look.
-            item.doubted = item.doubted or shown != item.job.shown
-        elif item.held is not None:  # else it is about to be read
-            self._compare(item, item.held, shown, now)
-            item.held = shown
-            self._settle(vmi, item, now)
+            item.reread = item.reread or value != item.job.value
+        elif item.actual is not None:  # else it is about to be read
+            self._compare(item, item.actual, value, now)
+            item.actual = value
+            self._reschedule(vmi, item, now)
 
     def retry(self, now: float) -> None:
         """The place has changed: what failed is worth another try."""
         for vmi, item in self._items.items():
             item.backoff, item.not_before = 0, float("-inf")
-            self._settle(vmi, item, now)
+            self._reschedule(vmi, item, now)
 
     def forget(self, vmi: VmiId) -> None:
         """This handler does not publish that VMI any more."""
@@ -88,7 +88,7 @@ class Clockwork:
         if item.job is None:
             self._drop(vmi)
         else:
-            item.wanted = None  # one job at a time, even if the VMI is back before this one has ended
+            item.desired = None  # one job at a time, even if the VMI is back before this one has ended
 
     # --- what to do ---
 
@@ -97,7 +97,7 @@ class Clockwork:
         jobs: list[Job] = []
         for due, vmi in self._ready(now):
             item = self._items[vmi]
-            if len(jobs) < room and (item.held is None or self._bucket.take(now)):
+            if len(jobs) < room and (item.actual is None or self._bucket.take(now)):
                 jobs.append(self._start(vmi, item, now))
             else:
                 self._push(vmi, item, max(due, self._bucket.ready_at(now), now + _AGAIN))
@@ -113,28 +113,28 @@ class Clockwork:
         return None
 
     def finished(self, vmi: VmiId, outcome: Outcome, now: float) -> None:
-        """The job of `vmi` has ended: a write, or a read whose `held` is what the place holds."""
+        """The job of `vmi` has ended: a write, or a read whose `actual` is what the place holds."""
         item = self._items[vmi]
         job, item.job = item.job, None
-        if item.wanted is None:
+        if item.desired is None:
             self._drop(vmi)
             return
         if not outcome.ok:
             self._failing.add(vmi)
             self._failed(item, outcome, now)
-        elif job is not None and job.shown is not None:
+        elif job is not None and job.value is not None:
             self._failing.discard(vmi)
             self._written(item, outcome, now)
-            self._wake(now)
+            self._retry_failed(now)
         else:
             self._read(item, outcome, now)
-        item.held = None if item.doubted else outcome.held
-        item.doubted = False
-        self._settle(vmi, item, now)
+        item.actual = None if item.reread else outcome.actual
+        item.reread = False
+        self._reschedule(vmi, item, now)
 
     # --- questions ---
 
-    def published(self, vmi: VmiId, endpoint_id: str) -> Mark | None:
+    def published(self, vmi: VmiId, endpoint_id: str) -> Watermark | None:
         """How far an endpoint's reports are contained in what the place was seen to hold."""
         item = self._item(vmi)
         return None if item is None else item.published.get(endpoint_id)
@@ -144,10 +144,10 @@ class Clockwork:
         item = self._item(vmi)
         if item is None:
             return None
-        settled = item.wanted is not None and item.wanted.settled
+        synced = item.desired is not None and item.desired.synced
         return View(
-            held=item.held,
-            satisfied=settled and item.due is None and item.job is None,
+            actual=item.actual,
+            up_to_date=synced and item.due is None and item.job is None,
             last=item.last,
             writes=item.writes,
             failures=item.failures,
@@ -160,15 +160,15 @@ class Clockwork:
         Not those whose last write failed: they wait for something else than their turn.
         """
         waits = [
-            now - item.awaited
+            now - item.changed_at
             for item in self._items.values()
-            if item.wanted is not None and item.awaited is not None and (item.last is None or item.last.ok)
+            if item.desired is not None and item.changed_at is not None and (item.last is None or item.last.ok)
         ]
         return len(waits), max(waits, default=0.0)
 
     def vmis(self) -> list[VmiId]:
         """The VMIs that are scheduled."""
-        return [vmi for vmi, item in self._items.items() if item.wanted is not None]
+        return [vmi for vmi, item in self._items.items() if item.desired is not None]
 
     # --- when: inside ---
 
@@ -178,60 +178,60 @@ class Clockwork:
 
     def _item(self, vmi: VmiId) -> Item | None:
         item = self._items.get(vmi)
-        return None if item is None or item.wanted is None else item
+        return None if item is None or item.desired is None else item
 
-    def _target(self, item: Item) -> Shown | None:
+    def _target(self, item: Item) -> PublishedValue | None:
         """What shall be written, given what is held; None: leave it."""
-        wanted, held = item.wanted, item.held
-        if wanted is None or held is None:
+        desired, actual = item.desired, item.actual
+        if desired is None or actual is None:
             return None
-        if not wanted.settled and wanted.sessions <= held.sessions:
+        if not desired.synced and desired.sessions <= actual.sessions:
             return None
-        sessions = wanted.sessions if wanted.observed else max(wanted.sessions, held.sessions)
-        return Shown(sessions, item.detail)
+        sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)
+        return PublishedValue(sessions, item.detail)
 
-    def _settle(self, vmi: VmiId, item: Item, now: float) -> None:
+    def _reschedule(self, vmi: VmiId, item: Item, now: float) -> None:
         """Work out when the item is due; where the place holds what is wanted, it is published."""
         if item.job is not None:
             return
-        if item.held is None:
+        if item.actual is None:
             item.change = None
             self._push(vmi, item, max(now, item.not_before))
             return
         target = self._target(item)
-        if target is None or target == item.held:
-            item.change, item.zero_since, item.due, item.awaited = None, None, None, None
+        if target is None or target == item.actual:
+            item.change, item.zero_since, item.due, item.changed_at = None, None, None, None
             if target is not None and item.last is not None and not item.last.ok:
-                item.backoff, item.woken, item.last = 0, False, Outcome(OutcomeKind.UNCHANGED, item.held)
+                item.backoff, item.retried_early, item.last = 0, False, Outcome(OutcomeKind.UNCHANGED, item.actual)
                 self._failing.discard(vmi)
-            if item.wanted is not None and item.wanted.settled:
-                self._publish(item, item.wanted.marks)
+            if item.desired is not None and item.desired.synced:
+                self._publish(item, item.desired.watermarks)
             return
-        if item.awaited is None:
-            item.awaited = now
-        self._push(vmi, item, self._due(item, target, item.held, now))
+        if item.changed_at is None:
+            item.changed_at = now
+        self._push(vmi, item, self._due(item, target, item.actual, now))
 
-    def _due(self, item: Item, target: Shown, held: Shown, now: float) -> float:
-        change = change_of(target, held)
+    def _due(self, item: Item, target: PublishedValue, actual: PublishedValue, now: float) -> float:
+        change = change_of(target, actual)
         if item.change is not change:
             item.change, item.since = change, now
         if target.sessions:
             item.zero_since = None
         elif item.zero_since is None:
             item.zero_since = now
-        return max(self._spaced(item, change), item.not_before)
+        return max(self._earliest(item, change), item.not_before)
 
-    def _spaced(self, item: Item, change: Change) -> float:
-        spacing = self._spacing
+    def _earliest(self, item: Item, change: Change) -> float:
+        policy = self._policy
         if change is Change.FIRST_RISE:
             # The exception: it may come up to one interval early, and what follows it waits the longer.
-            return max(item.since + spacing.first_rise, item.next_write - spacing.interval)
+            return max(item.since + policy.first_rise, item.next_write - policy.interval)
         if change is Change.FALL:
             # A fall to zero waits its whole time from zero on, whatever fell before.
             since = item.since if item.zero_since is None else item.zero_since
-            return max(since + spacing.fall, item.next_write)
+            return max(since + policy.fall, item.next_write)
         # A detail waits as long as a rise: a lease that was missed by a moment need not be told.
-        return max(item.since + spacing.rise, item.next_write)
+        return max(item.since + policy.rise, item.next_write)
 
     def _valid(self, due: float, vmi: VmiId) -> bool:
         item = self._items.get(vmi)
@@ -262,39 +262,39 @@ class Clockwork:
         item.began = now
         item.writing_change = item.change
         item.due, item.change, item.zero_since = None, None, None
-        if job.shown is not None and item.wanted is not None:
-            item.writing = item.wanted.marks
-            item.writing_awaited, item.awaited = item.awaited, None
-            item.next_write = max(item.next_write, now) + self._spacing.interval
+        if job.value is not None and item.desired is not None:
+            item.writing = item.desired.watermarks
+            item.writing_changed_at, item.changed_at = item.changed_at, None
+            item.next_write = max(item.next_write, now) + self._policy.interval
         return job
 
     # --- how it ended: inside ---
 
     def _written(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
-        item.backoff, item.woken, item.not_before = 0, False, float("-inf")
+        item.backoff, item.retried_early, item.not_before = 0, False, float("-inf")
         self._publish(item, item.writing)
         if outcome.kind is OutcomeKind.WRITTEN:
             item.writes += 1
             item.last_write = now
             self._delayed(item, now)
-            if item.disturbed:
+            if item.foreign_write:
                 self._rewrites(item).take(now)
-        item.disturbed, item.writing_awaited = False, None
+        item.foreign_write, item.writing_changed_at = False, None
 
     def _read(self, item: Item, outcome: Outcome, now: float) -> None:
         item.not_before = float("-inf")  # but the backoff goes on: only a write shows that writing works again
-        if item.last is not None and item.last.held is not None and outcome.held is not None:
-            self._compare(item, item.last.held, outcome.held, now)
+        if item.last is not None and item.last.actual is not None and outcome.actual is not None:
+            self._compare(item, item.last.actual, outcome.actual, now)
 
     def _delayed(self, item: Item, now: float) -> None:
-        if item.writing_change is not None and item.writing_awaited is not None:
-            self.delays[item.writing_change].add(now - item.writing_awaited)
+        if item.writing_change is not None and item.writing_changed_at is not None:
+            self.delays[item.writing_change].add(now - item.writing_changed_at)
 
     def _failed(self, item: Item, outcome: Outcome, now: float) -> None:
         item.last = outcome
-        if item.writing_awaited is not None:
-            item.awaited, item.writing_awaited = item.writing_awaited, None  # it goes on waiting
+        if item.writing_changed_at is not None:
+            item.changed_at, item.writing_changed_at = item.writing_changed_at, None  # it goes on waiting
         item.failures += 1
         # A pause counts from the beginning of what failed: who had no answer for five seconds has waited already.
         since = item.began if outcome.retry_after is None else now
@@ -302,40 +302,41 @@ class Clockwork:
 
     def _delay(self, item: Item, outcome: Outcome) -> float:
         if outcome.retry_after is not None:
-            return outcome.retry_after + self._jitter(self._spacing.retry_base)
+            return outcome.retry_after + self._jitter(self._policy.retry_base)
         if outcome.kind is OutcomeKind.PRUNED:
-            return self._spacing.pruned_retry
-        spacing = self._spacing
-        longest = min(spacing.retry_cap, max(spacing.retry_soon, spacing.retry_share * len(self._failing)))
-        cap = min(longest, spacing.retry_base * 2.0 ** min(item.backoff, 16))
+            return self._policy.pruned_retry
+        policy = self._policy
+        longest = min(policy.retry_cap, max(policy.retry_soon, policy.retry_share * len(self._failing)))
+        cap = min(longest, policy.retry_base * 2.0 ** min(item.backoff, 16))
         item.backoff += 1
         return self._jitter(cap)
 
-    def _wake(self, now: float) -> None:
+    def _retry_failed(self, now: float) -> None:
         """The place works: what failed need not sit out its pause. Once for each, whose trouble may be its own."""
         for vmi in tuple(self._failing):
             item = self._items[vmi]
             asked = item.last is not None and (
                 item.last.kind is OutcomeKind.PRUNED or item.last.retry_after is not None
             )
-            if item.job is None and not (asked or item.woken or item.disturbed):
-                item.woken, item.not_before = True, float("-inf")
-                self._settle(vmi, item, now)
+            if item.job is None and not (asked or item.retried_early or item.foreign_write):
+                item.retried_early, item.not_before = True, float("-inf")
+                self._reschedule(vmi, item, now)
 
-    def _publish(self, item: Item, marks: tuple[Mark, ...]) -> None:
+    def _publish(self, item: Item, watermarks: tuple[Watermark, ...]) -> None:
         before = item.published
         item.published = {
-            mark.endpoint_id: mark if mark.sequence else before.get(mark.endpoint_id, mark) for mark in marks
+            watermark.endpoint_id: watermark if watermark.sequence else before.get(watermark.endpoint_id, watermark)
+            for watermark in watermarks
         }
 
-    def _compare(self, item: Item, before: Shown, shown: Shown, now: float) -> None:
-        """The place holds `shown`. Where it held something else after a write, somebody else was at it."""
-        if shown != before and item.last is not None and item.last.ok:
+    def _compare(self, item: Item, before: PublishedValue, value: PublishedValue, now: float) -> None:
+        """The place holds `value`. Where it held something else after a write, somebody else was at it."""
+        if value != before and item.last is not None and item.last.ok:
             # It counts once it was answered by a write that was needed: what was seen may have been out of date.
-            item.disturbed = True
+            item.foreign_write = True
             item.not_before = max(item.not_before, self._rewrites(item).ready_at(now))
 
     def _rewrites(self, item: Item) -> TokenBucket:
         if item.rewrites is None:
-            item.rewrites = TokenBucket(self._spacing.rewrite_burst, self._spacing.rewrite_interval)
+            item.rewrites = TokenBucket(self._policy.rewrite_burst, self._policy.rewrite_interval)
         return item.rewrites

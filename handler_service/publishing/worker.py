@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import Publisher
 from handler_service.publishing.item import Job
-from handler_service.publishing.scheduler import Clockwork
-from handler_service.wakeup import Alarm
+from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
@@ -20,45 +20,45 @@ log = logging.getLogger(__name__)
 MAX_JOBS: Final = 16
 
 
-class Publication:
+class PublishWorker:
     """One place of publication, running."""
 
     def __init__(
         self,
         publisher: Publisher,
-        clockwork: Clockwork,
+        scheduler: WriteScheduler,
         clock: Callable[[], float],
         answered: Callable[[VmiId], None],
     ) -> None:
         """`answered` is called when something may have become published, or has failed."""
         self.publisher = publisher
-        self.clockwork = clockwork
+        self.scheduler = scheduler
         #: Finished writes by outcome, for metrics.
         self.outcomes: dict[OutcomeKind, int] = dict.fromkeys(OutcomeKind, 0)
         self._clock = clock
         self._answered = answered
-        self._alarm = Alarm(clock)
+        self._wakeup = Wakeup(clock)
         self._jobs: set[asyncio.Task[None]] = set()
-        self._told: dict[VmiId, tuple[OutcomeKind, str]] = {}
+        self._reported: dict[VmiId, tuple[OutcomeKind, str]] = {}
 
-    def want(self, vmi: VmiId, standing: Standing | None) -> None:
+    def set_desired(self, vmi: VmiId, desired: DesiredStatus | None) -> None:
         """The newest standing of a VMI; None: it is not ours any more, and what is published stays as it is."""
-        if standing is None:
-            self.clockwork.forget(vmi)
-            self._told.pop(vmi, None)
+        if desired is None:
+            self.scheduler.forget(vmi)
+            self._reported.pop(vmi, None)
         else:
-            self.clockwork.want(vmi, standing, self._clock())
-            self._ring()
+            self.scheduler.set_desired(vmi, desired, self._clock())
+            self._wake_worker()
 
-    def seen(self, vmi: VmiId, shown: Shown) -> None:
-        """The place was seen to hold `shown`, by a watch."""
-        self.clockwork.hold(vmi, shown, self._clock())
-        self._ring()
+    def seen(self, vmi: VmiId, value: PublishedValue) -> None:
+        """The place was seen to hold `value`, by a watch."""
+        self.scheduler.set_actual(vmi, value, self._clock())
+        self._wake_worker()
 
     def retry(self) -> None:
         """The place has changed: try again what failed."""
-        self.clockwork.retry(self._clock())
-        self._ring()
+        self.scheduler.retry(self._clock())
+        self._wake_worker()
 
     async def run(self) -> None:
         """Work until cancelled. settle() before that lets what is under way end."""
@@ -67,7 +67,7 @@ class Publication:
                 self._start_due(group)
                 await self._sleep()
 
-    async def settle(self, seconds: float) -> None:
+    async def finish_jobs(self, seconds: float) -> None:
         """Wait until no job is under way, at most `seconds`."""
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=seconds)
@@ -76,54 +76,54 @@ class Publication:
         room = MAX_JOBS - len(self._jobs)
         if room <= 0:
             return  # the next job that ends wakes the loop
-        for job in self.clockwork.take_due(self._clock(), room):
+        for job in self.scheduler.take_due(self._clock(), room):
             task = group.create_task(self._work(job), name=f"publish {job.vmi}")
             self._jobs.add(task)
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._jobs.discard(task)
-        self._alarm.ring()
+        self._wakeup.set()
 
     async def _sleep(self) -> None:
-        await self._alarm.sleep(None if self._full() else self.clockwork.wake_at())
+        await self._wakeup.sleep(None if self._full() else self.scheduler.wake_at())
 
     def _full(self) -> bool:
         """Whether nothing can be begun before a job ends, which rings."""
         return len(self._jobs) >= MAX_JOBS
 
-    def _ring(self) -> None:
+    def _wake_worker(self) -> None:
         if not self._full():
-            self._alarm.ring_for(self.clockwork.wake_at())
+            self._wakeup.set_for(self.scheduler.wake_at())
 
     async def _work(self, job: Job) -> None:
         outcome = await self._ask(job)
-        if job.shown is not None:
+        if job.value is not None:
             self.outcomes[outcome.kind] += 1
-        self.clockwork.finished(job.vmi, outcome, self._clock())
-        self._tell(job, outcome)
+        self.scheduler.finished(job.vmi, outcome, self._clock())
+        self._report(job, outcome)
         self._answered(job.vmi)
 
     async def _ask(self, job: Job) -> Outcome:
         try:
-            if job.shown is None:
+            if job.value is None:
                 return await self.publisher.read(job.vmi)
-            return await self.publisher.write(job.vmi, job.shown)
+            return await self.publisher.write(job.vmi, job.value)
         except Exception as error:  # one VMI's bad luck must not end the publication of all others
             log.exception("%s: %s: unexpected failure", self.publisher.name, job.vmi)
             return Outcome(OutcomeKind.ERROR, message=f"{type(error).__name__}: {error}")
 
-    def _tell(self, job: Job, outcome: Outcome) -> None:
+    def _report(self, job: Job, outcome: Outcome) -> None:
         """Each new trouble once, and its end once."""
-        view = self.clockwork.view(job.vmi)
+        view = self.scheduler.view(job.vmi)
         if view is None:
             return  # it was forgotten meanwhile, so nobody waits for it
         if not outcome.ok:
             self._trouble(job.vmi, (outcome.kind, outcome.message))
-        elif (job.shown is not None or view.satisfied) and self._told.pop(job.vmi, None) is not None:
+        elif (job.value is not None or view.up_to_date) and self._reported.pop(job.vmi, None) is not None:
             log.info("%s: %s: published again", self.publisher.name, job.vmi)
 
     def _trouble(self, vmi: VmiId, trouble: tuple[OutcomeKind, str]) -> None:
-        if trouble != self._told.get(vmi):
-            self._told[vmi] = trouble
+        if trouble != self._reported.get(vmi):
+            self._reported[vmi] = trouble
             log.warning("%s: %s: %s: %s", self.publisher.name, vmi, trouble[0].value, trouble[1])

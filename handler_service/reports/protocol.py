@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from handler_service.model import Endpoint
 from handler_service.reports import decode as messages
-from handler_service.reports.store import Ledger
+from handler_service.reports.store import ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -31,7 +31,7 @@ def message_bucket() -> TokenBucket:
     return TokenBucket(MESSAGE_BURST, MESSAGE_INTERVAL)
 
 
-class RefusedError(Exception):
+class RejectedError(Exception):
     """The stream ends with `status`, a name of grpc.StatusCode."""
 
     def __init__(self, status: str, detail: str) -> None:
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Publicity:
+class PublishProgress:
     """How the newest value of an endpoint stands with its places of publication."""
 
     stream: int = 0
@@ -57,21 +57,21 @@ class SessionProtocol:
 
     def __init__(
         self,
-        ledger: Ledger,
+        reports: ReportStore,
         endpoint: Endpoint,
-        terms: contract.Terms,
+        settings: contract.StreamSettings,
         handler_version: str,
-        publicity: Callable[[], Publicity],
+        progress: Callable[[], PublishProgress],
         *,
         bucket: TokenBucket,
         features: frozenset[str] = contract.FEATURES,
     ) -> None:
-        """`publicity` tells how the endpoint's value stands now; `bucket` is what its socket may still send."""
-        self._ledger = ledger
+        """`progress` tells how the endpoint's value stands now; `bucket` is what its socket may still send."""
+        self._reports = reports
         self._endpoint = endpoint
-        self._terms = terms
+        self._settings = settings
         self._version = handler_version
-        self._publicity = publicity
+        self._progress = progress
         self._features = features
         self._in_force: frozenset[str] = frozenset()
         self._bucket = bucket
@@ -93,45 +93,45 @@ class SessionProtocol:
     @property
     def published(self) -> bool:
         """Whether every place holds what was accepted, so that no later ack can say more."""
-        publicity = self._publicity()
-        of_this = bool(self._stream) and publicity.stream == self._stream
-        return of_this and publicity.sequence >= self._accepted
+        progress = self._progress()
+        of_this = bool(self._stream) and progress.stream == self._stream
+        return of_this and progress.sequence >= self._accepted
 
     @property
     def _accepted(self) -> int:
         """The newest sequence that the ledger holds."""
-        return self._ledger.entry(self._endpoint.id).accepted
+        return self._reports.entry(self._endpoint.id).accepted
 
     def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
         """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""
         if not self._bucket.take(now):
-            raise RefusedError("RESOURCE_EXHAUSTED", "too many messages")
+            raise RejectedError("RESOURCE_EXHAUSTED", "too many messages")
         arm = request.WhichOneof("message")
-        self._ledger.tally.messages[arm or "unknown"] += 1
+        self._reports.stats.messages[arm or "unknown"] += 1
         if not self._stream:
             if arm != "hello":
-                raise RefusedError("INVALID_ARGUMENT", "the first message must be hello")
+                raise RejectedError("INVALID_ARGUMENT", "the first message must be hello")
             return [self._hello(request.hello, now)]
-        if not self._ledger.current(self._endpoint.id, self._stream):
-            raise RefusedError("ABORTED", "superseded by a newer stream on this socket")
+        if not self._reports.current(self._endpoint.id, self._stream):
+            raise RejectedError("ABORTED", "superseded by a newer stream on this socket")
         try:
             return self._dispatch(arm, request, now)
         except messages.OutOfBoundsError as error:
-            raise RefusedError("INVALID_ARGUMENT", str(error)) from error
+            raise RejectedError("INVALID_ARGUMENT", str(error)) from error
 
     def ack(self) -> pb.Ack | None:
         """An Ack if it would say something new."""
-        if not self._stream or not self._ledger.current(self._endpoint.id, self._stream):
+        if not self._stream or not self._reports.current(self._endpoint.id, self._stream):
             return None
-        publicity = self._publicity()
+        progress = self._progress()
         accepted = self._accepted
-        published = publicity.sequence if publicity.stream == self._stream else 0
+        published = progress.sequence if progress.stream == self._stream else 0
         ack = pb.Ack(
             accepted=accepted,
             # Cumulative: what was seen published once, was.
             published=max(self._acked.published, min(accepted, published)),
-            state=publicity.state,
-            message=messages.clipped(publicity.message, contract.MAX_TEXT_BYTES),
+            state=progress.state,
+            message=messages.clipped(progress.message, contract.MAX_TEXT_BYTES),
         )
         if ack == self._acked or not accepted:
             return None
@@ -150,7 +150,7 @@ class SessionProtocol:
         if arm == "goodbye":
             return self._goodbye(request.goodbye, now)
         if arm == "hello":
-            raise RefusedError("INVALID_ARGUMENT", "a second hello")
+            raise RejectedError("INVALID_ARGUMENT", "a second hello")
         self._unknown(1)
         self._keep_lease(now)
         return []
@@ -159,20 +159,20 @@ class SessionProtocol:
         try:
             messages.hello_fields(hello)
         except messages.OutOfBoundsError as error:
-            raise RefusedError("INVALID_ARGUMENT", str(error)) from error
+            raise RejectedError("INVALID_ARGUMENT", str(error)) from error
         self._check_claim(hello.vmi)
         self._in_force = self._features.intersection(hello.features)
-        self._stream = self._ledger.opened(self._endpoint.id, hello.instance, hello.agent_version, now)
+        self._stream = self._reports.opened(self._endpoint.id, hello.instance, hello.agent_version, now)
         return pb.ReportSessionsResponse(
             welcome=pb.Welcome(
                 handler_version=self._version,
                 features=sorted(self._features),
                 vmi=types.VmiReference(**self._endpoint.vmi._asdict()),
-                heartbeat_interval=_duration(self._terms.heartbeat_interval),
-                lease=_duration(self._terms.lease),
-                window=self._terms.window,
-                delta_burst=self._terms.delta_burst,
-                delta_interval=_duration(self._terms.delta_interval),
+                heartbeat_interval=_duration(self._settings.heartbeat_interval),
+                lease=_duration(self._settings.lease),
+                window=self._settings.window,
+                delta_burst=self._settings.delta_burst,
+                delta_interval=_duration(self._settings.delta_interval),
             )
         )
 
@@ -182,22 +182,22 @@ class SessionProtocol:
             claimed = getattr(claim, field)
             # Where the socket proves no UID there is nothing to hold the claim against.
             if claimed and value and claimed != value:
-                raise RefusedError("PERMISSION_DENIED", f"this socket is not of a VMI with {field} {claimed}")
+                raise RejectedError("PERMISSION_DENIED", f"this socket is not of a VMI with {field} {claimed}")
 
     def _snapshot(self, snapshot: pb.Snapshot, now: float) -> list[pb.ReportSessionsResponse]:
-        if snapshot.sequence <= self._ledger.entry(self._endpoint.id).accepted:
-            raise RefusedError("INVALID_ARGUMENT", "a snapshot's sequence is at least 1, and grows")
+        if snapshot.sequence <= self._reports.entry(self._endpoint.id).accepted:
+            raise RejectedError("INVALID_ARGUMENT", "a snapshot's sequence is at least 1, and grows")
         self._anonymize(snapshot)
         services = messages.snapshot_services(snapshot.services)
         self._unknown(messages.unknown_items(snapshot))
         self._count(snapshot)
         self._resyncing = False
         observed = messages.observation(snapshot.observation)
-        self._ledger.replace(self._endpoint.id, snapshot.sequence, observed, services, now)
+        self._reports.replace(self._endpoint.id, snapshot.sequence, observed, services, now)
         return []
 
     def _delta(self, delta: pb.Delta, now: float) -> list[pb.ReportSessionsResponse]:
-        entry = self._ledger.entry(self._endpoint.id)
+        entry = self._reports.entry(self._endpoint.id)
         if self._resyncing or 0 < delta.sequence <= entry.accepted:
             self._keep_lease(now)
             return []
@@ -213,12 +213,12 @@ class SessionProtocol:
         self._unknown(messages.unknown_items(delta))
         self._count(delta)
         observed = messages.observation(delta.observation) if delta.HasField("observation") else None
-        self._ledger.update(self._endpoint.id, delta.sequence, observed, services, now)
+        self._reports.update(self._endpoint.id, delta.sequence, observed, services, now)
         return []
 
     def _heartbeat(self, heartbeat: pb.Heartbeat, now: float) -> list[pb.ReportSessionsResponse]:
         self._count(heartbeat)
-        accepted = self._ledger.entry(self._endpoint.id).accepted
+        accepted = self._reports.entry(self._endpoint.id).accepted
         if heartbeat.sequence > accepted and not self._resyncing:
             return self._resync(pb.RESYNC_REASON_SEQUENCE_GAP if accepted else pb.RESYNC_REASON_NO_SNAPSHOT, now)
         self._keep_lease(now)
@@ -227,19 +227,19 @@ class SessionProtocol:
     def _keep_lease(self, now: float) -> None:
         """A message without news keeps the lease, but not while a Snapshot is owed: what is held is known to be old."""
         if not self._resyncing:
-            self._ledger.heard(self._endpoint.id, now)
+            self._reports.renew_lease(self._endpoint.id, now)
 
     def _goodbye(self, goodbye: pb.Goodbye, now: float) -> list[pb.ReportSessionsResponse]:
         self._unknown(goodbye.reason not in pb.GoodbyeReason.values())
-        self._ledger.goodbye(self._endpoint.id, goodbye.domain_ended, now)
+        self._reports.goodbye(self._endpoint.id, goodbye.domain_ended, now)
         self.over = True
         return []
 
     def _resync(self, reason: "pb.ResyncReason", now: float) -> list[pb.ReportSessionsResponse]:
         self._resyncing = True
-        self._ledger.heard(self._endpoint.id, now)
-        self._ledger.resyncing(self._endpoint.id, reason)
-        accepted = self._ledger.entry(self._endpoint.id).accepted
+        self._reports.renew_lease(self._endpoint.id, now)
+        self._reports.resyncing(self._endpoint.id, reason)
+        accepted = self._reports.entry(self._endpoint.id).accepted
         return [pb.ReportSessionsResponse(resync_request=pb.ResyncRequest(accepted=accepted, reason=reason))]
 
     def _anonymize(self, message: pb.Snapshot | pb.Delta) -> None:
@@ -248,10 +248,10 @@ class SessionProtocol:
 
     def _count(self, message: pb.Snapshot | pb.Delta | pb.Heartbeat) -> None:
         if message.HasField("counters"):
-            self._ledger.entry(self._endpoint.id).counters = messages.counters(message.counters)
+            self._reports.entry(self._endpoint.id).counters = messages.counters(message.counters)
 
     def _unknown(self, number: int) -> None:
-        self._ledger.unknown(self._endpoint.id, number)
+        self._reports.unknown(self._endpoint.id, number)
 
 
 def _duration(seconds: float) -> Duration:

@@ -13,8 +13,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from handler_service.model import Endpoint, Mark, Reason, Standing, VmiId
-from handler_service.stats import StreamTally
+from handler_service.model import DesiredStatus, Endpoint, Reason, VmiId, Watermark
+from handler_service.stats import StreamStats
 from servicestatus.v1 import sessions_pb2 as types
 
 
@@ -83,8 +83,8 @@ class Entry:
     #: The last sequence accepted on the newest stream; 0 before its snapshot.
     accepted: int = 0
     #: Whether a snapshot was ever accepted, on whatever stream.
-    spoke: bool = False
-    last_heard: float | None = None
+    has_reported: bool = False
+    last_seen: float | None = None
     observation: Observed = _STARTING
     services: dict[int, ServiceState] = field(default_factory=dict)
     domain_ended: bool = False
@@ -93,7 +93,7 @@ class Entry:
     counters: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
-class Ledger:
+class ReportStore:
     """All endpoints of this handler."""
 
     def __init__(self, service: int, lease: float, changed: Callable[[VmiId], None]) -> None:
@@ -102,7 +102,7 @@ class Ledger:
         self._lease = lease
         self._changed = changed
         #: Of all endpoints, those included that are gone.
-        self.tally = StreamTally()
+        self.stats = StreamStats()
         self._entries: dict[str, Entry] = {}
         # Never used twice, so that a mark of an endpoint that was removed and is back cannot be taken for a new one.
         self._stream_numbers = itertools.count(1)
@@ -135,10 +135,10 @@ class Ledger:
         entry = self._entries[endpoint_id]
         entry.stream = next(self._stream_numbers)
         entry.streams += 1
-        self.tally.streams += 1
+        self.stats.streams += 1
         entry.accepted = 0
         entry.instance, entry.agent_version = instance, agent_version
-        self._heard(entry, now)
+        self._renew(entry, now)
         return entry.stream
 
     def current(self, endpoint_id: str, stream: int) -> bool:
@@ -172,13 +172,13 @@ class Ledger:
         entry.services.update(services)
         self._accept(entry, sequence, observation or entry.observation, now)
 
-    def heard(self, endpoint_id: str, now: float) -> None:
+    def renew_lease(self, endpoint_id: str, now: float) -> None:
         """A message without news came: the lease is kept, and a value that was silent counts again.
 
         Not where this stream has had no snapshot: its agent may be another one, which has not said what it sees.
         """
         entry = self._entries[endpoint_id]
-        self._heard(entry, now)
+        self._renew(entry, now)
         if entry.state is EntryState.SILENT and entry.accepted:
             entry.state = EntryState.REPORTING
             self._changed(entry.endpoint.vmi)
@@ -186,12 +186,12 @@ class Ledger:
     def resyncing(self, endpoint_id: str, reason: int) -> None:
         """A stream was asked for a snapshot, since what it said did not follow from what is known."""
         self._entries[endpoint_id].resyncs += 1
-        self.tally.resyncs[reason] += 1
+        self.stats.resyncs[reason] += 1
 
     def unknown(self, endpoint_id: str, number: int) -> None:
         """So many items of a later version came."""
         self._entries[endpoint_id].unknown_items += number
-        self.tally.unknown_items += number
+        self.stats.unknown_items += number
 
     def closed(self, endpoint_id: str, stream: int) -> None:
         """A stream ended without goodbye: what it said holds until the lease ends."""
@@ -205,7 +205,7 @@ class Ledger:
     def goodbye(self, endpoint_id: str, domain_ended: bool, now: float) -> None:
         """The agent stops on purpose: unknown from now on, or a proven zero where its domain has ended."""
         entry = self._entries[endpoint_id]
-        self._heard(entry, now)
+        self._renew(entry, now)
         entry.state = EntryState.GOODBYE
         entry.domain_ended = domain_ended
         if domain_ended:
@@ -219,7 +219,7 @@ class Ledger:
     def expire(self, now: float) -> list[Endpoint]:
         """End the leases that are over; returns their endpoints."""
         over = [entry for entry in self._entries.values() if _leased(entry) and entry.lease_until <= now]
-        self.tally.lease_expiries += len(over)
+        self.stats.lease_expiries += len(over)
         for entry in over:
             entry.state = EntryState.SILENT
             self._changed(entry.endpoint.vmi)
@@ -247,7 +247,7 @@ class Ledger:
         """All VMIs that have an endpoint, ordered."""
         return sorted(self._by_vmi)
 
-    def standing(self, vmi: VmiId) -> Standing | None:
+    def desired_status(self, vmi: VmiId) -> DesiredStatus | None:
         """What follows for `vmi`; None when it has no endpoint."""
         entries = list(self.entries(vmi))
         if not entries:
@@ -256,25 +256,25 @@ class Ledger:
         sessions = sum(state.sessions for state in states)
         sights = [_sight(entry, state) for entry, state in zip(entries, states, strict=True)]
         told = _telling(sights)
-        return Standing(
+        return DesiredStatus(
             sessions=sessions,
             observed=all(sight.observed for sight in sights),
             reason=told.reason,
             message=told.message,
             since=_since(states, sessions),
-            settled=all(entry.state is not EntryState.WAITING for entry in entries),
-            marks=tuple(Mark(entry.endpoint.id, entry.stream, _followed(entry)) for entry in entries),
+            synced=all(entry.state is not EntryState.WAITING for entry in entries),
+            watermarks=tuple(Watermark(entry.endpoint.id, entry.stream, _followed(entry)) for entry in entries),
         )
 
     # --- inside ---
 
-    def _heard(self, entry: Entry, now: float) -> None:
-        entry.last_heard = now
+    def _renew(self, entry: Entry, now: float) -> None:
+        entry.last_seen = now
         entry.lease_until = now + self._lease
 
     def _accept(self, entry: Entry, sequence: int, observation: Observed, now: float) -> None:
-        self._heard(entry, now)
-        entry.accepted, entry.spoke = sequence, True
+        self._renew(entry, now)
+        entry.accepted, entry.has_reported = sequence, True
         entry.observation = observation
         entry.state = EntryState.REPORTING
         entry.domain_ended = False
@@ -290,7 +290,7 @@ def _sight(entry: Entry, state: ServiceState) -> Observed:
     if entry.state is EntryState.GOODBYE:
         return _NOBODY if entry.domain_ended else _GOODBYE
     if entry.state is EntryState.SILENT:
-        return _SILENT if entry.spoke else _NO_AGENT
+        return _SILENT if entry.has_reported else _NO_AGENT
     if entry.observation.observed and state.accuracy == types.ACCURACY_LOWER_BOUND:
         return _LOWER_BOUND
     return entry.observation

@@ -57,7 +57,7 @@ def _handler(socket: str, state: State, protocol: ReportProtocol) -> pb.HandlerC
         sent=protocol.sequence,
         last_ack=stream.last_ack,
     )
-    if stream.terms is not None:
-        connection.heartbeat_interval.CopyFrom(messages.duration(stream.terms.heartbeat_interval))
-        connection.lease.CopyFrom(messages.duration(stream.terms.lease))
+    if stream.settings is not None:
+        connection.heartbeat_interval.CopyFrom(messages.duration(stream.settings.heartbeat_interval))
+        connection.lease.CopyFrom(messages.duration(stream.settings.lease))
     return connection

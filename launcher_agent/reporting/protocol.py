@@ -19,7 +19,7 @@ Times are seconds of any clock that only grows.
 from dataclasses import dataclass, field, replace
 
 from launcher_agent.reporting import encoding as messages
-from launcher_agent.reporting import settings as welcomed
+from launcher_agent.reporting import settings as stream_settings
 from launcher_agent.reporting.deltas import vnc_delta
 from launcher_agent.sessions.report import Counters, Report
 from servicestatus import contract
@@ -32,7 +32,7 @@ from servicestatus.v1.sessions_pb2 import AgentCounters, VmiReference
 class Stream:
     """One stream: what the handler said, and what was sent."""
 
-    terms: contract.Terms | None = None  # None until Welcome
+    settings: contract.StreamSettings | None = None  # None until Welcome
     features: frozenset[str] = frozenset()
     handler_version: str = ""
     vmi: VmiReference = field(default_factory=VmiReference)
@@ -40,7 +40,7 @@ class Stream:
     last_ack: pb.Ack = field(default_factory=pb.Ack)
 
     base: Report | None = None  # what the handler knows once all that was sent has arrived
-    patience: float = float("-inf")  # until then, what has changed can wait
+    debounce_until: float = float("-inf")  # until then, what has changed can wait
     first: int = 0  # the sequence of the first Snapshot
     snapshot_due: float | None = None
     next_snapshot: float = float("-inf")  # not before then
@@ -82,15 +82,15 @@ class ReportProtocol:
         """Know what is true now."""
         stream, waited = self.stream, self._changed()
         self._report = report
-        if stream.base is None or stream.terms is None or _matters(stream.base, report):
-            stream.patience = now
+        if stream.base is None or stream.settings is None or _matters(stream.base, report):
+            stream.debounce_until = now
         elif not waited:
-            stream.patience = now + stream.terms.delta_interval
+            stream.debounce_until = now + stream.settings.delta_interval
 
     def receive(self, response: pb.ReportSessionsResponse, now: float) -> None:
         """The handler said this."""
         arm = response.WhichOneof("message")
-        expected = ("ack", "resync_request", "drain_notice") if self.stream.terms else ("welcome", "drain_notice")
+        expected = ("ack", "resync_request", "drain_notice") if self.stream.settings else ("welcome", "drain_notice")
         if arm not in expected:  # of a newer version, or out of turn
             self.unknown_messages += 1
         elif arm == "welcome":
@@ -103,12 +103,12 @@ class ReportProtocol:
             self.stream.draining = True
 
     def _welcome(self, welcome: pb.Welcome, now: float) -> None:
-        stream, terms = self.stream, welcomed.terms(welcome)
-        stream.terms = terms
-        stream.features = welcomed.features(welcome)
+        stream, settings = self.stream, stream_settings.settings(welcome)
+        stream.settings = settings
+        stream.features = stream_settings.features(welcome)
         stream.handler_version = messages.bounded(welcome.handler_version, contract.MAX_NAME_BYTES)
-        stream.vmi = welcomed.vmi(welcome)
-        stream.bucket = TokenBucket(terms.delta_burst, terms.delta_interval)
+        stream.vmi = stream_settings.vmi(welcome)
+        stream.bucket = TokenBucket(settings.delta_burst, settings.delta_interval)
         stream.snapshot_due = now
 
     def _ack(self, ack: pb.Ack) -> None:
@@ -135,22 +135,22 @@ class ReportProtocol:
     def wake_at(self, now: float) -> float | None:
         """When there is something to send if nothing else happens; None before Welcome. It may lie in the past."""
         stream = self.stream
-        if stream.terms is None:
+        if stream.settings is None:
             return None
-        heartbeat = stream.last_sent + stream.terms.heartbeat_interval
+        heartbeat = stream.last_sent + stream.settings.heartbeat_interval
         if stream.snapshot_due is not None:
             return min(heartbeat, stream.snapshot_due) if stream.base else stream.snapshot_due
-        if self._may_send_delta(stream, stream.terms):
-            return min(heartbeat, max(stream.patience, stream.bucket.ready_at(now)))
+        if self._may_send_delta(stream, stream.settings):
+            return min(heartbeat, max(stream.debounce_until, stream.bucket.ready_at(now)))
         return heartbeat
 
     def _due(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
         if stream.snapshot_due is not None:
             return self._snapshot(now, stream) if now >= stream.snapshot_due else self._heartbeat(stream)
-        if stream.terms and self._may_send_delta(stream, stream.terms) and stream.bucket.take(now):
+        if stream.settings and self._may_send_delta(stream, stream.settings) and stream.bucket.take(now):
             return self._delta(stream) or self._snapshot(now, stream)
         # News that the window has kept for a whole interval: whatever became of the acks, a Snapshot says it all.
-        overdue = stream.terms and self._changed() and self._on_their_way(stream) >= stream.terms.window
+        overdue = stream.settings and self._changed() and self._on_their_way(stream) >= stream.settings.window
         return self._snapshot(now, stream) if overdue else self._heartbeat(stream)
 
     def _changed(self) -> bool:
@@ -158,15 +158,15 @@ class ReportProtocol:
         base, report = self.stream.base, self._report
         return base is not None and (base.vnc != report.vnc or base.observation != report.observation)
 
-    def _may_send_delta(self, stream: Stream, terms: contract.Terms) -> bool:
-        return self._changed() and self._on_their_way(stream) < terms.window
+    def _may_send_delta(self, stream: Stream, settings: contract.StreamSettings) -> bool:
+        return self._changed() and self._on_their_way(stream) < settings.window
 
     def _on_their_way(self, stream: Stream) -> int:
         return self.sequence - max(stream.last_ack.accepted, stream.first)
 
     def _snapshot(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
         self.sequence += 1
-        interval = stream.terms.delta_interval if stream.terms else 0.0
+        interval = stream.settings.delta_interval if stream.settings else 0.0
         if stream.base is None:
             stream.first = self.sequence
         stream.base, stream.counters = self._report, None

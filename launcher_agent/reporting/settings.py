@@ -12,12 +12,12 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 
 
-def terms(welcome: pb.Welcome) -> contract.Terms:
+def settings(welcome: pb.Welcome) -> contract.StreamSettings:
     """The terms of a stream."""
-    default = contract.DEFAULT_TERMS
+    default = contract.DEFAULT_SETTINGS
     heartbeat = _seconds(welcome, "heartbeat_interval", default.heartbeat_interval, contract.HEARTBEAT_RANGE)
     lease = _seconds(welcome, "lease", default.lease, contract.LEASE_RANGE)
-    return contract.Terms(
+    return contract.StreamSettings(
         heartbeat_interval=heartbeat,
         lease=max(lease, 2 * heartbeat),
         window=_number(welcome.window, default.window),

@@ -73,12 +73,12 @@ class ReportStream:
         clock: Clock,
         sleep: Sleep,
         uniform: retry.Uniform,
-        patience: float = contract.HELLO_TIMEOUT,
+        welcome_timeout: float = contract.HELLO_TIMEOUT,
         dial: Dial = dial,
     ) -> None:
-        """`patience`: seconds until Welcome must have come."""
+        """`welcome_timeout`: seconds until Welcome must have come."""
         self._socket = socket
-        self._patience = patience
+        self._welcome_timeout = welcome_timeout
         self._protocol = protocol
         self._state = state
         self._clock = clock
@@ -149,14 +149,14 @@ class ReportStream:
 
     async def _read(self, call: Call) -> StreamError:
         try:
-            async with asyncio.timeout(self._patience) as patience:
+            async with asyncio.timeout(self._welcome_timeout) as welcome_timeout:
                 while (response := await call.read()) is not grpc.aio.EOF:
                     self._receive(response if isinstance(response, pb.ReportSessionsResponse) else _NONSENSE)
                     if self._welcomed is not None:
-                        patience.reschedule(None)
+                        welcome_timeout.reschedule(None)
             return StreamError((await call.code()).name, await call.details())
         except TimeoutError:
-            return StreamError("DEADLINE_EXCEEDED", f"no Welcome within {self._patience:g} s")
+            return StreamError("DEADLINE_EXCEEDED", f"no Welcome within {self._welcome_timeout:g} s")
         except grpc.aio.AioRpcError as error:
             return StreamError(error.code().name, error.details() or "")
 
@@ -165,7 +165,7 @@ class ReportStream:
         stream = self._protocol.stream
         if stream.draining:
             self._enter(StreamState.DRAINING)
-        elif stream.terms is not None and self._welcomed is None:
+        elif stream.settings is not None and self._welcomed is None:
             self._welcomed = self._clock()
             self._said = ""
             log.info("reporting to handler %s", stream.handler_version)
@@ -210,7 +210,7 @@ class ReportStream:
         handler.last_status, handler.last_error = ended.status, details
         if self._said != ended.status:
             self._said = ended.status
-            level = logging.WARNING if retry.needs_someone(ended.status) else logging.INFO
+            level = logging.WARNING if retry.needs_intervention(ended.status) else logging.INFO
             log.log(level, "the stream to the handler has ended: %s: %s", ended.status, details)
         self._enter(StreamState.BACKING_OFF)
 

@@ -3,10 +3,10 @@
 Two clients of a unix socket cannot be told apart. How many are connected is known, since every CONNECT has its
 DISCONNECT; how many of those have finished is not, once a finished and an unfinished one were there and one left.
 
-`Anonymous` keeps the exact set of possible numbers, which is always an interval: each event maps the possible worlds
+`CountInterval` is the exact set of possible numbers, always an interval. Each event maps the possible worlds
 before it to those after it, and drops the worlds in which it could not have happened. With C, I and D events since the
-last time that nobody was connected, the interval lies within [max(0, I - D), min(I, C - D)], and is narrower where
-the order of the events says more than their numbers.
+last moment without clients, the interval lies within [max(0, I - D), min(I, C - D)], and is narrower where the order of
+the events says more than their numbers.
 
 Invariant: 0 <= least <= most <= connected.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Anonymous:
+class CountInterval:
     """`connected` clients, of which at least `least` and at most `most` have finished their handshake."""
 
     connected: int = 0
@@ -27,25 +27,25 @@ class Anonymous:
         """Whether there is only one possible number."""
         return self.least == self.most
 
-    def connect(self) -> "Anonymous":
+    def connect(self) -> "CountInterval":
         """Another client, unfinished."""
-        return Anonymous(self.connected + 1, self.least, self.most)
+        return CountInterval(self.connected + 1, self.least, self.most)
 
-    def initialize(self) -> "Anonymous":
+    def initialize(self) -> "CountInterval":
         """One of the unfinished has finished: the worlds in which there was none are out.
 
         When that is all of them, its CONNECT was missed (it came before the subscription), so it is made up for: what
         has finished its handshake is connected.
         """
         before = self if self.least < self.connected else self.connect()
-        return Anonymous(before.connected, before.least + 1, min(before.most, before.connected - 1) + 1)
+        return CountInterval(before.connected, before.least + 1, min(before.most, before.connected - 1) + 1)
 
-    def disconnect(self) -> "Anonymous":
+    def disconnect(self) -> "CountInterval":
         """One has left, finished or not. With nobody there it was a client from before the subscription: no change."""
         left = max(0, self.connected - 1)
-        return Anonymous(left, max(0, self.least - 1), min(self.most, left))
+        return CountInterval(left, max(0, self.least - 1), min(self.most, left))
 
 
-def unknown(connected: int) -> Anonymous:
+def unknown_interval(connected: int) -> CountInterval:
     """`connected` clients, and nothing known of their handshakes."""
-    return Anonymous(connected, 0, connected)
+    return CountInterval(connected, 0, connected)

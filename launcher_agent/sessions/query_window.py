@@ -11,30 +11,30 @@ from typing import Final
 from launcher_agent.events import Phase, SocketAddress
 
 #: Clients by address that may come and go in the 3 ms that a question takes. With more, it is asked again.
-_MAX_STIRRED: Final = 1024
+_MAX_CHANGED: Final = 1024
 
 
-class Question:
+class QueryWindow:
     """Everything since one question."""
 
     def __init__(self) -> None:
         #: Clients by address that moved, and what they did last.
-        self.stirred: dict[SocketAddress, Phase] = {}
+        self.changed: dict[SocketAddress, Phase] = {}
         self._balance = 0  # anonymous clients that came, less those that went
         self._lowest = 0
         #: Whether something happened that the answer may have missed, or counted twice.
-        self.disturbed = False
+        self.inconclusive = False
 
-    def disturb(self, phase: Phase, peer: SocketAddress) -> None:
+    def record(self, phase: Phase, peer: SocketAddress) -> None:
         """Take note of an event."""
         if peer.anonymous:
             self._balance += (phase is Phase.CONNECT) - (phase is Phase.DISCONNECT)
             self._lowest = min(self._lowest, self._balance)
-            self.disturbed = True
-        elif peer in self.stirred or len(self.stirred) < _MAX_STIRRED:
-            self.stirred[peer] = phase
+            self.inconclusive = True
+        elif peer in self.changed or len(self.changed) < _MAX_CHANGED:
+            self.changed[peer] = phase
         else:
-            self.disturbed = True
+            self.inconclusive = True
 
     @property
     def risen(self) -> int:
@@ -43,4 +43,4 @@ class Question:
 
     def overflowed(self, is_known: Callable[[SocketAddress], bool]) -> int:
         """How many of those that came found the table full."""
-        return sum(phase is not Phase.DISCONNECT and not is_known(peer) for peer, phase in self.stirred.items())
+        return sum(phase is not Phase.DISCONNECT and not is_known(peer) for peer, phase in self.changed.items())

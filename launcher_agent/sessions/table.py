@@ -16,11 +16,11 @@ from enum import Enum, auto
 from typing import Final
 
 from launcher_agent.events import Phase, SocketAddress
-from launcher_agent.sessions.count_interval import Anonymous, unknown
-from launcher_agent.sessions.query_window import Question
+from launcher_agent.sessions.count_interval import CountInterval, unknown_interval
+from launcher_agent.sessions.query_window import QueryWindow
 from servicestatus import contract
 
-_NOBODY: Final = Anonymous()
+_NOBODY: Final = CountInterval()
 
 
 class Accuracy(Enum):
@@ -64,7 +64,7 @@ class SessionTable:
         self._anonymous = _NOBODY
         self._overflow = _NOBODY
         self._may_miss = False
-        self._question: Question | None = None
+        self._query_window: QueryWindow | None = None
         self._last_id = 0
         self._started = 0
         self._ended = 0
@@ -73,8 +73,8 @@ class SessionTable:
 
     def apply(self, phase: Phase, peer: SocketAddress, now: float) -> None:
         """Take in one event."""
-        if self._question is not None:
-            self._question.disturb(phase, peer)
+        if self._query_window is not None:
+            self._query_window.record(phase, peer)
         if peer.anonymous:
             self._apply_anonymous(phase)
         elif phase is Phase.CONNECT:
@@ -86,13 +86,13 @@ class SessionTable:
             return
         else:
             self._initialize(peer, now)
-        self._settle(now, began=int(phase is Phase.INITIALIZE))
+        self._update_totals(now, began=int(phase is Phase.INITIALIZE))
 
     def clear(self, now: float) -> None:
         """All sessions have ended and nobody is connected: the one moment at which everything is known."""
         self._empty()
         self._may_miss = False
-        self._settle(now)
+        self._update_totals(now)
         if self._since is None:
             self._since = now
 
@@ -100,9 +100,9 @@ class SessionTable:
         """Events were missed until now, so an unfinished client may have finished, or gone."""
         self._pending.clear()
 
-    def ask(self) -> None:
+    def open_query_window(self) -> None:
         """QEMU is being asked who is connected: its answer may or may not know of what happens from here on."""
-        self._question = Question()
+        self._query_window = QueryWindow()
 
     def reconcile(self, clients: Sequence[SocketAddress], now: float) -> None:
         """QEMU's answer. Clients whose phase no event told are counted as sessions, until an event says more.
@@ -110,27 +110,27 @@ class SessionTable:
         The answer is right about every client that did nothing since the question, the events about those that did.
         Anonymous clients that came since then may be part of the answer, or not: to be sure they are counted besides.
         """
-        question = self._question or Question()
-        listed = [one for one in dict.fromkeys(clients) if not one.anonymous and one not in question.stirred]
+        window = self._query_window or QueryWindow()
+        listed = [one for one in dict.fromkeys(clients) if not one.anonymous and one not in window.changed]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
-        self._keep_only({*listed, *question.stirred})
-        self._anonymous = unknown(sum(one.anonymous for one in clients) + question.risen)
-        self._overflow_from(question.overflowed(self._is_known) + self._add_unsure(listed, now))
+        self._keep_only({*listed, *window.changed})
+        self._anonymous = unknown_interval(sum(one.anonymous for one in clients) + window.risen)
+        self._overflow_from(window.overflowed(self._is_known) + self._add_unsure(listed, now))
         self._may_miss = False
-        self._settle(now)
+        self._update_totals(now)
         if not proved:
             self._since = now  # somebody, or nobody, was there all the time? Only a session that still is proves it
 
-    def close_question(self) -> bool:
+    def close_query_window(self) -> bool:
         """Whether nothing has happened since the question that its answer may have missed, or counted twice."""
-        question, self._question = self._question, None
-        return question is not None and not question.disturbed
+        window, self._query_window = self._query_window, None
+        return window is not None and not window.inconclusive
 
     def forget(self, now: float) -> None:
         """Clients may have come and gone unseen, and there is no asking: only what comes from now on is known."""
         self._empty()
         self._may_miss = True
-        self._settle(now)
+        self._update_totals(now)
         self._since = None
 
     def view(self) -> TableView:
@@ -160,7 +160,7 @@ class SessionTable:
             count = len(self._sessions) + self._anonymous.most + self._overflow.most
         return min(count, contract.MAX_SESSIONS)
 
-    def _settle(self, now: float, began: int = 0) -> None:
+    def _update_totals(self, now: float, began: int = 0) -> None:
         """Bring the totals in line with the table, and note a change between nobody and somebody.
 
         `began` sessions are known to have begun. What the table holds more than that began too; what it holds less
@@ -228,7 +228,7 @@ class SessionTable:
 
     def _overflow_from(self, connected: int) -> None:
         self.overflows += max(0, connected - self._overflow.connected)
-        self._overflow = unknown(connected)
+        self._overflow = unknown_interval(connected)
 
     def _is_known(self, client: SocketAddress) -> bool:
         return client in self._sessions or client in self._pending
@@ -245,5 +245,5 @@ class SessionTable:
         self._sessions.clear()
         self._pending.clear()
         self._unsure.clear()
-        self._question = None
+        self._query_window = None
         self._anonymous = self._overflow = _NOBODY

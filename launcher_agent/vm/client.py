@@ -22,7 +22,7 @@ from launcher_agent.errors import LibvirtError, QueryError
 from launcher_agent.events import Change, ConnectionClosed, LifecycleEvent, SocketAddress
 from launcher_agent.vm import vnc_query
 from launcher_agent.vm.domains import Domain
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 from launcher_agent.vm.graphics_events import GraphicsSubscription
 from launcher_agent.vm.threads import DaemonThreads, start
 
@@ -64,9 +64,9 @@ class Libvirt:
 
     async def connect(self) -> "Connection":
         """A connection that is subscribed to everything. Waits for as long as libvirt hangs."""
-        inbox = Inbox()
-        opened = await self._threads.call(lambda: _mapped(lambda: _Opened(self._uri, inbox)), discard=_Opened.close)
-        return Connection(opened, inbox, self._threads, self._ask)
+        queue = EventQueue()
+        opened = await self._threads.call(lambda: _mapped(lambda: _Opened(self._uri, queue)), discard=_Opened.close)
+        return Connection(opened, queue, self._threads, self._ask)
 
     async def _ask(self, domain: str) -> tuple[SocketAddress, ...]:
         try:
@@ -92,17 +92,17 @@ class Libvirt:
 class _Opened:
     """A connection and its subscriptions. Every method may block."""
 
-    def __init__(self, uri: str, inbox: Inbox) -> None:
+    def __init__(self, uri: str, queue: EventQueue) -> None:
         """Open and subscribe: graphics first, so that a domain whose start is seen has hidden no viewer."""
         self.connection = libvirt.openReadOnly(uri)
         with contextlib.ExitStack() as undo:
             undo.callback(_close, self.connection)
             self.connection.setKeepAlive(*_KEEPALIVE)
-            self.connection.registerCloseCallback(_on_close, inbox)
+            self.connection.registerCloseCallback(_on_close, queue)
             undo.callback(_quietly, self.connection.unregisterCloseCallback)
-            undo.callback(GraphicsSubscription(self.connection, inbox).end)
+            undo.callback(GraphicsSubscription(self.connection, queue).end)
             lifecycle = self.connection.domainEventRegisterAny(
-                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _on_lifecycle, inbox
+                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _on_lifecycle, queue
             )
             undo.callback(_quietly, lambda: self.connection.domainEventDeregisterAny(lifecycle))
             self._undo = undo.pop_all()
@@ -113,16 +113,16 @@ class _Opened:
 
 
 class Connection:
-    """A subscribed connection: its events are in `inbox`, and the last of them is ConnectionClosed."""
+    """A subscribed connection: its events are in `queue`, and the last of them is ConnectionClosed."""
 
     def __init__(
         self,
         opened: _Opened,
-        inbox: Inbox,
+        queue: EventQueue,
         threads: DaemonThreads,
         ask: Callable[[str], Awaitable[tuple[SocketAddress, ...]]],
     ) -> None:
-        self.inbox = inbox
+        self.queue = queue
         self._opened = opened
         self._threads = threads
         self._ask = ask
@@ -189,11 +189,13 @@ def _log_error(_: object, error: tuple[Any, ...]) -> None:
     log.debug("libvirt: %s", error[2])
 
 
-def _on_close(_: "libvirt.virConnect", reason: int, inbox: Inbox) -> None:
-    inbox.put_from_thread(ConnectionClosed(_CLOSED.get(reason, "the connection was closed")))
+def _on_close(_: "libvirt.virConnect", reason: int, queue: EventQueue) -> None:
+    queue.put_from_thread(ConnectionClosed(_CLOSED.get(reason, "the connection was closed")))
 
 
-def _on_lifecycle(_: "libvirt.virConnect", domain: "libvirt.virDomain", event: int, _detail: int, inbox: Inbox) -> None:
+def _on_lifecycle(
+    _: "libvirt.virConnect", domain: "libvirt.virDomain", event: int, _detail: int, queue: EventQueue
+) -> None:
     change = _CHANGES.get(event)
     if change is not None:
-        inbox.put_from_thread(LifecycleEvent(domain.name(), change, domain.ID()))
+        queue.put_from_thread(LifecycleEvent(domain.name(), change, domain.ID()))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from launcher_agent.events import SocketAddress
 from launcher_agent.vm.domains import Domain
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 
 #: Waits so many seconds, such as `asyncio.sleep`.
 Sleep = Callable[[float], Awaitable[None]]
@@ -15,7 +15,7 @@ class Connection(Protocol):
     """A connection that was subscribed to all graphics and lifecycle events before anything else was asked of it."""
 
     @property
-    def inbox(self) -> Inbox:
+    def queue(self) -> EventQueue:
         """The events, in order. The last one is ConnectionClosed."""
 
     async def domains(self) -> tuple[Domain, ...]:

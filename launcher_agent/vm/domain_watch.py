@@ -1,6 +1,6 @@
 """One connection to libvirt, from its first listing to its last event: which domain, is it running, who is connected.
 
-What can be known rests on one thing, `_certain`: that every event since a moment at which nobody was connected has
+What can be known rests on one thing, `_complete`: that every event since a moment at which nobody was connected has
 been seen. That holds for a domain which starts under our eyes, and after an undisturbed answer of QEMU. Otherwise QEMU
 is asked, or, where that is forbidden, the count is a lower bound.
 
@@ -24,8 +24,8 @@ from launcher_agent.events import (
     LifecycleEvent,
     QueryAnswered,
     QueryRefused,
-    QuerySettled,
     QueryStarted,
+    QueryWindowClosed,
 )
 from launcher_agent.sessions.report import Reason
 from launcher_agent.state import Life, State
@@ -33,7 +33,7 @@ from launcher_agent.vm import domain_xml
 from launcher_agent.vm.connection import Connection, Sleep
 from launcher_agent.vm.domain_xml import Graphics
 from launcher_agent.vm.domains import Ambiguous, Domain, choose
-from launcher_agent.vm.query_loop import Reconciler
+from launcher_agent.vm.query_loop import QueryLoop
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _UNREADABLE: Final = Graphics()
 
 
-class Watch:
+class DomainWatch:
     """Keeps the state true for as long as the connection lives."""
 
     def __init__(
@@ -52,11 +52,11 @@ class Watch:
         self._state = state
         self._wanted = wanted
         self._may_query = may_query
-        self._reconciler = Reconciler(connection, state.tally, sleep)
+        self._query_loop = QueryLoop(connection, state.stats, sleep)
         self._domain: str | None = None
         self._run: int | None = None
         self._graphics: Graphics | None = None  # of the run at hand; None: not read yet
-        self._certain = False
+        self._complete = False
 
     async def run(self) -> None:
         """Watch until the connection is lost: LibvirtError, which says why."""
@@ -64,7 +64,7 @@ class Watch:
         lost: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._reconciler.run())
+                tasks.create_task(self._query_loop.run())
                 await self._follow()
         except* LibvirtError as group:
             # Raised below: what is raised in here, Python before 3.11.4 wraps into a group.
@@ -75,7 +75,7 @@ class Watch:
     async def _follow(self) -> None:
         await self._review()
         while True:
-            event = await self._connection.inbox.get()
+            event = await self._connection.queue.get()
             if isinstance(event, ConnectionClosed):
                 raise LibvirtError(event.reason)
             await self._handle(event)
@@ -86,31 +86,31 @@ class Watch:
                 await self._on_graphics(event)
             case LifecycleEvent():
                 await self._on_lifecycle(event)
-            case QueryStarted() | QueryAnswered() | QuerySettled() | QueryRefused() if (
-                event.run != self._reconciler.wanted
+            case QueryStarted() | QueryAnswered() | QueryWindowClosed() | QueryRefused() if (
+                event.run != self._query_loop.wanted
             ):
                 pass  # of a run that is over
             case QueryStarted():
-                self._state.table.ask()
+                self._state.table.open_query_window()
             case QueryAnswered():
                 self._state.table.reconcile(event.clients, self._state.clock())
                 self._state.touch()
-            case QuerySettled():
-                self._on_settled()
+            case QueryWindowClosed():
+                self._on_window_closed()
             case QueryRefused():
                 self._on_refusal(event)
             case _:
-                self._state.tally.events_received += 1
-                self._state.tally.events_ignored += 1
+                self._state.stats.events_received += 1
+                self._state.stats.events_ignored += 1
 
     # --- Graphics events --------------------------------------------------------------------------------------------
 
     async def _on_graphics(self, event: GraphicsEvent) -> None:
-        self._state.tally.events_received += 1
+        self._state.stats.events_received += 1
         if self._domain is None and self._state.observation.reason is Reason.NO_DOMAIN:
             await self._review()  # a viewer of a domain that libvirt has not announced yet
         if event.domain != self._domain or not (await self._known_graphics()).is_vnc(event.local):
-            self._state.tally.events_ignored += 1
+            self._state.stats.events_ignored += 1
             return
         self._state.table.apply(event.phase, event.remote, self._state.clock())
         self._state.touch()
@@ -129,19 +129,19 @@ class Watch:
 
     # --- Answers of QEMU --------------------------------------------------------------------------------------------
 
-    def _on_settled(self) -> None:
-        if self._state.table.close_question():
-            self._certain = True
-            self._reconciler.end()
+    def _on_window_closed(self) -> None:
+        if self._state.table.close_query_window():
+            self._complete = True
+            self._query_loop.end()
             self._state.observe(Reason.WATCHING)
         else:  # the count is an upper bound
-            self._reconciler.again(refused=False)
+            self._query_loop.again(refused=False)
 
     def _on_refusal(self, event: QueryRefused) -> None:
         if event.problem != self._state.observation.message:
             log.warning("the viewers that were there before cannot be counted yet: %s", event.problem)
         self._state.observe(Reason.RECONCILING, event.problem)
-        self._reconciler.again(refused=True)
+        self._query_loop.again(refused=True)
 
     # --- Lifecycle --------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Watch:
             log.info("domain %s has started", event.domain)
             if self._run is not None:  # the end of another run was missed
                 self._nobody()
-                self._certain = False
+                self._complete = False
             await self._adopt(event.domain, event.run)
 
     async def _review(self) -> None:
@@ -176,22 +176,22 @@ class Watch:
         self._state.observe(Reason.NO_DOMAIN)
 
     def _undecided(self, choice: Ambiguous) -> None:
-        self._reconciler.end()
+        self._query_loop.end()
         self._domain, self._state.domain = None, ""
-        self._run, self._graphics, self._certain = None, None, False
+        self._run, self._graphics, self._complete = None, None, False
         self._state.observe(Reason.AMBIGUOUS_DOMAIN, f"--domain must name one of {', '.join(choice.names)}")
 
     async def _chosen(self, domain: Domain) -> None:
         if self._domain not in (None, domain.name):  # it takes the place of another one
             self._nobody()
-            self._certain = False
+            self._complete = False
         self._domain = self._state.domain = domain.name
         if self._run is not None:
             return
-        if domain.run is not None and not self._certain:
+        if domain.run is not None and not self._complete:
             await self._adopt(domain.name, domain.run)
             return
-        if not self._certain:
+        if not self._complete:
             self._nobody()
         self._state.observe(Reason.WATCHING)  # it does not run, or the event of its start is on the way
 
@@ -204,20 +204,20 @@ class Watch:
         self._graphics = await self._read_graphics(domain)
         if not self._graphics.has_vnc:
             self._state.table.clear(self._state.clock())
-            self._certain = True
-        if self._certain:
+            self._complete = True
+        if self._complete:
             self._state.observe(Reason.WATCHING)
         elif self._may_query:
             self._state.observe(Reason.RECONCILING)
-            self._reconciler.begin(domain, run)
+            self._query_loop.begin(domain, run)
         else:
             self._state.table.forget(self._state.clock())
             self._state.observe(Reason.LOWER_BOUND, "viewers from before may be missing, and --no-query forbids to ask")
 
     def _nobody(self) -> None:
         """The domain does not run: the one moment at which all is known without asking."""
-        self._reconciler.end()
-        self._run, self._graphics, self._certain = None, None, True
+        self._query_loop.end()
+        self._run, self._graphics, self._complete = None, None, True
         if self._state.life is Life.RUNNING:
             self._state.life = Life.ENDED
         self._state.table.clear(self._state.clock())

@@ -17,24 +17,24 @@ from launcher_agent.events import ConnectionClosed, Event
 #: Tens of milliseconds of the fastest storm that QEMU was seen to make; less than a megabyte.
 _CAPACITY: Final = 2048
 #: Seconds. Far below the six after which libvirt's keepalive, which needs the same thread, gives up.
-_PATIENCE: Final = 1.0
+_PUT_TIMEOUT: Final = 1.0
 #: A storm must not keep the loop's other tasks waiting for longer than some hundred microseconds.
 _YIELD_AFTER: Final = 64
 #: Waking the loop costs more than handling an event. A viewer who comes is two or three events, and each is handled at
 #: once; but so many wake-ups, each within twice `_GATHER` seconds of the last, are a storm, and then the reader lets a
 #: few events gather.
-_HOT: Final = 8
+_STORM_WAKEUPS: Final = 8
 _GATHER: Final = 0.002
 
 
-class Inbox:
+class EventQueue:
     """A queue with many writers in any thread and one reader in the loop."""
 
-    def __init__(self, capacity: int = _CAPACITY, patience: float = _PATIENCE, gather: float = _GATHER) -> None:
-        """Belongs to the running loop. Seconds: a writer waits `patience` for room, the reader `gather` in a storm."""
+    def __init__(self, capacity: int = _CAPACITY, put_timeout: float = _PUT_TIMEOUT, gather: float = _GATHER) -> None:
+        """Belongs to the running loop. `put_timeout` and `gather` in seconds."""
         self._loop = asyncio.get_running_loop()
         self._capacity = capacity
-        self._patience = patience
+        self._put_timeout = put_timeout
         self._gather = gather
         self._events: deque[Event] = deque()
         self._room = threading.Condition()
@@ -42,13 +42,13 @@ class Inbox:
         self._arrived = asyncio.Event()
         self._signalled = False  # the loop has been told, or is awake
         self._taken = 0
-        self._heat = 0
+        self._storm_wakeups = 0
         self._woken = float("-inf")
 
     def put_from_thread(self, event: Event) -> None:
         """Put in an event from another thread than the loop's; wait a little for room."""
         with self._room:
-            if not self._lost and self._room.wait_for(self._has_room, self._patience):
+            if not self._lost and self._room.wait_for(self._has_room, self._put_timeout):
                 self._events.append(event)
             elif not self._lost:
                 self._lost = True
@@ -85,9 +85,9 @@ class Inbox:
 
     async def _let_gather(self) -> None:
         now = self._loop.time()
-        self._heat = self._heat + 1 if now - self._woken < 2 * self._gather else 0
+        self._storm_wakeups = self._storm_wakeups + 1 if now - self._woken < 2 * self._gather else 0
         self._woken = now
-        if self._heat >= _HOT:
+        if self._storm_wakeups >= _STORM_WAKEUPS:
             await asyncio.sleep(self._gather)
 
     def _has_room(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 import libvirt
 
 from launcher_agent.events import Event, GraphicsEvent, Phase, SocketAddress, Transport, UnreadableEvent
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 from launcher_agent.vm.vnc_query import tcp_address
 
 
@@ -58,18 +58,18 @@ _library.virConnectDomainEventDeregisterAny.argtypes = [ctypes.c_void_p, ctypes.
 
 #: Where each subscription's events go, by the number that libvirt hands back with them. An event that comes after its
 #: subscription has ended finds nothing here, rather than memory that was freed.
-_inboxes: Final[dict[int, Inbox]] = {}
+_inboxes: Final[dict[int, EventQueue]] = {}
 _numbers: Final = itertools.count(1)
 
 
 class GraphicsSubscription:
     """All graphics events of one connection. Its methods may block."""
 
-    def __init__(self, connection: "libvirt.virConnect", inbox: Inbox) -> None:
+    def __init__(self, connection: "libvirt.virConnect", queue: EventQueue) -> None:
         """Subscribe. libvirtError."""
         self._connection = connection
         self._number = next(_numbers)
-        _inboxes[self._number] = inbox
+        _inboxes[self._number] = queue
         self._id = _library.virConnectDomainEventRegisterAny(
             connection.c_pointer(), None, libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS, _callback, self._number, None
         )
@@ -93,9 +93,9 @@ def _on_graphics(
     _subject: int,
     number: int,
 ) -> None:
-    inbox = _inboxes.get(number)
-    if inbox is not None:
-        inbox.put_from_thread(_event(domain, phase, local, remote))
+    queue = _inboxes.get(number)
+    if queue is not None:
+        queue.put_from_thread(_event(domain, phase, local, remote))
 
 
 #: Kept for ever: libvirt holds its address.

@@ -10,8 +10,8 @@ import asyncio
 from typing import Final
 
 from launcher_agent.errors import AgentError
-from launcher_agent.events import QueryAnswered, QueryRefused, QuerySettled, QueryStarted
-from launcher_agent.state import Tally
+from launcher_agent.events import QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
+from launcher_agent.state import Stats
 from launcher_agent.vm.connection import Connection, Sleep
 
 #: Events reach the inbox within a few milliseconds of QEMU's answer; on a node that is out of breath, within this.
@@ -24,12 +24,12 @@ _PAUSE: Final = 1.0
 _MAX_PAUSE: Final = 5.0
 
 
-class Reconciler:
+class QueryLoop:
     """Asks about one run of one domain at a time, on one connection."""
 
-    def __init__(self, connection: Connection, tally: Tally, sleep: Sleep) -> None:
+    def __init__(self, connection: Connection, stats: Stats, sleep: Sleep) -> None:
         self._connection = connection
-        self._tally = tally
+        self._stats = stats
         self._sleep = sleep
         self._due = asyncio.Event()
         self._domain = ""
@@ -69,14 +69,14 @@ class Reconciler:
         return max(upset, min(self._refused * _PAUSE, _MAX_PAUSE))
 
     async def _ask(self, domain: str, run: int) -> None:
-        inbox = self._connection.inbox
-        self._tally.queries += 1
-        inbox.put(QueryStarted(run))
+        queue = self._connection.queue
+        self._stats.queries += 1
+        queue.put(QueryStarted(run))
         try:
             clients = await self._connection.query_vnc(domain)
         except AgentError as error:
-            inbox.put(QueryRefused(run, str(error)))
+            queue.put(QueryRefused(run, str(error)))
         else:
-            inbox.put(QueryAnswered(run, clients))
+            queue.put(QueryAnswered(run, clients))
             await self._sleep(_QUIET)
-            inbox.put(QuerySettled(run))
+            queue.put(QueryWindowClosed(run))

@@ -13,7 +13,7 @@ from launcher_agent.errors import LibvirtError
 from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
 from launcher_agent.vm.connection import Connection, Libvirt, Sleep
-from launcher_agent.vm.domain_watch import Watch
+from launcher_agent.vm.domain_watch import DomainWatch
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _PAUSE: Final = Policy(first=0.2, cap=2.0, floor=0.1)
 
 
-class Watcher:
+class Supervisor:
     """Keeps the state true, or says that it is not."""
 
     def __init__(
@@ -47,14 +47,14 @@ class Watcher:
         while True:
             connection: Connection = await self._retrying(self._libvirt.connect)
             log.info("connected to libvirt")
-            self._state.tally.libvirt_connects += 1
+            self._state.stats.libvirt_connects += 1
             lost = await self._watch(connection)
             log.warning("libvirt is lost: %s", lost)
             self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))
             await self._sleep(self._uniform(_PAUSE.floor, _PAUSE.first))
 
     async def _watch(self, connection: Connection) -> LibvirtError:
-        watch = Watch(connection, self._state, self._wanted, self._sleep, may_query=self._may_query)
+        watch = DomainWatch(connection, self._state, self._wanted, self._sleep, may_query=self._may_query)
         try:
             await watch.run()
         except LibvirtError as error:

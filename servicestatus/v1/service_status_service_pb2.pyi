@@ -98,7 +98,7 @@ class ServiceSummary(_message.Message):
     def __init__(self, service: _Optional[_Union[_sessions_pb2.Service, str]] = ..., sessions: _Optional[int] = ..., pending: _Optional[int] = ..., observed: _Optional[bool] = ..., message: _Optional[str] = ..., accuracy: _Optional[_Union[_sessions_pb2.Accuracy, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class EndpointStatus(_message.Message):
-    __slots__ = ("socket", "pod_uid", "state", "instance", "agent_version", "observation", "services", "accepted", "published", "last_heard", "lease_until", "resyncs", "streams", "unknown_items", "counters")
+    __slots__ = ("socket", "pod_uid", "state", "instance", "agent_version", "observation", "services", "accepted", "published", "last_seen", "lease_until", "resyncs", "streams", "unknown_items", "counters")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     POD_UID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -108,7 +108,7 @@ class EndpointStatus(_message.Message):
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
-    LAST_HEARD_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
     LEASE_UNTIL_FIELD_NUMBER: _ClassVar[int]
     RESYNCS_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
@@ -123,21 +123,21 @@ class EndpointStatus(_message.Message):
     services: _containers.RepeatedCompositeFieldContainer[_sessions_pb2.ServiceSessions]
     accepted: int
     published: int
-    last_heard: _timestamp_pb2.Timestamp
+    last_seen: _timestamp_pb2.Timestamp
     lease_until: _timestamp_pb2.Timestamp
     resyncs: int
     streams: int
     unknown_items: int
     counters: _sessions_pb2.AgentCounters
-    def __init__(self, socket: _Optional[str] = ..., pod_uid: _Optional[str] = ..., state: _Optional[_Union[EndpointState, str]] = ..., instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., observation: _Optional[_Union[_sessions_pb2.Observation, _Mapping]] = ..., services: _Optional[_Iterable[_Union[_sessions_pb2.ServiceSessions, _Mapping]]] = ..., accepted: _Optional[int] = ..., published: _Optional[int] = ..., last_heard: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resyncs: _Optional[int] = ..., streams: _Optional[int] = ..., unknown_items: _Optional[int] = ..., counters: _Optional[_Union[_sessions_pb2.AgentCounters, _Mapping]] = ...) -> None: ...
+    def __init__(self, socket: _Optional[str] = ..., pod_uid: _Optional[str] = ..., state: _Optional[_Union[EndpointState, str]] = ..., instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., observation: _Optional[_Union[_sessions_pb2.Observation, _Mapping]] = ..., services: _Optional[_Iterable[_Union[_sessions_pb2.ServiceSessions, _Mapping]]] = ..., accepted: _Optional[int] = ..., published: _Optional[int] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resyncs: _Optional[int] = ..., streams: _Optional[int] = ..., unknown_items: _Optional[int] = ..., counters: _Optional[_Union[_sessions_pb2.AgentCounters, _Mapping]] = ...) -> None: ...
 
 class PublicationStatus(_message.Message):
-    __slots__ = ("publisher", "state", "outcome", "message", "held", "last_write", "writes", "failures")
+    __slots__ = ("publisher", "state", "outcome", "message", "observed", "last_write", "writes", "failures")
     PUBLISHER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    HELD_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
     LAST_WRITE_FIELD_NUMBER: _ClassVar[int]
     WRITES_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
@@ -145,11 +145,11 @@ class PublicationStatus(_message.Message):
     state: _session_report_service_pb2.PublishState
     outcome: str
     message: str
-    held: _containers.RepeatedCompositeFieldContainer[PublishedSessions]
+    observed: _containers.RepeatedCompositeFieldContainer[PublishedSessions]
     last_write: _timestamp_pb2.Timestamp
     writes: int
     failures: int
-    def __init__(self, publisher: _Optional[str] = ..., state: _Optional[_Union[_session_report_service_pb2.PublishState, str]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., held: _Optional[_Iterable[_Union[PublishedSessions, _Mapping]]] = ..., last_write: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., writes: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
+    def __init__(self, publisher: _Optional[str] = ..., state: _Optional[_Union[_session_report_service_pb2.PublishState, str]] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., observed: _Optional[_Iterable[_Union[PublishedSessions, _Mapping]]] = ..., last_write: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., writes: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
 
 class PublishedSessions(_message.Message):
     __slots__ = ("service", "sessions")

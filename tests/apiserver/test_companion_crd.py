@@ -250,23 +250,23 @@ def test_waiting_for_idle_ends_when_the_last_viewer_leaves(
 ) -> None:
     """Not before: it stays in its watch while one of two leaves."""
     write(root, companion, {"vncSessions": 2, "conditions": [WATCHING, SOMEBODY]}).taken()
-    with waiting(control_plane, companion) as gate:
+    with waiting(control_plane, companion) as proxy:
         write(root, companion, {"vncSessions": 1}).taken()
         with pytest.raises(subprocess.TimeoutExpired):
-            gate.wait(0.5)
+            proxy.wait(0.5)
         write(root, companion, {"vncSessions": None, "conditions": [WATCHING, NOBODY]}).taken()
-        assert gate.wait(PATIENCE) == 0
+        assert proxy.wait(PATIENCE) == 0
 
 
 @contextmanager
 def waiting(plane: ControlPlane, companion: Object) -> Iterator["subprocess.Popen[bytes]"]:
     where = ("-n", companion["metadata"]["namespace"], f"--timeout={PATIENCE}s")
     command = [tool("kubectl"), "--kubeconfig", plane.kubeconfig, *IDLE, *where]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as gate:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as proxy:
         try:
-            yield gate
+            yield proxy
         finally:
-            gate.kill()
+            proxy.kill()
 
 
 # --- its end ----------------------------------------------------------------------------------------------------------

@@ -378,13 +378,13 @@ def test_the_agent_is_never_the_reason_why_a_pod_is_refused(cluster: Cluster, le
     """A launcher that is not admitted is refused with the words that it would have been refused with."""
     strict = cluster.create_namespace({"pod-security.kubernetes.io/enforce": level})
     privileged = container(securityContext={"privileged": True})
-    refusals = []
+    rejections = []
     for inject in ("true", "false"):
         with pytest.raises(ApiError, match="violates PodSecurity") as refused:
             strict.created({**launcher({INJECT: inject}, containers=[privileged]), "metadata": named(inject)})
-        refusals.append(str(refused.value))
-    assert refusals[0] == refusals[1]
-    assert "launcher-agent" not in refusals[0]
+        rejections.append(str(refused.value))
+    assert rejections[0] == rejections[1]
+    assert "launcher-agent" not in rejections[0]
 
 
 def named(inject: str) -> Object:

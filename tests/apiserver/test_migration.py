@@ -78,8 +78,8 @@ def pair(control_plane: ControlPlane, installed: None) -> Iterator[Pair]:
     """Two nodes with their handlers."""
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(Node(control_plane, f"node-{new_uid()[:8]}")) for _ in range(2)]
-        terms = ("--lease=4s", "--heartbeat-interval=1s")
-        handlers = [stack.enter_context(node.handler(*terms)) for node in nodes]
+        settings = ("--lease=4s", "--heartbeat-interval=1s")
+        handlers = [stack.enter_context(node.handler(*settings)) for node in nodes]
         yield (nodes[0], handlers[0]), (nodes[1], handlers[1])
 
 

@@ -53,15 +53,15 @@ def hostile(client: Client, namespace: str) -> Vmi:
     return Vmi(client, namespace, "hostile")
 
 
-def refusals(handler: Handler, vmi: Vmi) -> list[str]:
+def rejections(handler: Handler, vmi: Vmi) -> list[str]:
     """What the log says of the VMI's pod."""
     return [line.partition(f"pod {vmi.pod}: ")[2] for line in handler.lines("WARNING") if f"pod {vmi.pod}: " in line]
 
 
 def wait_refused(handler: Handler, vmi: Vmi, text: str) -> None:
     """Told once, and once only, however often it is tried."""
-    wait_until(lambda: refusals(handler, vmi), what="it is refused")
-    assert [text in line for line in refusals(handler, vmi)] == [True], refusals(handler, vmi)
+    wait_until(lambda: rejections(handler, vmi), what="it is refused")
+    assert [text in line for line in rejections(handler, vmi)] == [True], rejections(handler, vmi)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -208,7 +208,7 @@ def test_a_directory_that_vanishes_is_no_trouble(
     node.pods.remove(hostile.pod)
     assert peer.wait_ended()[0] == "UNAVAILABLE"
     neighbour()
-    assert refusals(handler, hostile) == []
+    assert rejections(handler, hostile) == []
 
 
 @pytest.mark.parametrize("component", COMPONENTS[1:])

@@ -70,7 +70,7 @@ class _Case:
     def __init__(self, record: Record, history: History) -> None:
         self.record, self.history = record, history
         self.faults = [fault for fault in record.faults if fault.machine in ("", history.name)]
-        self.settled = self._without(*Target, settling=SETTLING)
+        self.synced = self._without(*Target, settling=SETTLING)
         self.connected = Counts(history.sessions)
         self.known_to_qemu = Counts(history.sessions, self._without(Target.QEMU, Target.LIBVIRTD), LATENESS)
 
@@ -96,7 +96,7 @@ def _ordered(case: _Case) -> Iterator[Violation]:
         for look in looks:
             if overlap((look.asked, look.first), doubts):
                 continue
-            since = max(since, case.settled.back(look.asked, case.record.lease + STALENESS))
+            since = max(since, case.synced.back(look.asked, case.record.lease + STALENESS))
             at = case.known_to_qemu.first(look.sessions, since, look.first)
             if at is not None:
                 since = at
@@ -111,8 +111,8 @@ def _ordered(case: _Case) -> Iterator[Violation]:
 def _exact_when_quiet(case: _Case) -> Iterator[Violation]:
     for begin, end in _quiet(case):
         for place, looks in case.history.places.items():
-            shown = [(look, min(look.last, end - MOMENT)) for look in _during(looks, begin, end)]
-            yield from _each_once(_inexact(case, place, look, at) for look, at in shown)
+            value = [(look, min(look.last, end - MOMENT)) for look in _during(looks, begin, end)]
+            yield from _each_once(_inexact(case, place, look, at) for look, at in value)
 
 
 def _inexact(case: _Case, place: str, look: Look, at: float) -> Violation | None:
@@ -147,14 +147,14 @@ def _never_a_wrong_zero(case: _Case) -> Iterator[Violation]:
         for before, look in itertools.pairwise(looks):
             if look.sessions >= before.sessions:
                 continue
-            least = case.connected.lowest(case.settled.back(before.last, staleness), look.first)
+            least = case.connected.lowest(case.synced.back(before.last, staleness), look.first)
             if least > look.sessions:
                 what = f"{place} was lowered to {look.sessions} while {least} were there all the time"
                 yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, look.first, what)
     for begin, end in case.connected.occupied():
         for look in case.history.companion:
             until = min(end, look.last)
-            if look.idle == "True" and until >= look.first and case.settled.back(until, staleness) > begin:
+            if look.idle == "True" and until >= look.first and case.synced.back(until, staleness) > begin:
                 what = "vmiss says that nobody is there, and somebody was all the time"
                 yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, until, what)
 

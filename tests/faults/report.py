@@ -39,13 +39,13 @@ def table(run: Run) -> str:
 def failure(run: Run) -> str:
     """All that is needed to understand it, and to have it again."""
     minutes = max(1, round((run.record.ended - run.record.began) / 60))
-    shown = [text for one in run.violations[:SHOWN] for text in ("", *_around(run, one))]
+    value = [text for one in run.violations[:SHOWN] for text in ("", *_around(run, one))]
     whole = Path(tempfile.gettempdir()) / f"faults-{run.seed}.txt"
     whole.write_text("\n".join(text for history in run.record.histories for text in _whole(run, history)))
     left = len(run.violations) - SHOWN
     return "\n".join([
         table(run),
-        *shown,
+        *value,
         *([f"and {left} more"] if left > 0 else []),
         "",
         "the schedule:",

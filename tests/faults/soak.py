@@ -71,19 +71,19 @@ class Soak:
         return self.readings[-1].at - self.readings[0].at
 
     @property
-    def settled(self) -> list[Reading]:
+    def synced(self) -> list[Reading]:
         """Without the first third, in which pools fill."""
         return self.readings[len(self.readings) // 3 :]
 
     def slope(self, of: Measure) -> float:
         """How much it grows in a second: a straight line through what was read."""
-        times = [reading.at for reading in self.settled]
-        return statistics.linear_regression(times, [of(reading) for reading in self.settled]).slope
+        times = [reading.at for reading in self.synced]
+        return statistics.linear_regression(times, [of(reading) for reading in self.synced]).slope
 
     def growth(self, of: Measure) -> float:
         """From the first half of what is settled to the second one, each by its median."""
-        half = len(self.settled) // 2
-        before, after = self.settled[:half], self.settled[half:]
+        half = len(self.synced) // 2
+        before, after = self.synced[:half], self.synced[half:]
         return statistics.median(map(of, after)) - statistics.median(map(of, before))
 
 
@@ -183,7 +183,7 @@ def _too_much(growth: Callable[[Measure], float]) -> list[str]:
 
 def table(soak: Soak) -> str:
     """Figures for people."""
-    first, last = soak.settled[0], soak.readings[-1]
+    first, last = soak.synced[0], soak.readings[-1]
     done = ", ".join(f"{number} {act.name.lower()}" for act, number in soak.acts.items())
     done += f"; {soak.lost} streams ended by themselves"
     return "\n".join([

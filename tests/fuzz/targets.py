@@ -16,15 +16,15 @@ import libvirt
 from google.protobuf.message import DecodeError
 
 from handler_service.cluster import vmi_schema as schema
-from handler_service.endpoints.http2_limits import BrokenBoundError, Http2Bounds, Unfinished
+from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
 from handler_service.kube.errors import KubeError
-from handler_service.kube.reflector import ListWatch, Selection
+from handler_service.kube.reflector import Reflector, Selection
 from handler_service.model import Endpoint, VmiId
 from handler_service.publishers import file
-from handler_service.reports.protocol import Publicity, RefusedError, SessionProtocol
-from handler_service.reports.store import Ledger
+from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol
+from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport
 from launcher_agent.reporting.protocol import ReportProtocol
@@ -74,16 +74,21 @@ _RESPONSES: Final = tuple(line.said for line in _LINES if line.who == "handler")
 
 def handler_stream(data: bytes) -> None:
     """What an agent says: no number that the contract does not allow gets into the ledger."""
-    ledger = Ledger(SERVICE_VNC, 15.0, lambda _: None)
-    ledger.add(Endpoint("a", _VMI, "a.sock"), 0.0)
+    reports = ReportStore(SERVICE_VNC, 15.0, lambda _: None)
+    reports.add(Endpoint("a", _VMI, "a.sock"), 0.0)
     protocol = SessionProtocol(
-        ledger, Endpoint("a", _VMI, "a.sock"), contract.Terms(), "1", Publicity, bucket=TokenBucket(1000, 1.0)
+        reports,
+        Endpoint("a", _VMI, "a.sock"),
+        contract.StreamSettings(),
+        "1",
+        PublishProgress,
+        bucket=TokenBucket(1000, 1.0),
     )
-    with contextlib.suppress(RefusedError, DecodeError):
+    with contextlib.suppress(RejectedError, DecodeError):
         for number, part in enumerate(_cut(data)):
             protocol.receive(pb.ReportSessionsRequest.FromString(part), float(number))
             protocol.ack()
-    entry = ledger.entry("a")
+    entry = reports.entry("a")
     for state in entry.services.values():
         assert 0 <= state.sessions <= contract.MAX_SESSIONS
         assert len(state.identified) <= min(contract.MAX_IDENTIFIED, state.sessions)
@@ -108,7 +113,7 @@ def agent_stream(data: bytes) -> None:
                 assert sent is None or sent.ByteSize() <= contract.MAX_MESSAGE_BYTES
             assert protocol.poll(now) is None, "it would never stop sending"
             wake = protocol.wake_at(now)
-            if protocol.stream.terms is None:
+            if protocol.stream.settings is None:
                 assert wake is None
             else:
                 assert wake is not None
@@ -118,11 +123,11 @@ def agent_stream(data: bytes) -> None:
     assert ack.published <= ack.accepted <= protocol.sequence
 
 
-def gate(data: bytes) -> None:
+def proxy(data: bytes) -> None:
     """What comes before gRPC: the two numbers that are kept never go astray."""
     unfinished = Unfinished()
-    bounds = Http2Bounds(unfinished)
-    with contextlib.suppress(BrokenBoundError):
+    bounds = Http2Limits(unfinished)
+    with contextlib.suppress(LimitExceededError):
         bounds.take(http2.PREFACE)
         for part in _cut(data):
             assert bounds.take(part) >= len(part)
@@ -172,7 +177,7 @@ class _Sink:
 def watch_line(data: bytes) -> None:
     """A line of a watch: an event, or an error that the loop around it knows."""
     nobody: Any = None
-    watch = ListWatch(nobody, Selection("/x"), _Sink(), 60.0)
+    watch = Reflector(nobody, Selection("/x"), _Sink(), 60.0)
     with contextlib.suppress(KubeError):
         watch._event(data)
 
@@ -206,7 +211,7 @@ def query_vnc(data: bytes) -> None:
     with contextlib.suppress(QueryError):
         clients = vnc_query.parse(data.decode("utf-8", "replace"))
         table = SessionTable()
-        table.ask()
+        table.open_query_window()
         table.apply(Phase.CONNECT, SocketAddress(Transport.UNIX), 1.0)
         table.reconcile(clients, 2.0)
         assert 0 <= table.view().sessions <= contract.MAX_SESSIONS
@@ -248,7 +253,7 @@ TARGETS: Final[dict[str, Target]] = {
     "handler-stream": Target(handler_stream, (joined(*_REQUESTS), joined(*_REQUESTS[:2]), *map(joined, _REQUESTS))),
     "agent-stream": Target(agent_stream, (joined(*_RESPONSES), joined(*_RESPONSES[:2]), *map(joined, _RESPONSES))),
     "gate": Target(
-        gate,
+        proxy,
         (
             joined(http2.settings((4, 9)), http2.open_stream(1), http2.data(1, b"\0\0\0\0\x02ab")),
             joined(http2.open_stream(3, b"\x82\x40\x01a\x01b\x3f\xe1\x1f"), http2.frame(3, 0, 3, bytes(4))),

@@ -78,7 +78,7 @@ def test_both_ends_can_be_watched(pair: Pair, viewers: ViewerPool, tmp_path: Pat
             what="the agent tells of the viewer",
         )
         wait_until(
-            lambda: handler.messages[-1]["status"]["publications"][0].get("held"),
+            lambda: handler.messages[-1]["status"]["publications"][0].get("observed"),
             lambda held: held == [{"service": "SERVICE_VNC", "sessions": 1}],
             what="the handler tells that it is published",
         )

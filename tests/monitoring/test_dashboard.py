@@ -35,8 +35,8 @@ def exported() -> set[str]:
     scene = Scene()
     scene.add()
     scene.report(sessions=1, since=1.0)
-    scene.hub.ledger.entry("vm").counters = {"libvirt_connects": 1}
-    scene.hub.ledger.tally.refusals["ABORTED"] += 1
+    scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1}
+    scene.manager.reports.stats.rejections["ABORTED"] += 1
     scene.requests.answered("PATCH", 200, 0.01)
     samples = [line for line in scene.text().splitlines() if not line.startswith("#")]
     return {re.split(r"[ {]", sample, maxsplit=1)[0] for sample in samples}

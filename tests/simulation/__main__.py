@@ -18,10 +18,10 @@ def main(arguments: Sequence[str]) -> int:
         return _mutants(options)
     if options.replay is not None:
         return _replay(options)
-    tally = campaign(options.seeds, options.first, options.jobs)
-    for line in report(tally):
+    stats = campaign(options.seeds, options.first, options.jobs)
+    for line in report(stats):
         _say(line)
-    return bool(tally.violations)
+    return bool(stats.violations)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -29,7 +29,7 @@ _ENOUGH: Final = 5
 
 
 @dataclass(slots=True)
-class Tally:
+class Stats:
     """What was lived through."""
 
     histories: int = 0
@@ -48,34 +48,34 @@ class Tally:
         self.seconds = max(self.seconds, other.seconds)
 
 
-def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None) -> Tally:
+def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None) -> Stats:
     """Run these histories here, up to so many failures, each of which is `told` at once: there may be hours to go."""
-    tally = Tally()
+    stats = Stats()
     begin = time.monotonic()
     gc.disable()
     for seed in seeds:
         history = generate(seed)
         found = run(history)
         kinds = Counter(step.name in FAULTS for step in history.steps)
-        tally.histories += 1
-        tally.steps += kinds.total()
-        tally.faults += kinds[True]
+        stats.histories += 1
+        stats.steps += kinds.total()
+        stats.faults += kinds[True]
         if found:
-            tally.violations.append((seed, found[0].promise, found[0].words))
+            stats.violations.append((seed, found[0].promise, found[0].words))
             if told is not None:
                 told.write(f"seed {seed}: {found[0].promise}: {found[0].words}\n")
-        if len(tally.violations) >= enough:
+        if len(stats.violations) >= enough:
             break
-        if tally.histories % _COLLECT == 0:
+        if stats.histories % _COLLECT == 0:
             gc.collect()
     gc.enable()
-    tally.seconds = time.monotonic() - begin
-    return tally
+    stats.seconds = time.monotonic() - begin
+    return stats
 
 
-def campaign(seeds: int, first: int, jobs: int, root: Path = ROOT, enough: int = _ENOUGH) -> Tally:
+def campaign(seeds: int, first: int, jobs: int, root: Path = ROOT, enough: int = _ENOUGH) -> Stats:
     """Run `seeds` histories from `first` on, by `jobs` processes, of the programs that lie in `root`."""
-    total = Tally()
+    total = Stats()
     with ExitStack() as stack:
         started = [
             stack.enter_context(_worker(range(first + job, first + seeds, jobs), root, enough)) for job in range(jobs)
@@ -86,7 +86,7 @@ def campaign(seeds: int, first: int, jobs: int, root: Path = ROOT, enough: int =
                 raise RuntimeError(f"a process of the simulation ended with status {process.returncode}")
             data = json.loads(output)
             data["violations"] = [tuple(violation) for violation in data["violations"]]
-            total.add(Tally(**data))
+            total.add(Stats(**data))
     total.violations.sort()
     return total
 
@@ -101,9 +101,9 @@ def _worker(seeds: range, root: Path, enough: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def report(tally: Tally) -> Iterator[str]:
+def report(stats: Stats) -> Iterator[str]:
     """What a person shall read of it."""
-    for seed, promise, _ in tally.violations[:3]:
+    for seed, promise, _ in stats.violations[:3]:
         shortest = shrink(generate(seed), promise, run)
         yield f"\n{shortest}"
         yield from (f"  {violation}" for violation in run(shortest))
@@ -111,6 +111,6 @@ def report(tally: Tally) -> Iterator[str]:
     yield ""
     yield f"{'':14}{'histories':>12}{'steps':>12}{'faults':>12}{'violations':>12}"
     yield (
-        f"{'simulation':14}{tally.histories:12,}{tally.steps:12,}{tally.faults:12,}{len(tally.violations):12,}"
-        f"     {tally.histories / max(tally.seconds, 0.001):.0f} histories/s, {tally.seconds:.0f} s"
+        f"{'simulation':14}{stats.histories:12,}{stats.steps:12,}{stats.faults:12,}{len(stats.violations):12,}"
+        f"     {stats.histories / max(stats.seconds, 0.001):.0f} histories/s, {stats.seconds:.0f} s"
     )

@@ -84,8 +84,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishing/scheduler.py",
-                "            item.writing = item.wanted.marks\n",
-                "            item.writing = item.wanted.marks\n            self._publish(item, item.writing)\n",
+                "            item.writing = item.desired.watermarks\n",
+                "            item.writing = item.desired.watermarks\n            self._publish(item, item.writing)\n",
             ),
         ),
         quick=True,
@@ -95,8 +95,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishing/scheduler.py",
-                "sessions = wanted.sessions if wanted.observed else max(wanted.sessions, held.sessions)",
-                "sessions = wanted.sessions if wanted.observed else 0",
+                "sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)",
+                "sessions = desired.sessions if desired.observed else 0",
             ),
         ),
         quick=True,
@@ -111,8 +111,8 @@ MUTANTS: Final = (
             ),
             Edit(
                 "handler_service/reports/store.py",
-                "settled=all(entry.state is not EntryState.WAITING for entry in entries)",
-                "settled=True",
+                "synced=all(entry.state is not EntryState.WAITING for entry in entries)",
+                "synced=True",
             ),
         ),
     ),
@@ -130,12 +130,12 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/reports/protocol.py",
-                "        if not self._ledger.current(self._endpoint.id, self._stream):\n            raise",
+                "        if not self._reports.current(self._endpoint.id, self._stream):\n            raise",
                 "        if False:\n            raise",
             ),
             Edit(
                 "handler_service/endpoints/servicer.py",
-                "if stream and not self._hub.ledger.current(self._endpoint.id, stream):",
+                "if stream and not self._manager.reports.current(self._endpoint.id, stream):",
                 "if False:",
             ),
         ),
@@ -145,7 +145,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishing/scheduler.py",
-                "return max(since + spacing.fall, item.next_write)",
+                "return max(since + policy.fall, item.next_write)",
                 "return item.next_write",
             ),
         ),
@@ -155,7 +155,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishing/scheduler.py",
-                "item.next_write = max(item.next_write, now) + self._spacing.interval",
+                "item.next_write = max(item.next_write, now) + self._policy.interval",
                 "item.next_write = now",
             ),
         ),
@@ -175,8 +175,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishers/vmi_status.py",
-                "return Outcome(OutcomeKind.PRUNED, Shown(0), ",
-                "return Outcome(OutcomeKind.WRITTEN, shown, ",
+                "return Outcome(OutcomeKind.PRUNED, PublishedValue(0), ",
+                "return Outcome(OutcomeKind.WRITTEN, value, ",
             ),
         ),
     ),
@@ -185,8 +185,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishers/vmi_status.py",
-                "        held = Shown(known.sessions)\n",
-                "        held = shown\n",
+                "        held = PublishedValue(known.sessions)\n",
+                "        held = value\n",
             ),
         ),
     ),
@@ -196,7 +196,7 @@ MUTANTS: Final = (
             Edit(
                 "handler_service/publishers/vmi_status.py",
                 "            return outcomes.of_error(error)\n        return self._compared",
-                "            return Outcome(OutcomeKind.WRITTEN, shown)\n        return self._compared",
+                "            return Outcome(OutcomeKind.WRITTEN, value)\n        return self._compared",
             ),
         ),
     ),
@@ -232,15 +232,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "gap-of-events-not-asked-about",
-        (Edit("launcher_agent/vm/domain_watch.py", "        if self._certain:\n", "        if True:\n"),),
+        (Edit("launcher_agent/vm/domain_watch.py", "        if self._complete:\n", "        if True:\n"),),
     ),
     Mutant(
         "unfinished-client-counted",
         (
             Edit(
                 "launcher_agent/sessions/count_interval.py",
-                "return Anonymous(self.connected + 1, self.least, self.most)",
-                "return Anonymous(self.connected + 1, self.least, self.most + 1)",
+                "return CountInterval(self.connected + 1, self.least, self.most)",
+                "return CountInterval(self.connected + 1, self.least, self.most + 1)",
             ),
         ),
         quick=True,
@@ -297,8 +297,8 @@ def _apply(mutant: Mutant, edit: Edit, path: Path) -> None:
 def hunt(mutant: Mutant, seeds: int, jobs: int) -> tuple[str, int] | None:
     """The promise that it breaks first, and how many histories that needs; None if none of them shows it."""
     with planted(mutant) as root:
-        tally = campaign(seeds, 0, jobs, root, enough=1)
-    if not tally.violations:
+        stats = campaign(seeds, 0, jobs, root, enough=1)
+    if not stats.violations:
         return None
-    seed, promise, _ = tally.violations[0]
+    seed, promise, _ = stats.violations[0]
     return promise, seed + 1

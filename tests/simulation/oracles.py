@@ -9,9 +9,9 @@ from tests.simulation.truth import Held, State, Truth
 
 #: What a handler was told may be this old when a write that follows from it is committed: a lease, and the longest
 #: that a request is on its way.
-_STALE: Final = contract.DEFAULT_TERMS.lease + 4.0
+_STALE: Final = contract.DEFAULT_SETTINGS.lease + 4.0
 #: A handler may not have heard yet of what is as new as this: messages wait for each other when there are many.
-_NEWS: Final = contract.DEFAULT_TERMS.delta_interval + 0.25
+_NEWS: Final = contract.DEFAULT_SETTINGS.delta_interval + 0.25
 #: The longest that viewers of a migrated VM were seen to live on after its node had changed.
 _SWITCH: Final = 0.3
 #: A watch that was cut, and is taken up again, tells of others' writes after so long at the latest.
@@ -45,17 +45,17 @@ def at_rest(world: Scene, doubts: bool) -> list[Violation]:
     truth = world.truths[world.vmi.uid].now
     found = []
     for place in places(world):
-        shown = world.held[place, world.vmi.uid].now
-        if shown > truth.high:
-            found.append(Violation("NoPhantom", f"{place} shows {shown} at rest, and {truth.high} are connected"))
-        elif shown < truth.low:
-            found.append(Violation("Converges", f"{place} shows {shown} at rest, and {truth.low} are connected"))
+        published = world.actual[place, world.vmi.uid].now
+        if published > truth.high:
+            found.append(Violation("NoPhantom", f"{place} shows {published} at rest, and {truth.high} are connected"))
+        elif published < truth.low:
+            found.append(Violation("Converges", f"{place} shows {published} at rest, and {truth.low} are connected"))
     return found
 
 
-def shown(world: Scene) -> dict[str, int]:
+def published(world: Scene) -> dict[str, int]:
     """What each place shows."""
-    return {place: world.held[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
+    return {place: world.actual[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
 
 
 def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:
@@ -63,7 +63,7 @@ def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:
     if world.vmi is None or world.pod is None:
         return []  # it has ended, so all is known
     found = []
-    for place, value in shown(world).items():
+    for place, value in published(world).items():
         if value != before[place]:
             found.append(Violation("UnknownIsNotZero", f"{place} went from {before[place]} to {value} in the dark"))
         if place == "companion" and world.says_observed():
@@ -79,12 +79,12 @@ def places(world: Scene) -> list[str]:
 def in_hindsight(world: Scene) -> list[Violation]:
     """What the records of a whole run show."""
     found = [Violation(*wrong) for wrong in world.wrong]
-    for (place, uid), held in world.held.items():
+    for (place, uid), held in world.actual.items():
         truth = world.truths[uid]
         found += _ordered(place, held, truth)
         found += _unknown_is_not_zero(place, held, truth)
         if world.setting.calm:
-            found += _spaced(place, held, truth, world.flips)
+            found += _earliest(place, held, truth, world.flips)
     for (handler, place, uid), times in world.writes.items():
         found += _bounded(f"{handler} writes {place} of {uid}", times)
     for ack in world.acks:
@@ -118,7 +118,7 @@ def _unknown_is_not_zero(place: str, held: Held, truth: Truth) -> list[Violation
     return []
 
 
-def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
+def _earliest(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
     """Where nothing fails, a fall is not told before it is a second old."""
     before = 0
     for at, value, by in held.values:
@@ -162,7 +162,7 @@ def _published(world: Scene, ack: Ack) -> list[Violation]:
     exact = False
     words = f"{ack.published} of {ack.pod.uid} was said to be published at {ack.at:.3f}"
     for place in PLACES[world.setting.publisher]:
-        held = world.held[place, ack.pod.vmi.uid]
+        held = world.actual[place, ack.pod.vmi.uid]
         seen = [
             sequence
             for sequence, said_at, sessions, observed in reports

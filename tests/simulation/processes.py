@@ -17,11 +17,11 @@ from handler_service.config import ClusterConfig
 from handler_service.endpoints.pod_endpoints import PodEndpoints
 from handler_service.endpoints.servicer import ReportService
 from handler_service.model import Endpoint, VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import Life, State
-from launcher_agent.vm.supervisor import Watcher
+from launcher_agent.vm.supervisor import Supervisor
 from servicestatus import contract
 from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.simulation.kubernetes import ApiClient
@@ -53,7 +53,7 @@ class Pod:
     #: Since when nobody was, and all that sees it has worked; None while that is not so.
     clear_since: float | None = None
     #: Anonymous clients that moved near a question to QEMU: they may be part of the answer, or not.
-    stirred: int = 0
+    changed: int = 0
     #: The same where QEMU must not be asked: for as long as this QEMU runs.
     unknowable: bool = False
 
@@ -69,7 +69,9 @@ class Agent:
         self.state = State(self._wall)
         vmi = VmiReference(namespace=pod.vmi.namespace, name=pod.vmi.name)
         protocol = ReportProtocol(instance, "1.0.0", vmi, self.state.report())
-        watcher = Watcher(pod.libvirt, self.state, None, may_query=may_query, sleep=asyncio.sleep, uniform=rng.uniform)
+        watcher = Supervisor(
+            pod.libvirt, self.state, None, may_query=may_query, sleep=asyncio.sleep, uniform=rng.uniform
+        )
         self.stream = ReportStream(
             _SOCKET,
             protocol,
@@ -113,15 +115,17 @@ class Agent:
 class Pods(PodEndpoints):
     """The sockets of a node's launcher pods. Looks as often as the real one."""
 
-    def __init__(self, hub: Hub, exists: Callable[[str], bool], terms: contract.Terms) -> None:
-        self._hub = hub
+    def __init__(
+        self, manager: StatusManager, exists: Callable[[str], bool], settings: contract.StreamSettings
+    ) -> None:
+        self._manager = manager
         self._exists = exists
-        self._terms = terms
+        self._settings = settings
         self._wanted: dict[str, VmiId] = {}
         self._models: dict[str, Served] = {}
         self._wake = asyncio.Event()
 
-    def want(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
+    def set_desired(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
         """These, where they are here."""
         self._wanted = dict(pods())
         self._wake.set()
@@ -159,13 +163,16 @@ class Pods(PodEndpoints):
 
     def _add(self, uid: str, vmi: VmiId) -> None:
         endpoint = Endpoint(uid, vmi, f"/pods/{uid}/handler.sock", uid)
-        self._models[uid] = endpoint, ReportService(endpoint, self._hub, self._terms, "1.0.0", contract.HELLO_TIMEOUT)
-        self._hub.add(endpoint)
+        self._models[uid] = (
+            endpoint,
+            ReportService(endpoint, self._manager, self._settings, "1.0.0", contract.HELLO_TIMEOUT),
+        )
+        self._manager.add(endpoint)
 
     def _remove(self, uid: str) -> None:
         _, service = self._models.pop(uid)
         service.end("UNAVAILABLE", "this socket is no longer served")
-        self._hub.remove(uid)
+        self._manager.remove(uid)
 
 
 class Handler:
@@ -185,8 +192,8 @@ class Handler:
         self.name = name
         self.node = node
         self.wires: set[Wire] = set()
-        self.hub = Hub(contract.DEFAULT_TERMS.lease, self._loop.time)
-        self.pods = Pods(self.hub, exists, contract.DEFAULT_TERMS)
+        self.manager = StatusManager(contract.DEFAULT_SETTINGS.lease, self._loop.time)
+        self.pods = Pods(self.manager, exists, contract.DEFAULT_SETTINGS)
         config = ClusterConfig(
             publisher=publisher,
             node=node,
@@ -196,7 +203,7 @@ class Handler:
             watch_timeout=60.0,
             events=False,  # they tell people what was published; no promise is about them
         )
-        self._cluster = Cluster(config, self.hub, client, self.pods)
+        self._cluster = Cluster(config, self.manager, client, self.pods)
         self.alive = True
         self._task = self._loop.create_task(self._run())
         self._task.add_done_callback(self._ended)
@@ -215,12 +222,12 @@ class Handler:
 
     async def stop(self) -> None:
         """SIGTERM."""
-        await handler_main._drain(self.hub, self._cluster)
+        await handler_main._drain(self.manager, self._cluster)
         self.kill()
 
     async def _run(self) -> None:
         async with self._cluster:
-            await handler_main._work(self.hub, self._cluster)
+            await handler_main._work(self.manager, self._cluster)
 
     async def _serve(self, wire: Wire, service: ReportService) -> None:
         context: Any = HandlerContext(wire)

@@ -25,7 +25,7 @@ from launcher_agent.events import (
     Transport,
 )
 from launcher_agent.vm.domains import Domain
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 
 XML: Final = "<domain><devices><graphics type='vnc'/></devices></domain>"
 _SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
@@ -77,8 +77,8 @@ class Subscription:
     """One of the agent's connections; it is `launcher_agent.vm.connection.Connection`."""
 
     def __init__(self, libvirt: "Libvirt", rng: Random) -> None:
-        self.inbox = Inbox()
-        self.held: list[Event] = []
+        self.queue = EventQueue()
+        self.actual: list[Event] = []
         self.lost = False
         self._libvirt = libvirt
         self._rng = rng
@@ -90,7 +90,7 @@ class Subscription:
         if self.lost:
             return
         if self._libvirt.hangs:
-            self.held.append(event)
+            self.actual.append(event)
             return
         self._last = max(self._last + 1e-6, self._loop.time() + self._libvirt.lag())
         self._loop.call_at(self._last, self._arrive, event)
@@ -99,7 +99,7 @@ class Subscription:
         """The connection is over; events that are on their way die with it."""
         if not self.lost:
             self.lost = True
-            self.inbox.put_from_thread(ConnectionClosed(reason))
+            self.queue.put_from_thread(ConnectionClosed(reason))
 
     async def domains(self) -> tuple[Domain, ...]:
         """All domains."""
@@ -142,7 +142,7 @@ class Subscription:
 
     def _arrive(self, event: Event) -> None:
         if not self.lost:
-            self.inbox.put_from_thread(event)
+            self.queue.put_from_thread(event)
 
 
 class Libvirt:
@@ -217,7 +217,7 @@ class Libvirt:
         if self.hangs:
             self.hangs, self.unheard = False, 0
         for subscription in self.subscriptions:
-            held, subscription.held = subscription.held, []
+            held, subscription.actual = subscription.actual, []
             for event in held:
                 subscription.push(event)
         self._notify()

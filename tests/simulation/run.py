@@ -41,7 +41,7 @@ async def _live(history: History) -> list[Violation]:
 
 async def _lights_out(world: World) -> list[Violation]:
     """In the end the agent dies and stays dead: what was known stays, and is told as what it is."""
-    before = oracles.shown(world)
+    before = oracles.published(world)
     world.stop_agents()
     await asyncio.sleep(DARK)
     return oracles.in_the_dark(world, before)

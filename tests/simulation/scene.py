@@ -62,7 +62,7 @@ class Scene:
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self.truths: dict[str, Truth] = defaultdict(Truth)
-        self.held: dict[tuple[str, str], Held] = defaultdict(Held)
+        self.actual: dict[tuple[str, str], Held] = defaultdict(Held)
         #: Per handler, place and VMI: when a write was begun at the earliest, and when it was sent.
         self.writes: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
         #: What is wrong already when it happens: promise and words.
@@ -216,7 +216,7 @@ class Scene:
                 continue
             low += qemu.really
             floor += 0 if one.unknowable else qemu.really
-            high += len(qemu.viewers) + one.stirred if one.doubtful else qemu.identified + qemu.anonymous_at_most
+            high += len(qemu.viewers) + one.changed if one.doubtful else qemu.identified + qemu.anonymous_at_most
         self.truths[pod.vmi.uid].note(now, low, max(low, high), floor)
 
     def _watched(self, pod: Pod, seconds: float) -> bool:
@@ -234,10 +234,10 @@ class Scene:
 
     def _stir(self, pod: Pod) -> None:
         """An anonymous client moves. Near a question it may be counted besides the answer that lists it."""
-        pod.stirred += 1
+        pod.changed += 1
 
         def settle() -> None:
-            pod.stirred -= 1
+            pod.changed -= 1
             self._observe(pod)
 
         self._later(_SETTLED, settle)
@@ -302,13 +302,13 @@ class Scene:
 
     def _noted(self, request: Request, object_: Object | None) -> None:
         path = request.path
-        shown = sessions_of(path, object_ if object_ is not None else request.body)
-        if shown is None or "customresource" in path:
+        published = sessions_of(path, object_ if object_ is not None else request.body)
+        if published is None or "customresource" in path:
             return
-        place, uid, sessions = shown
+        place, uid, sessions = published
         if object_ is None and place == "vmi-status":
             return
-        self.held[place, uid].note(self._loop.time(), sessions if object_ is not None else 0, request.by)
+        self.actual[place, uid].note(self._loop.time(), sessions if object_ is not None else 0, request.by)
 
     def _asked(self, request: Request) -> None:
         now = self._loop.time()

@@ -23,10 +23,10 @@ CORES = len(os.sched_getaffinity(0))
 @pytest.mark.timeout(900)
 def test_no_promise_is_broken_in_two_thousand_histories() -> None:
     """Ordered, NoPhantom, Converges, UnknownIsNotZero, PublishedMeansPublished, BoundedWrites."""
-    tally = campaign(SEEDS, 0, CORES)
-    assert not tally.violations, "\n".join(report(tally))
-    assert tally.histories == SEEDS
-    assert tally.faults > 2 * SEEDS
+    stats = campaign(SEEDS, 0, CORES)
+    assert not stats.violations, "\n".join(report(stats))
+    assert stats.histories == SEEDS
+    assert stats.faults > 2 * SEEDS
 
 
 @pytest.mark.timeout(900)

@@ -80,7 +80,7 @@ async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> Non
         assert (await peer.end())[0].name == "OK"
         # Viewers: 1, 2, 1, and then the two that came while a message was lost.
         assert running.place.history == [1, 2, 1, 3]
-        assert running.place.held == {VMI: 3}
+        assert running.place.actual == {VMI: 3}
 
 
 async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> None:

@@ -47,13 +47,13 @@ async def test_an_agent_of_v1_9_is_understood_as_far_as_v1_goes(tmp_path: Path) 
         seen = {"observed": True, "reason": LATER}
         await call.write(later.request(snapshot={"sequence": 1, "observation": seen, "services": services}))
         await heard_ack(call, 1)
-        assert running.place.held == {VMI: 2}
+        assert running.place.actual == {VMI: 2}
         await call.write(later.request(later_arm="whatever that is"))
         change = {"service": VNC, "started": 1, "sessions": 3, "accuracy": LATER}
         await call.write(later.request(delta={"sequence": 2, "services": [change, {"service": LATER, "sessions": 1}]}))
         await heard_ack(call, 2)
-        assert running.place.held == {VMI: 3}
-        entry = running.hub.ledger.entry("a")
+        assert running.place.actual == {VMI: 3}
+        entry = running.manager.reports.entry("a")
         # A service, an accuracy and a reason; an arm; an accuracy and a service.
         assert (entry.unknown_items, entry.resyncs) == (6, 0)
         await call.write(later.request(goodbye={"reason": LATER}))
@@ -118,7 +118,10 @@ async def test_a_handler_of_v1_9_is_understood_as_far_as_v1_goes(tmp_path: Path)
         await wait_until_async(lambda: scene.protocol.stream.last_ack.published == 3, what="a viewer is heard of")
         said = [request.WhichOneof("message") for request in peer.heard]
         assert said == ["hello", "snapshot", "snapshot", "delta"]
-        assert (scene.protocol.unknown_messages, scene.protocol.stream.terms) == (4, contract.Terms(window=3))
+        assert (scene.protocol.unknown_messages, scene.protocol.stream.settings) == (
+            4,
+            contract.StreamSettings(window=3),
+        )
         assert scene.protocol.stream.features == {"identified-sessions"}
 
 

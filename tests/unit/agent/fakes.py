@@ -17,7 +17,7 @@ from launcher_agent.events import (
     Transport,
 )
 from launcher_agent.vm.domains import Domain
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 
 UNIX = SocketAddress(Transport.UNIX)
 SERVER = SocketAddress(Transport.UNIX, "/run/vnc")
@@ -77,7 +77,7 @@ class FakeConnection:
     """A connection to a libvirt that has `listed` domains; a question to QEMU waits until the test answers it."""
 
     def __init__(self, *listed: Domain, xml: str = VNC_XML) -> None:
-        self.inbox = Inbox(gather=0.0)  # time stands still here, which looks like a storm
+        self.queue = EventQueue(gather=0.0)  # time stands still here, which looks like a storm
         self.listed = listed
         self.description: str | LibvirtError = xml
         self.questions: list[str] = []
@@ -116,7 +116,7 @@ class FakeConnection:
 
     async def send(self, *events: Event) -> None:
         for event in events:
-            self.inbox.put(event)
+            self.queue.put(event)
         await settle()
 
     async def graphics(self, phase: Phase, peer: SocketAddress = UNIX, domain: str = "vm") -> None:

@@ -55,10 +55,10 @@ class Conversation:
     def end(self, code: grpc.StatusCode = grpc.StatusCode.OK, details: str = "") -> None:
         self._to_send.put_nowait(None if code is grpc.StatusCode.OK else (code, details))
 
-    async def welcome(self, **terms: Any) -> pb.Snapshot:
+    async def welcome(self, **settings: Any) -> pb.Snapshot:
         """Hello, Welcome, Snapshot, Ack; the Snapshot."""
         await self.expect("hello")
-        self.say(welcome=pb.Welcome(**terms))
+        self.say(welcome=pb.Welcome(**settings))
         snapshot: pb.Snapshot = await self.expect("snapshot")
         self.say(ack=pb.Ack(accepted=snapshot.sequence))
         return snapshot

@@ -43,14 +43,14 @@ def test_two_agents_on_one_socket_do_not_throw_each_other_out_in_a_loop() -> Non
 
 @pytest.mark.parametrize("status", ["PERMISSION_DENIED", "INVALID_ARGUMENT", "UNIMPLEMENTED"])
 def test_what_needs_someone_is_tried_about_once_a_minute(status: str) -> None:
-    assert retry.needs_someone(status)
+    assert retry.needs_intervention(status)
     assert pauses(status, lowest, 2) == [30.0, 30.0]
     assert pauses(status, highest, 2) == [60.0, 60.0]
 
 
 def test_a_status_without_a_row_is_treated_with_care() -> None:
     assert retry.policy("DATA_LOSS") == retry.policy("UNKNOWN")
-    assert not retry.needs_someone("DATA_LOSS")
+    assert not retry.needs_intervention("DATA_LOSS")
 
 
 def test_a_very_long_outage_does_not_overflow_the_pause() -> None:

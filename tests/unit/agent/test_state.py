@@ -23,9 +23,9 @@ def test_since_tells_when_the_reason_changed_and_not_when_its_words_did() -> Non
 
 def test_the_counters_of_a_report_stand_still() -> None:
     state = State(lambda: 7.0)
-    state.tally.events_received = 3
+    state.stats.events_received = 3
     report = state.report()
-    state.tally.events_received = 4
+    state.stats.events_received = 4
     assert report.counters.events_received == 3
 
 

@@ -1,6 +1,6 @@
 """Short words for the values that the tests of the core are about."""
 
-from handler_service.model import Endpoint, Mark, Reason, Standing, VmiId
+from handler_service.model import DesiredStatus, Endpoint, Reason, VmiId, Watermark
 from handler_service.reports.store import Observed, ServiceState
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -27,12 +27,12 @@ def vnc(sessions: int, since: float | None = None, accuracy: int = types.ACCURAC
     return {VNC: ServiceState(sessions=sessions, accuracy=accuracy, since=since)}
 
 
-def standing(
-    sessions: int, *, observed: bool = True, settled: bool = True, sequence: int = 1, endpoint_id: str = "a"
-) -> Standing:
+def desired(
+    sessions: int, *, observed: bool = True, synced: bool = True, sequence: int = 1, endpoint_id: str = "a"
+) -> DesiredStatus:
     """What follows for a VMI with one endpoint."""
     reason = Reason.WATCHING if observed else Reason.AGENT_SILENT
-    return Standing(sessions, observed, reason, "", None, settled, (Mark(endpoint_id, 1, sequence),))
+    return DesiredStatus(sessions, observed, reason, "", None, synced, (Watermark(endpoint_id, 1, sequence),))
 
 
 # --- messages ---

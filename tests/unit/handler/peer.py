@@ -12,11 +12,11 @@ import grpc.aio
 
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.server import EndpointServer
-from handler_service.model import Assignment, Endpoint, Outcome, OutcomeKind, Shown, Standing, VmiId
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
-from handler_service.publishing.worker import Publication
-from handler_service.status_manager import Hub
+from handler_service.model import Assignment, DesiredStatus, Endpoint, Outcome, OutcomeKind, PublishedValue, VmiId
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.publishing.worker import PublishWorker
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.sockets import SocketDirectory
@@ -89,7 +89,7 @@ class MemoryPlace:
     name = "memory"
 
     def __init__(self) -> None:
-        self.held: dict[VmiId, int] = {}
+        self.actual: dict[VmiId, int] = {}
         self.history: list[int] = []
         #: What becomes of the writes to come, instead of success.
         self.failures: list[Outcome | Exception] = []
@@ -97,14 +97,14 @@ class MemoryPlace:
         self.open = asyncio.Event()
         self.open.set()
 
-    def detail(self, standing: Standing) -> None:
+    def detail(self, desired: DesiredStatus) -> None:
         """Nothing besides the number."""
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What is held."""
-        return Outcome(OutcomeKind.UNCHANGED, Shown(self.held.get(vmi, 0)))
+        return Outcome(OutcomeKind.UNCHANGED, PublishedValue(self.actual.get(vmi, 0)))
 
-    async def write(self, vmi: VmiId, shown: Shown) -> Outcome:
+    async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         """Hold it, unless the test wants a failure."""
         await self.open.wait()
         if self.failures:
@@ -112,9 +112,9 @@ class MemoryPlace:
             if isinstance(failure, Exception):
                 raise failure
             return failure
-        self.held[vmi] = shown.sessions
-        self.history.append(shown.sessions)
-        return Outcome(OutcomeKind.WRITTEN, shown)
+        self.actual[vmi] = value.sessions
+        self.history.append(value.sessions)
+        return Outcome(OutcomeKind.WRITTEN, value)
 
 
 class Handler:
@@ -124,30 +124,35 @@ class Handler:
         self,
         directory: Path,
         *,
-        terms: contract.Terms | None = None,
-        spacing: Spacing | None = None,
+        settings: contract.StreamSettings | None = None,
+        policy: WritePolicy | None = None,
         hello_timeout: float = contract.HELLO_TIMEOUT,
     ) -> None:
-        """The socket is `directory`/handler.sock. Values are written quickly unless `spacing` says otherwise."""
+        """The socket is `directory`/handler.sock. Values are written quickly unless `policy` says otherwise."""
         self.socket = directory / "handler.sock"
         self.endpoint = Endpoint("a", VMI, str(self.socket))
-        self.hub = Hub((terms or contract.Terms()).lease, asyncio.get_running_loop().time)
+        self.manager = StatusManager((settings or contract.StreamSettings()).lease, asyncio.get_running_loop().time)
         self.place = MemoryPlace()
-        quick = Spacing(first_rise=0.0, rise=0.01, fall=0.01, interval=0.01, retry_base=0.01)
-        clockwork = Clockwork(spacing or quick, TokenBucket(256, 0.04), lambda cap: cap)
-        self.publication = Publication(self.place, clockwork, self.hub.clock, self.hub.answered)
-        self.hub.publications.append(self.publication)
+        quick = WritePolicy(first_rise=0.0, rise=0.01, fall=0.01, interval=0.01, retry_base=0.01)
+        scheduler = WriteScheduler(policy or quick, TokenBucket(256, 0.04), lambda cap: cap)
+        self.worker = PublishWorker(self.place, scheduler, self.manager.clock, self.manager.answered)
+        self.manager.workers.append(self.worker)
         self._hidden = PrivateSockets(directory / "hidden")
         self.server = EndpointServer(
-            self.endpoint, self.hub, terms or contract.Terms(), "9.9", self._hidden, hello_timeout=hello_timeout
+            self.endpoint,
+            self.manager,
+            settings or contract.StreamSettings(),
+            "9.9",
+            self._hidden,
+            hello_timeout=hello_timeout,
         )
         self._directory = SocketDirectory.open(directory)
         self._channels: list[grpc.aio.Channel] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self.hub.assign(VMI, Assignment(owned=True))
-        self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.publication.run())]
+        self.manager.assign(VMI, Assignment(owned=True))
+        self._tasks = [asyncio.create_task(self.manager.run()), asyncio.create_task(self.worker.run())]
         await self.server.start(self._directory, self.socket.name)
         return self
 
@@ -176,7 +181,7 @@ class Handler:
     async def holds(self, sessions: int) -> None:
         """Wait until the place holds `sessions`."""
         await wait_until_async(
-            lambda: self.place.held.get(VMI, 0), lambda held: held == sessions, what=f"the place holds {sessions}"
+            lambda: self.place.actual.get(VMI, 0), lambda held: held == sessions, what=f"the place holds {sessions}"
         )
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from handler_service.model import Outcome, OutcomeKind, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishing.item import Job
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
 from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.builders import VMI
 
@@ -61,7 +61,7 @@ class Write:
 class Simulation:
     """A clockwork, its place, and the time."""
 
-    spacing: Spacing = field(default_factory=Spacing)
+    policy: WritePolicy = field(default_factory=WritePolicy)
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(256, 0.04))
     #: Seconds from the start of a job to its answer.
     latency: float = 0.0
@@ -81,21 +81,21 @@ class Simulation:
     answered: Callable[[VmiId], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        self.clockwork = Clockwork(self.spacing, self.bucket, lambda cap: cap * self.jitter)
+        self.scheduler = WriteScheduler(self.policy, self.bucket, lambda cap: cap * self.jitter)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
     # --- what happens outside ---
 
-    def want(self, standing: Standing, vmi: VmiId = VMI) -> None:
+    def set_desired(self, desired: DesiredStatus, vmi: VmiId = VMI) -> None:
         """The newest standing."""
-        self.clockwork.want(vmi, standing, self.now)
+        self.scheduler.set_desired(vmi, desired, self.now)
 
     def foreign(self, sessions: int, vmi: VmiId = VMI) -> None:
         """Somebody else writes, and a watch tells at once."""
         self.place[vmi] = sessions
         self.placed(vmi)
-        self.clockwork.hold(vmi, Shown(sessions), self.now)
+        self.scheduler.set_actual(vmi, PublishedValue(sessions), self.now)
 
     # --- time ---
 
@@ -118,7 +118,7 @@ class Simulation:
 
     def _next(self) -> float:
         times = [at for at, _, _ in self._events[:1]]
-        wake = self.clockwork.wake_at()
+        wake = self.scheduler.wake_at()
         return min([*times, float("inf") if wake is None else wake])
 
     def _happen(self) -> None:
@@ -131,12 +131,12 @@ class Simulation:
     # --- jobs ---
 
     def _start(self) -> None:
-        for job in self.clockwork.take_due(self.now, self.room):
+        for job in self.scheduler.take_due(self.now, self.room):
             self.began(job)
-            if job.shown is None:
+            if job.value is None:
                 self.reads.append(self.now)
             else:
-                self.writes.append(Write(round(self.now, 6), job.shown.sessions, job.vmi))
+                self.writes.append(Write(round(self.now, 6), job.value.sessions, job.vmi))
             fate = self.fates.popleft() if self.fates else Fate.DONE
             self._at(self.now + self.latency / 2, lambda job=job, fate=fate: self._arrive(job, fate))  # type: ignore[misc]
         if self.latency == 0:
@@ -144,22 +144,22 @@ class Simulation:
 
     def _arrive(self, job: Job, fate: Fate) -> None:
         before = self.place.get(job.vmi, 0)
-        if job.shown is not None and fate in (Fate.DONE, Fate.DONE_AND_LOST):
-            self.place[job.vmi] = job.shown.sessions
+        if job.value is not None and fate in (Fate.DONE, Fate.DONE_AND_LOST):
+            self.place[job.vmi] = job.value.sessions
             self.placed(job.vmi)
         outcome = self._outcome(job, fate, before)
         self._at(self.now + self.latency / 2, lambda: self._answer(job.vmi, outcome))
 
     def _answer(self, vmi: VmiId, outcome: Outcome) -> None:
-        self.clockwork.finished(vmi, outcome, self.now)
+        self.scheduler.finished(vmi, outcome, self.now)
         self.answered(vmi)
 
     def _outcome(self, job: Job, fate: Fate, before: int) -> Outcome:
         if fate in _ANSWERS:
             return _ANSWERS[fate]
-        if job.shown is None:
-            return Outcome(OutcomeKind.UNCHANGED, Shown(before))
+        if job.value is None:
+            return Outcome(OutcomeKind.UNCHANGED, PublishedValue(before))
         if fate in _UNDONE:
-            return Outcome(_UNDONE[fate], Shown(before), "not done")
-        kind = OutcomeKind.UNCHANGED if before == job.shown.sessions else OutcomeKind.WRITTEN
-        return Outcome(kind, job.shown)
+            return Outcome(_UNDONE[fate], PublishedValue(before), "not done")
+        kind = OutcomeKind.UNCHANGED if before == job.value.sessions else OutcomeKind.WRITTEN
+        return Outcome(kind, job.value)

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from handler_service.model import Outcome, OutcomeKind, Shown
+from handler_service.model import Outcome, OutcomeKind, PublishedValue
 from handler_service.publishing.policy import Change
-from handler_service.stats import Histogram, RequestTally
+from handler_service.stats import Histogram, RequestStats
 from servicestatus.v1 import session_report_service_pb2 as pb
-from tests.unit.handler.builders import VMI, delta, heartbeat, snapshot, standing, unknown_arm
+from tests.unit.handler.builders import VMI, delta, desired, heartbeat, snapshot, unknown_arm
 from tests.unit.handler.reports.test_protocol import Socket
 from tests.unit.handler.simulation import Simulation
 
@@ -22,11 +22,11 @@ def test_a_bound_belongs_to_its_bucket() -> None:
 
 def test_a_request_without_an_answer_has_no_latency() -> None:
     """It would be the timeout, and hide how fast the server is."""
-    tally = RequestTally()
-    tally.answered("PATCH", 200, 0.004)
-    tally.failed("PATCH")
-    assert tally.answers == Counter({("PATCH", "200"): 1, ("PATCH", "none"): 1})
-    assert tally.latencies["PATCH"].counts == [1, *[0] * 11]
+    stats = RequestStats()
+    stats.answered("PATCH", 200, 0.004)
+    stats.failed("PATCH")
+    assert stats.answers == Counter({("PATCH", "200"): 1, ("PATCH", "none"): 1})
+    assert stats.latencies["PATCH"].counts == [1, *[0] * 11]
 
 
 # --- streams ---
@@ -37,19 +37,19 @@ def test_messages_and_resyncs_are_counted_by_kind() -> None:
     socket = Socket()
     stream = socket.open(snapshot(1), delta(2, 1, 0, 1), delta(9, 1, 0, 2), heartbeat(9), unknown_arm())
     socket.say(stream, snapshot(10, 1), delta(11, 1, 0, 7))
-    tally = socket.ledger.tally
-    assert tally.messages == Counter(hello=1, snapshot=2, delta=3, heartbeat=1, unknown=1)
-    assert tally.resyncs == Counter({pb.RESYNC_REASON_SEQUENCE_GAP: 1, pb.RESYNC_REASON_COUNT_MISMATCH: 1})
-    assert (tally.streams, tally.unknown_items) == (1, 1)
+    stats = socket.reports.stats
+    assert stats.messages == Counter(hello=1, snapshot=2, delta=3, heartbeat=1, unknown=1)
+    assert stats.resyncs == Counter({pb.RESYNC_REASON_SEQUENCE_GAP: 1, pb.RESYNC_REASON_COUNT_MISMATCH: 1})
+    assert (stats.streams, stats.unknown_items) == (1, 1)
 
 
 def test_a_socket_that_is_gone_takes_nothing_with_it() -> None:
     """A counter that falls is read as a restart."""
     socket = Socket()
     socket.open(snapshot(1))
-    socket.ledger.expire(100.0)
-    socket.ledger.remove(socket.endpoint.id)
-    assert (socket.ledger.tally.streams, socket.ledger.tally.lease_expiries) == (1, 1)
+    socket.reports.expire(100.0)
+    socket.reports.remove(socket.endpoint.id)
+    assert (socket.reports.stats.streams, socket.reports.stats.lease_expiries) == (1, 1)
 
 
 # --- delays ---
@@ -57,14 +57,14 @@ def test_a_socket_that_is_gone_takes_nothing_with_it() -> None:
 
 def holding(sessions: int) -> Simulation:
     sim = Simulation(place={VMI: sessions})
-    sim.want(standing(sessions))
+    sim.set_desired(desired(sessions))
     sim.run(0.0)
     return sim
 
 
 def delays(sim: Simulation) -> dict[Change, tuple[int, float]]:
     """By change, how many, and the sum of their seconds."""
-    found = {change: (sum(one.counts), round(one.sum, 3)) for change, one in sim.clockwork.delays.items()}
+    found = {change: (sum(one.counts), round(one.sum, 3)) for change, one in sim.scheduler.delays.items()}
     return {change: numbers for change, numbers in found.items() if numbers[0]}
 
 
@@ -73,9 +73,9 @@ def test_a_delay_runs_from_what_is_known_to_the_answer() -> None:
     sim = holding(0)
     assert delays(sim) == {}
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(20.0)
-    sim.want(standing(0))
+    sim.set_desired(desired(0))
     sim.run(30.0)
     assert delays(sim) == {Change.FIRST_RISE: (1, 0.02), Change.FALL: (1, 1.0)}
 
@@ -85,32 +85,32 @@ def test_a_value_that_was_there_again_before_its_turn_is_no_delay() -> None:
     sim = holding(1)
     for at, sessions in ((10.0, 0), (10.5, 1), (20.0, 2)):
         sim.run(at)
-        sim.want(standing(sessions))
+        sim.set_desired(desired(sessions))
     sim.run(30.0)
     assert delays(sim) == {Change.RISE: (1, 0.3)}
 
 
 def test_a_delay_goes_on_through_failures() -> None:
     """Nobody saw the value before the write that succeeded."""
-    clockwork = holding(0).clockwork
-    clockwork.want(VMI, standing(1), 10.0)
-    (job,) = clockwork.take_due(10.02, 1)
-    assert clockwork.waiting(11.0) == (0, 0.0)  # it is being written
-    clockwork.finished(job.vmi, Outcome(OutcomeKind.ERROR), 12.0)
-    assert clockwork.waiting(13.0) == (0, 0.0)  # it waits, and not for its turn
-    (read,) = clockwork.take_due(80.0, 1)
-    clockwork.finished(read.vmi, Outcome(OutcomeKind.UNCHANGED, Shown(0)), 80.0)
-    wake = clockwork.wake_at()
+    scheduler = holding(0).scheduler
+    scheduler.set_desired(VMI, desired(1), 10.0)
+    (job,) = scheduler.take_due(10.02, 1)
+    assert scheduler.waiting(11.0) == (0, 0.0)  # it is being written
+    scheduler.finished(job.vmi, Outcome(OutcomeKind.ERROR), 12.0)
+    assert scheduler.waiting(13.0) == (0, 0.0)  # it waits, and not for its turn
+    (read,) = scheduler.take_due(80.0, 1)
+    scheduler.finished(read.vmi, Outcome(OutcomeKind.UNCHANGED, PublishedValue(0)), 80.0)
+    wake = scheduler.wake_at()
     assert wake is not None
-    (again,) = clockwork.take_due(wake, 1)
-    clockwork.finished(again.vmi, Outcome(OutcomeKind.WRITTEN, Shown(1)), 90.0)
-    assert clockwork.delays[Change.FIRST_RISE].sum == 80.0
+    (again,) = scheduler.take_due(wake, 1)
+    scheduler.finished(again.vmi, Outcome(OutcomeKind.WRITTEN, PublishedValue(1)), 90.0)
+    assert scheduler.delays[Change.FIRST_RISE].sum == 80.0
 
 
 def test_what_waits_for_its_turn_is_told_with_its_age() -> None:
     """Not what is in place."""
-    clockwork = holding(1).clockwork
-    assert clockwork.waiting(5.0) == (0, 0.0)
-    clockwork.want(VMI, standing(2), 10.0)
-    clockwork.want(VMI, standing(3), 10.2)
-    assert clockwork.waiting(10.25) == (1, 0.25)
+    scheduler = holding(1).scheduler
+    assert scheduler.waiting(5.0) == (0, 0.0)
+    scheduler.set_desired(VMI, desired(2), 10.0)
+    scheduler.set_desired(VMI, desired(3), 10.2)
+    assert scheduler.waiting(10.25) == (1, 0.25)

@@ -5,12 +5,21 @@ from collections.abc import Hashable
 
 import pytest
 
-from handler_service.model import Assignment, Mark, Outcome, OutcomeKind, Reason, Shown, Standing, VmiId
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
-from handler_service.publishing.worker import Publication
-from handler_service.reports.protocol import Publicity
-from handler_service.status_manager import Hub, publish_state
+from handler_service.model import (
+    Assignment,
+    DesiredStatus,
+    Outcome,
+    OutcomeKind,
+    PublishedValue,
+    Reason,
+    VmiId,
+    Watermark,
+)
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.publishing.worker import PublishWorker
+from handler_service.reports.protocol import PublishProgress
+from handler_service.status_manager import StatusManager, publish_state
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from testbed.waiting import wait_until_async
@@ -25,46 +34,46 @@ class Scene:
 
     def __init__(self, places: int = 1) -> None:
         self.now = 100.0
-        self.hub = Hub(15.0, lambda: self.now)
+        self.manager = StatusManager(15.0, lambda: self.now)
         for _ in range(places):
-            clockwork = Clockwork(Spacing(), TokenBucket(99, 0.01), lambda cap: cap, self._detail)
-            publication = Publication(MemoryPlace(), clockwork, self.hub.clock, self.hub.answered)
-            self.hub.publications.append(publication)
+            scheduler = WriteScheduler(WritePolicy(), TokenBucket(99, 0.01), lambda cap: cap, self._detail)
+            worker = PublishWorker(MemoryPlace(), scheduler, self.manager.clock, self.manager.answered)
+            self.manager.workers.append(worker)
         self.changed: list[VmiId] = []
-        self.hub.watch(self.changed.append)
-        self.hub.assign(VMI, OURS)
-        self.hub.add(endpoint("a"))
+        self.manager.watch(self.changed.append)
+        self.manager.assign(VMI, OURS)
+        self.manager.add(endpoint("a"))
 
-    def _detail(self, _: Standing) -> Hashable:
+    def _detail(self, _: DesiredStatus) -> Hashable:
         return None
 
     def report(self, id_: str, sequence: int, sessions: int, *, fresh: bool = False) -> int:
         """A snapshot, on a stream of its own if it is the endpoint's first or `fresh`."""
-        ledger = self.hub.ledger
-        if fresh or not ledger.entry(id_).stream:
-            ledger.opened(id_, "run", "", self.now)
-        ledger.replace(id_, sequence, WATCHING, vnc(sessions), self.now)
-        return ledger.entry(id_).stream
+        reports = self.manager.reports
+        if fresh or not reports.entry(id_).stream:
+            reports.opened(id_, "run", "", self.now)
+        reports.replace(id_, sequence, WATCHING, vnc(sessions), self.now)
+        return reports.entry(id_).stream
 
     def work(self, place: int, outcome: Outcome) -> None:
         """The place's next job ends like that."""
-        clockwork = self.hub.publications[place].clockwork
-        wake = clockwork.wake_at()
+        scheduler = self.manager.workers[place].scheduler
+        wake = scheduler.wake_at()
         assert wake is not None
         self.now = max(self.now, wake)
-        for job in clockwork.take_due(self.now, 1):
-            clockwork.finished(job.vmi, outcome, self.now)
+        for job in scheduler.take_due(self.now, 1):
+            scheduler.finished(job.vmi, outcome, self.now)
 
-    def publicity(self, id_: str = "a") -> Publicity:
-        return self.hub.publicity(self.hub.ledger.entry(id_).endpoint)
+    def progress(self, id_: str = "a") -> PublishProgress:
+        return self.manager.progress(self.manager.reports.entry(id_).endpoint)
 
 
 def read(sessions: int) -> Outcome:
-    return Outcome(OutcomeKind.UNCHANGED, Shown(sessions))
+    return Outcome(OutcomeKind.UNCHANGED, PublishedValue(sessions))
 
 
 def written(sessions: int) -> Outcome:
-    return Outcome(OutcomeKind.WRITTEN, Shown(sessions))
+    return Outcome(OutcomeKind.WRITTEN, PublishedValue(sessions))
 
 
 # --- what an ack says ---
@@ -74,7 +83,7 @@ def test_nothing_is_published_before_the_place_was_read() -> None:
     """Pending: the handler has just started."""
     scene = Scene()
     scene.report("a", 1, 0)
-    assert scene.publicity() == Publicity(0, 0, pb.PUBLISH_STATE_PENDING, "")
+    assert scene.progress() == PublishProgress(0, 0, pb.PUBLISH_STATE_PENDING, "")
 
 
 def test_published_is_what_the_place_holds() -> None:
@@ -82,9 +91,9 @@ def test_published_is_what_the_place_holds() -> None:
     scene = Scene()
     stream = scene.report("a", 1, 1)
     scene.work(0, read(0))
-    assert scene.publicity().state == pb.PUBLISH_STATE_PENDING
+    assert scene.progress().state == pb.PUBLISH_STATE_PENDING
     scene.work(0, written(1))
-    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+    assert scene.progress() == PublishProgress(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
 
 
 def test_with_two_places_the_slower_one_counts() -> None:
@@ -94,9 +103,9 @@ def test_with_two_places_the_slower_one_counts() -> None:
     for place in (0, 1):
         scene.work(place, read(0))
     scene.work(0, written(1))
-    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_PENDING)
+    assert scene.progress() == PublishProgress(state=pb.PUBLISH_STATE_PENDING)
     scene.work(1, written(1))
-    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+    assert scene.progress() == PublishProgress(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
 
 
 def test_a_place_that_drops_the_field_does_not_count_beside_another() -> None:
@@ -106,8 +115,8 @@ def test_a_place_that_drops_the_field_does_not_count_beside_another() -> None:
     for place in (0, 1):
         scene.work(place, read(0))
     scene.work(0, written(1))
-    scene.work(1, Outcome(OutcomeKind.PRUNED, Shown(0), "dropped"))
-    assert scene.publicity() == Publicity(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
+    scene.work(1, Outcome(OutcomeKind.PRUNED, PublishedValue(0), "dropped"))
+    assert scene.progress() == PublishProgress(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
 
 
 def test_a_place_that_drops_the_field_is_told_where_it_is_the_only_one() -> None:
@@ -115,8 +124,8 @@ def test_a_place_that_drops_the_field_is_told_where_it_is_the_only_one() -> None
     scene = Scene()
     scene.report("a", 1, 1)
     scene.work(0, read(0))
-    scene.work(0, Outcome(OutcomeKind.PRUNED, Shown(0), "dropped"))
-    assert (scene.publicity().state, scene.publicity().message) == (pb.PUBLISH_STATE_PRUNED, "dropped")
+    scene.work(0, Outcome(OutcomeKind.PRUNED, PublishedValue(0), "dropped"))
+    assert (scene.progress().state, scene.progress().message) == (pb.PUBLISH_STATE_PRUNED, "dropped")
 
 
 def test_a_failing_place_is_told_with_its_text() -> None:
@@ -125,49 +134,49 @@ def test_a_failing_place_is_told_with_its_text() -> None:
     scene.report("a", 1, 1)
     scene.work(0, read(0))
     scene.work(0, Outcome(OutcomeKind.FORBIDDEN, message="no permission"))
-    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_FAILING, message="no permission")
+    assert scene.progress() == PublishProgress(state=pb.PUBLISH_STATE_FAILING, message="no permission")
     scene.work(0, read(0))
-    assert scene.publicity().state == pb.PUBLISH_STATE_FAILING
+    assert scene.progress().state == pb.PUBLISH_STATE_FAILING
     scene.work(0, written(1))
-    assert scene.publicity().state == pb.PUBLISH_STATE_PUBLISHED
+    assert scene.progress().state == pb.PUBLISH_STATE_PUBLISHED
 
 
 def test_a_vmi_that_is_not_ours_is_not_published() -> None:
     """Another node's handler does it."""
     scene = Scene()
-    scene.hub.unassign(VMI)
+    scene.manager.unassign(VMI)
     scene.report("a", 1, 1)
-    assert scene.publicity().state == pb.PUBLISH_STATE_NOT_OWNER
-    assert scene.hub.publications[0].clockwork.vmis() == []
+    assert scene.progress().state == pb.PUBLISH_STATE_NOT_OWNER
+    assert scene.manager.workers[0].scheduler.vmis() == []
 
 
 def test_without_a_place_nothing_is_published() -> None:
     """A handler that only watches."""
-    assert Scene(places=0).publicity().state == pb.PUBLISH_STATE_NOT_OWNER
+    assert Scene(places=0).progress().state == pb.PUBLISH_STATE_NOT_OWNER
 
 
 def test_while_an_agent_is_awaited_nothing_is_called_published() -> None:
     """Two pods, one has spoken: its 0 does not follow for the VMI, whose place holds 3."""
     scene = Scene()
-    scene.hub.add(endpoint("b"))
+    scene.manager.add(endpoint("b"))
     scene.report("a", 1, 0)
     scene.work(0, read(3))
-    assert scene.publicity() == Publicity(state=pb.PUBLISH_STATE_PENDING)
+    assert scene.progress() == PublishProgress(state=pb.PUBLISH_STATE_PENDING)
 
 
 def test_an_endpoint_that_is_back_takes_no_old_mark_for_its_own() -> None:
     """The place was seen to hold sequence 5 of a stream that is no more."""
     scene = Scene()
-    scene.hub.add(endpoint("b"))
+    scene.manager.add(endpoint("b"))
     scene.report("b", 1, 0)
     scene.report("a", 5, 1)
     scene.work(0, read(0))
     scene.work(0, written(1))
-    assert scene.publicity("a").sequence == 5
-    scene.hub.remove("a")
-    scene.hub.add(endpoint("a"))
+    assert scene.progress("a").sequence == 5
+    scene.manager.remove("a")
+    scene.manager.add(endpoint("a"))
     stream = scene.report("a", 3, 2)
-    assert scene.publicity("a").stream != stream
+    assert scene.progress("a").stream != stream
 
 
 # --- who is told ---
@@ -176,11 +185,11 @@ def test_an_endpoint_that_is_back_takes_no_old_mark_for_its_own() -> None:
 def test_streams_of_a_vmi_are_woken_by_an_answer() -> None:
     """Those of other VMIs sleep on."""
     scene = Scene()
-    scene.hub.add(endpoint("c", OTHER_VMI))
+    scene.manager.add(endpoint("c", OTHER_VMI))
     woken: list[str] = []
     for id_ in ("a", "c"):
-        scene.hub.listen(id_, lambda id_=id_: woken.append(id_))  # type: ignore[misc]
-    scene.hub.answered(VMI)
+        scene.manager.listen(id_, lambda id_=id_: woken.append(id_))  # type: ignore[misc]
+    scene.manager.answered(VMI)
     assert woken == ["a"]
 
 
@@ -192,12 +201,12 @@ def test_who_stops_listening_is_not_woken_and_leaves_nothing() -> None:
     def wake() -> None:
         woken.append(1)
 
-    scene.hub.listen("a", wake)
-    scene.hub.unlisten("a", wake)
-    scene.hub.unlisten("a", wake)
-    scene.hub.answered(VMI)
+    scene.manager.listen("a", wake)
+    scene.manager.unlisten("a", wake)
+    scene.manager.unlisten("a", wake)
+    scene.manager.answered(VMI)
     assert woken == []
-    assert scene.hub._streams == {}
+    assert scene.manager._streams == {}
 
 
 def test_watchers_are_told_of_changes_and_answers_until_they_stop() -> None:
@@ -205,9 +214,9 @@ def test_watchers_are_told_of_changes_and_answers_until_they_stop() -> None:
     scene = Scene()
     scene.changed.clear()
     scene.report("a", 1, 1)
-    scene.hub.answered(OTHER_VMI)
+    scene.manager.answered(OTHER_VMI)
     assert scene.changed == [VMI, OTHER_VMI]
-    scene.hub.unwatch(scene.changed.append)
+    scene.manager.unwatch(scene.changed.append)
     scene.report("a", 2, 2)
     assert scene.changed == [VMI, OTHER_VMI]
 
@@ -219,18 +228,18 @@ def test_a_vmi_that_ended_for_good_is_zero() -> None:
     """Whatever its agents said last."""
     scene = Scene()
     scene.report("a", 1, 2)
-    scene.hub.assign(VMI, Assignment(owned=True, final=True))
-    standing = scene.hub.standing(VMI)
-    assert standing is not None
-    assert (standing.sessions, standing.observed, standing.settled) == (0, True, True)
+    scene.manager.assign(VMI, Assignment(owned=True, final=True))
+    desired = scene.manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.sessions, desired.observed, desired.synced) == (0, True, True)
 
 
 def test_an_assignment_that_says_nothing_new_changes_nothing() -> None:
     """A watch repeats itself."""
     scene = Scene()
     scene.changed.clear()
-    scene.hub.assign(VMI, OURS)
-    scene.hub.unassign(OTHER_VMI)
+    scene.manager.assign(VMI, OURS)
+    scene.manager.unassign(OTHER_VMI)
     assert scene.changed == []
 
 
@@ -249,9 +258,9 @@ def test_no_failure_is_taken_for_a_success(kind: OutcomeKind, state: "pb.Publish
     scene = Scene()
     scene.report("a", 1, 1)
     scene.work(0, read(0))
-    scene.work(0, Outcome(kind, Shown(0), "why"))
-    assert publish_state(scene.hub.publications[0], VMI) == (state, "why")
-    assert scene.hub.publications[0].clockwork.published(VMI, "a") != Mark("a", 1, 1)
+    scene.work(0, Outcome(kind, PublishedValue(0), "why"))
+    assert publish_state(scene.manager.workers[0], VMI) == (state, "why")
+    assert scene.manager.workers[0].scheduler.published(VMI, "a") != Watermark("a", 1, 1)
 
 
 # --- leases ---
@@ -261,14 +270,14 @@ def test_no_failure_is_taken_for_a_success(kind: OutcomeKind, state: "pb.Publish
 async def test_a_lease_ends_in_time_even_if_it_began_while_the_hub_slept(lease: float) -> None:
     """Not at the hub's next look."""
     loop = asyncio.get_running_loop()
-    hub = Hub(lease, loop.time)
-    task = asyncio.create_task(hub.run())
+    manager = StatusManager(lease, loop.time)
+    task = asyncio.create_task(manager.run())
     await asyncio.sleep(lease / 2)
     began = loop.time()
-    hub.assign(VMI, OURS)
-    hub.add(endpoint("a"))
+    manager.assign(VMI, OURS)
+    manager.add(endpoint("a"))
     await wait_until_async(
-        lambda: hub.standing(VMI), lambda found: found is not None and found.settled, what="the lease ends"
+        lambda: manager.desired_status(VMI), lambda found: found is not None and found.synced, what="the lease ends"
     )
     assert loop.time() - began >= lease
     task.cancel()
@@ -277,41 +286,41 @@ async def test_a_lease_ends_in_time_even_if_it_began_while_the_hub_slept(lease: 
 
 async def test_a_vmi_without_any_endpoint_is_told_as_such_once_after_a_lease() -> None:
     """Its pod may have no agent at all."""
-    hub = Hub(0.05, asyncio.get_running_loop().time)
+    manager = StatusManager(0.05, asyncio.get_running_loop().time)
     changed: list[VmiId] = []
-    hub.watch(changed.append)
-    task = asyncio.create_task(hub.run())
-    hub.assign(VMI, OURS)
-    standing = hub.standing(VMI)
-    assert standing is not None
-    assert not standing.settled
+    manager.watch(changed.append)
+    task = asyncio.create_task(manager.run())
+    manager.assign(VMI, OURS)
+    desired = manager.desired_status(VMI)
+    assert desired is not None
+    assert not desired.synced
     await wait_until_async(
-        lambda: hub.standing(VMI), lambda found: found is not None and found.settled, what="patience ends"
+        lambda: manager.desired_status(VMI), lambda found: found is not None and found.synced, what="patience ends"
     )
     await wait_until_async(lambda: len(changed), lambda times: times == 2, what="it is told")
     await asyncio.sleep(0.2)
     assert changed == [VMI, VMI]
-    standing = hub.standing(VMI)
-    assert standing is not None
-    assert (standing.observed, standing.reason) == (False, Reason.NO_AGENT)
+    desired = manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.observed, desired.reason) == (False, Reason.NO_AGENT)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
 def test_a_socket_that_cannot_be_had_is_told_with_its_reason() -> None:
     """And forgotten, when it can be had. What was published stays: nothing is known."""
-    hub = Hub(0.0, lambda: 7.0)
-    hub.assign(VMI, OURS)
+    manager = StatusManager(0.0, lambda: 7.0)
+    manager.assign(VMI, OURS)
     changed: list[VmiId] = []
-    hub.watch(changed.append)
-    hub.refuse(VMI, "it is a symlink")
-    hub.refuse(VMI, "it is a symlink")
-    standing = hub.standing(VMI)
-    assert standing is not None
-    assert (standing.observed, standing.reason, standing.message) == (False, Reason.SOCKET_REFUSED, "it is a symlink")
-    hub.refuse(VMI, None)
-    hub.refuse(VMI, None)
-    standing = hub.standing(VMI)
-    assert standing is not None
-    assert (standing.observed, standing.reason, standing.message) == (False, Reason.NO_AGENT, "")
+    manager.watch(changed.append)
+    manager.refuse(VMI, "it is a symlink")
+    manager.refuse(VMI, "it is a symlink")
+    desired = manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.observed, desired.reason, desired.message) == (False, Reason.SOCKET_REFUSED, "it is a symlink")
+    manager.refuse(VMI, None)
+    manager.refuse(VMI, None)
+    desired = manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.observed, desired.reason, desired.message) == (False, Reason.NO_AGENT, "")
     assert changed == [VMI, VMI]

@@ -6,17 +6,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from handler_service.wakeup import Alarm
+from handler_service.wakeup import Wakeup
 
 
 class Sleeper:
     """Sleeps once by a clock of its own; the event loop's time is the real one, and far from being over."""
 
-    def __init__(self, until: float | None, alarm: Alarm | None) -> None:
+    def __init__(self, until: float | None, wakeup: Wakeup | None) -> None:
         """By an alarm that something has happened to, or by one of its own."""
         self.now = 0.0
-        self.alarm = alarm or Alarm(lambda: self.now)
-        self.task = asyncio.create_task(self.alarm.sleep(until))
+        self.wakeup = wakeup or Wakeup(lambda: self.now)
+        self.task = asyncio.create_task(self.wakeup.sleep(until))
 
     async def sleeps(self) -> bool:
         """Whether it still does, when all that it has heard of has had its turn."""
@@ -26,8 +26,8 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def sleeping(until: float | None, alarm: Alarm | None = None) -> AsyncIterator[Sleeper]:
-    sleeper = Sleeper(until, alarm)
+async def sleeping(until: float | None, wakeup: Wakeup | None = None) -> AsyncIterator[Sleeper]:
+    sleeper = Sleeper(until, wakeup)
     assert await sleeper.sleeps()
     yield sleeper
     sleeper.task.cancel()
@@ -38,7 +38,7 @@ async def sleeping(until: float | None, alarm: Alarm | None = None) -> AsyncIter
 async def test_what_is_due_earlier_ends_a_sleep(until: float | None, due: float) -> None:
     """A sleep without an end is ended by whatever is due."""
     async with sleeping(until) as sleeper:
-        sleeper.alarm.ring_for(due)
+        sleeper.wakeup.set_for(due)
         assert not await sleeper.sleeps()
 
 
@@ -46,7 +46,7 @@ async def test_what_is_due_earlier_ends_a_sleep(until: float | None, due: float)
 async def test_what_is_due_later_lets_it_sleep(until: float | None, due: float | None) -> None:
     """It will look by then anyway."""
     async with sleeping(until) as sleeper:
-        sleeper.alarm.ring_for(due)
+        sleeper.wakeup.set_for(due)
         assert await sleeper.sleeps()
 
 
@@ -54,29 +54,29 @@ async def test_a_sleep_that_should_be_over_is_ended_by_whatever_is_due() -> None
     """Its timer is late."""
     async with sleeping(100.0) as sleeper:
         sleeper.now = 100.0
-        sleeper.alarm.ring_for(200.0)
+        sleeper.wakeup.set_for(200.0)
         assert not await sleeper.sleeps()
 
 
 async def test_a_ring_between_two_sleeps_ends_the_next_one_alone() -> None:
     """Nothing that happened while its owner was at work is lost, and nothing rings twice."""
-    alarm = Alarm(lambda: 0.0)
-    alarm.ring()
-    await alarm.sleep(None)
-    async with sleeping(None, alarm) as second:
+    wakeup = Wakeup(lambda: 0.0)
+    wakeup.set()
+    await wakeup.sleep(None)
+    async with sleeping(None, wakeup) as second:
         assert await second.sleeps()
 
 
 async def test_who_is_awake_is_not_rung_for() -> None:
     """He looks for himself what is due."""
-    alarm = Alarm(lambda: 0.0)
-    alarm.ring_for(0.0)
-    async with sleeping(None, alarm) as sleeper:
+    wakeup = Wakeup(lambda: 0.0)
+    wakeup.set_for(0.0)
+    async with sleeping(None, wakeup) as sleeper:
         assert await sleeper.sleeps()
 
 
 async def test_a_sleep_ends_when_its_time_has_come() -> None:
     """Also where that has passed already."""
-    alarm = Alarm(asyncio.get_running_loop().time)
-    await alarm.sleep(asyncio.get_running_loop().time() + 0.01)
-    await alarm.sleep(0.0)
+    wakeup = Wakeup(asyncio.get_running_loop().time)
+    await wakeup.sleep(asyncio.get_running_loop().time() + 0.01)
+    await wakeup.sleep(0.0)

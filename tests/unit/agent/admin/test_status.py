@@ -31,7 +31,7 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
     state, protocol = made()
     state.observe(Reason.WATCHING)
     state.domain = "ns_vm"
-    state.tally.events_received = 2
+    state.stats.events_received = 2
     state.handler.state = StreamState.REPORTING
     state.handler.streams = 3
     state.handler.last_status, state.handler.last_error = "UNAVAILABLE", "gone"

@@ -27,10 +27,10 @@ class Dialogue:
     def report(self) -> Report:
         return Report(self.observation, self.table.view(), self.counters)
 
-    def welcomed(self, **terms: object) -> "Dialogue":
+    def stream_settings(self, **settings: object) -> "Dialogue":
         """Hello, Welcome and the first Snapshot are done."""
         self.protocol.hello()
-        self.receive(welcome=pb.Welcome(**terms))  # type: ignore[arg-type]
+        self.receive(welcome=pb.Welcome(**settings))  # type: ignore[arg-type]
         self.snapshot()
         return self
 
@@ -100,14 +100,14 @@ def test_after_welcome_comes_a_snapshot_of_everything() -> None:
 
 
 def test_peers_stay_at_home_unless_the_handler_listed_the_feature() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     dialogue.viewer(tcp(40001))
     (vnc,) = dialogue.delta().services
     assert (vnc.sessions, len(vnc.opened)) == (1, 0)
 
 
 def test_a_delta_says_what_changed_and_what_is_now() -> None:
-    dialogue = Dialogue().welcomed(features=["identified-sessions"])
+    dialogue = Dialogue().stream_settings(features=["identified-sessions"])
     dialogue.viewer(tcp(40001))
     dialogue.delta()
     dialogue.viewer(tcp(40002))
@@ -120,7 +120,7 @@ def test_a_delta_says_what_changed_and_what_is_now() -> None:
 
 
 def test_events_that_wait_are_merged_into_one_delta() -> None:
-    dialogue = Dialogue().welcomed(features=["identified-sessions"])
+    dialogue = Dialogue().stream_settings(features=["identified-sessions"])
     for port in range(40000, 40100):
         dialogue.viewer(tcp(port))
         dialogue.table.apply(Phase.DISCONNECT, tcp(port), 3.0)
@@ -130,7 +130,7 @@ def test_events_that_wait_are_merged_into_one_delta() -> None:
 
 
 def test_a_change_of_the_observation_alone_is_a_delta_without_services() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     dialogue.observation = Observation(Reason.LIBVIRT_UNREACHABLE, "gone", since=9.0)
     delta = dialogue.delta()
     assert len(delta.services) == 0
@@ -138,7 +138,7 @@ def test_a_change_of_the_observation_alone_is_a_delta_without_services() -> None
 
 
 def test_after_a_burst_one_delta_goes_in_each_interval() -> None:
-    dialogue = Dialogue().welcomed(delta_burst=2, delta_interval=duration(0.25), window=100)
+    dialogue = Dialogue().stream_settings(delta_burst=2, delta_interval=duration(0.25), window=100)
     for _ in range(2):
         dialogue.viewer()
         assert dialogue.arm() == "delta"
@@ -152,7 +152,7 @@ def test_after_a_burst_one_delta_goes_in_each_interval() -> None:
 
 
 def test_a_full_window_holds_deltas_back_until_some_are_accepted() -> None:
-    dialogue = Dialogue().welcomed(window=2)
+    dialogue = Dialogue().stream_settings(window=2)
     for _ in range(2):
         dialogue.viewer()
         assert dialogue.arm() == "delta"
@@ -165,7 +165,7 @@ def test_a_full_window_holds_deltas_back_until_some_are_accepted() -> None:
 
 def test_news_that_a_full_window_has_kept_for_a_heartbeat_s_time_goes_as_a_snapshot() -> None:
     """Whatever became of the acks, a stream is never silent about its viewers."""
-    dialogue = Dialogue().welcomed(window=1)
+    dialogue = Dialogue().stream_settings(window=1)
     dialogue.viewer()
     dialogue.delta()
     dialogue.viewer()
@@ -178,7 +178,7 @@ def test_news_that_a_full_window_has_kept_for_a_heartbeat_s_time_goes_as_a_snaps
 
 
 def test_unfinished_clients_alone_wait_for_company() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     dialogue.table.apply(Phase.CONNECT, UNIX, 2.0)
     assert dialogue.poll() is None
     dialogue.pass_time(0.1)
@@ -188,7 +188,7 @@ def test_unfinished_clients_alone_wait_for_company() -> None:
 
 
 def test_unfinished_clients_that_stay_alone_are_told_after_an_interval() -> None:
-    dialogue = Dialogue().welcomed(delta_interval=duration(0.25))
+    dialogue = Dialogue().stream_settings(delta_interval=duration(0.25))
     dialogue.table.apply(Phase.CONNECT, UNIX, 2.0)
     assert dialogue.poll() is None
     dialogue.pass_time(0.2)
@@ -200,7 +200,7 @@ def test_unfinished_clients_that_stay_alone_are_told_after_an_interval() -> None
 
 
 def test_silence_is_filled_with_heartbeats_that_name_the_last_sequence() -> None:
-    dialogue = Dialogue().welcomed(heartbeat_interval=duration(5))
+    dialogue = Dialogue().stream_settings(heartbeat_interval=duration(5))
     dialogue.pass_time(4.9)
     assert dialogue.poll() is None
     dialogue.pass_time(0.1)
@@ -211,7 +211,7 @@ def test_silence_is_filled_with_heartbeats_that_name_the_last_sequence() -> None
 
 
 def test_counters_ride_along_and_never_cause_a_message() -> None:
-    dialogue = Dialogue().welcomed(heartbeat_interval=duration(5))
+    dialogue = Dialogue().stream_settings(heartbeat_interval=duration(5))
     dialogue.counters = Counters(events_received=2)
     assert dialogue.poll() is None
     dialogue.pass_time(5)
@@ -225,7 +225,7 @@ def test_counters_ride_along_and_never_cause_a_message() -> None:
 
 
 def test_a_resync_is_answered_with_a_snapshot_but_not_more_often_than_deltas() -> None:
-    dialogue = Dialogue().welcomed(delta_interval=duration(0.25))
+    dialogue = Dialogue().stream_settings(delta_interval=duration(0.25))
     dialogue.receive(resync_request=pb.ResyncRequest(accepted=1))
     assert dialogue.poll() is None  # the first Snapshot has just been sent
     dialogue.pass_time(0.25)
@@ -239,7 +239,7 @@ def test_a_resync_is_answered_with_a_snapshot_but_not_more_often_than_deltas() -
 
 
 def test_no_delta_is_sent_while_a_snapshot_is_due_since_it_would_be_ignored() -> None:
-    dialogue = Dialogue().welcomed(delta_interval=duration(0.25))
+    dialogue = Dialogue().stream_settings(delta_interval=duration(0.25))
     dialogue.receive(resync_request=pb.ResyncRequest(accepted=1))
     dialogue.viewer()
     assert dialogue.poll() is None
@@ -249,7 +249,7 @@ def test_no_delta_is_sent_while_a_snapshot_is_due_since_it_would_be_ignored() ->
 
 
 def test_the_lease_is_kept_while_a_snapshot_has_to_wait() -> None:
-    dialogue = Dialogue().welcomed(heartbeat_interval=duration(1), delta_interval=duration(3))
+    dialogue = Dialogue().stream_settings(heartbeat_interval=duration(1), delta_interval=duration(3))
     dialogue.receive(resync_request=pb.ResyncRequest(accepted=1))
     dialogue.pass_time(1)
     assert dialogue.arm() == "heartbeat"
@@ -260,7 +260,7 @@ def test_the_lease_is_kept_while_a_snapshot_has_to_wait() -> None:
 
 
 def test_a_snapshot_is_sent_though_the_window_is_full_and_opens_it_once_it_is_accepted() -> None:
-    dialogue = Dialogue().welcomed(window=1)
+    dialogue = Dialogue().stream_settings(window=1)
     dialogue.viewer()
     dialogue.delta()
     dialogue.pass_time(1)
@@ -273,7 +273,7 @@ def test_a_snapshot_is_sent_though_the_window_is_full_and_opens_it_once_it_is_ac
 
 
 def test_a_difference_that_no_delta_can_carry_becomes_a_snapshot() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     view = TableView(started_total=2**32, ended_total=2**32)
     dialogue.protocol.update(Report(WATCHING, view), dialogue.now)
     request = dialogue.protocol.poll(dialogue.now)
@@ -283,7 +283,7 @@ def test_a_difference_that_no_delta_can_carry_becomes_a_snapshot() -> None:
 
 
 def test_the_sequence_goes_on_over_reconnects_and_the_terms_do_not() -> None:
-    dialogue = Dialogue().welcomed(window=3, handler_version="h1", features=["identified-sessions"])
+    dialogue = Dialogue().stream_settings(window=3, handler_version="h1", features=["identified-sessions"])
     dialogue.receive(drain_notice=pb.DrainNotice())
     assert dialogue.protocol.stream.draining
     dialogue.protocol.hello()
@@ -294,7 +294,7 @@ def test_the_sequence_goes_on_over_reconnects_and_the_terms_do_not() -> None:
 
 
 def test_goodbye_says_whether_the_domain_was_seen_to_end() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     goodbye = dialogue.protocol.goodbye(domain_ended=True).goodbye
     assert goodbye == pb.Goodbye(reason=pb.GOODBYE_REASON_SHUTDOWN, domain_ended=True)
 
@@ -311,12 +311,12 @@ def test_unknown_messages_and_those_out_of_turn_are_counted_and_ignored() -> Non
     dialogue.receive(welcome=pb.Welcome(window=1000))
     assert dialogue.protocol.unknown_messages == 4
     assert dialogue.snapshot().counters.unknown_messages == 4
-    assert dialogue.protocol.stream.terms is not None
-    assert dialogue.protocol.stream.terms.window == 1
+    assert dialogue.protocol.stream.settings is not None
+    assert dialogue.protocol.stream.settings.window == 1
 
 
 def test_an_arm_of_a_newer_version_is_counted() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     of_the_future = pb.ReportSessionsResponse()
     of_the_future.ParseFromString(bytes([15 << 3 | 2, 2, 1, 2]))  # field 15, which v1 does not have
     dialogue.protocol.receive(of_the_future, dialogue.now)
@@ -324,7 +324,7 @@ def test_an_arm_of_a_newer_version_is_counted() -> None:
 
 
 def test_an_ack_counts_only_as_far_as_something_was_sent_and_never_backwards() -> None:
-    dialogue = Dialogue().welcomed()
+    dialogue = Dialogue().stream_settings()
     dialogue.receive(ack=pb.Ack(accepted=2**63, published=2**62, message="x" * 1000))
     ack = dialogue.protocol.stream.last_ack
     assert (ack.accepted, ack.published, len(ack.message)) == (1, 1, 256)

@@ -4,8 +4,8 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher_agent.reporting import settings as terms
-from servicestatus.contract import Terms
+from launcher_agent.reporting import settings
+from servicestatus.contract import StreamSettings
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 
@@ -14,7 +14,7 @@ NUMBERS = st.integers(0, 2**32 - 1)
 
 
 def test_what_is_not_said_keeps_its_default() -> None:
-    assert terms.terms(pb.Welcome()) == Terms(
+    assert settings.settings(pb.Welcome()) == StreamSettings(
         heartbeat_interval=5.0, lease=15.0, window=8, delta_burst=8, delta_interval=0.5
     )
 
@@ -27,12 +27,14 @@ def test_what_is_said_holds() -> None:
         delta_burst=3,
         delta_interval=Duration(nanos=100_000_000),
     )
-    assert terms.terms(welcome) == Terms(heartbeat_interval=1.0, lease=4.0, window=2, delta_burst=3, delta_interval=0.1)
+    assert settings.settings(welcome) == StreamSettings(
+        heartbeat_interval=1.0, lease=4.0, window=2, delta_burst=3, delta_interval=0.1
+    )
 
 
 def test_a_lease_is_at_least_two_heartbeats() -> None:
     welcome = pb.Welcome(heartbeat_interval=Duration(seconds=10), lease=Duration(seconds=5))
-    assert terms.terms(welcome).lease == 20.0
+    assert settings.settings(welcome).lease == 20.0
 
 
 @given(DURATIONS, DURATIONS, DURATIONS, NUMBERS, NUMBERS)
@@ -42,7 +44,7 @@ def test_no_welcome_makes_the_agent_spin_or_fall_silent(
     welcome = pb.Welcome(
         heartbeat_interval=heartbeat, lease=lease, delta_interval=interval, window=window, delta_burst=burst
     )
-    made = terms.terms(welcome)
+    made = settings.settings(welcome)
     assert 0.1 <= made.heartbeat_interval <= 60
     assert 0.2 <= made.lease <= 600
     assert 0.01 <= made.delta_interval <= 10
@@ -52,11 +54,11 @@ def test_no_welcome_makes_the_agent_spin_or_fall_silent(
 
 def test_a_feature_is_in_force_when_both_sides_listed_it() -> None:
     welcome = pb.Welcome(features=["identified-sessions", "of-the-future"])
-    assert terms.features(welcome) == {"identified-sessions"}
-    assert terms.features(pb.Welcome()) == frozenset()
+    assert settings.features(welcome) == {"identified-sessions"}
+    assert settings.features(pb.Welcome()) == frozenset()
 
 
 def test_a_reference_costs_no_more_than_the_contract_allows() -> None:
     welcome = pb.Welcome(vmi=VmiReference(namespace="n" * 1000, name="m" * 1000, uid="u" * 1000))
-    vmi = terms.vmi(welcome)
+    vmi = settings.vmi(welcome)
     assert (len(vmi.namespace), len(vmi.name), len(vmi.uid)) == (63, 253, 64)

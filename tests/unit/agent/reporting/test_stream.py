@@ -46,7 +46,7 @@ class Pauses:
 class Scene:
     """An agent's stream, its state, and a handler on the same socket, which the test starts."""
 
-    def __init__(self, socket: Path, handler: HandlerPeer, patience: float) -> None:
+    def __init__(self, socket: Path, handler: HandlerPeer, welcome_timeout: float) -> None:
         self.state = State(lambda: 7.0)
         self.state.table.clear(7.0)
         self.state.observe(Reason.WATCHING)
@@ -61,7 +61,7 @@ class Scene:
             clock=lambda: time.monotonic() + self.later,
             sleep=self.pauses.sleep,
             uniform=max,
-            patience=patience,
+            welcome_timeout=welcome_timeout,
         )
         self.task = asyncio.create_task(self.stream.run())
 
@@ -70,10 +70,10 @@ class Scene:
             self.state.table.apply(phase, UNIX, 8.0)
         self.state.touch()
 
-    async def reporting(self, **terms: Any) -> Conversation:
+    async def reporting(self, **settings: Any) -> Conversation:
         """The conversation of a stream whose first Snapshot has been accepted."""
         conversation = await self.handler.next_stream()
-        await conversation.welcome(**terms)
+        await conversation.welcome(**settings)
         return conversation
 
     async def wait_for(self, state: StreamState) -> None:
@@ -81,10 +81,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(socket: Path, *, patience: float = DEADLINE, handler: bool = True) -> AsyncIterator[Scene]:
+async def scene(socket: Path, *, welcome_timeout: float = DEADLINE, handler: bool = True) -> AsyncIterator[Scene]:
     """The handler is there before the agent dials, unless `handler` is False."""
     async with peer_on(socket, start=handler) as peer:
-        made = Scene(socket, peer, patience)
+        made = Scene(socket, peer, welcome_timeout)
         try:
             yield made
         finally:
@@ -218,7 +218,7 @@ async def test_what_needs_someone_is_said_once(socket: Path, caplog: pytest.LogC
 
 
 async def test_a_handler_that_does_not_welcome_us_is_left(socket: Path) -> None:
-    async with scene(socket, patience=2.0) as made:
+    async with scene(socket, welcome_timeout=2.0) as made:
         conversation = await made.handler.next_stream()
         await conversation.expect("hello")
         conversation.say(ack=pb.Ack(accepted=1))
@@ -229,7 +229,7 @@ async def test_a_handler_that_does_not_welcome_us_is_left(socket: Path) -> None:
 
 
 async def test_a_welcome_ends_the_wait_for_it(socket: Path) -> None:
-    async with scene(socket, patience=2.0) as made:
+    async with scene(socket, welcome_timeout=2.0) as made:
         conversation = await made.reporting(heartbeat_interval={"nanos": 500_000_000})
         for _ in range(5):
             await conversation.expect("heartbeat")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher_agent.sessions.count_interval import Anonymous, unknown
+from launcher_agent.sessions.count_interval import CountInterval, unknown_interval
 
 EVENTS = st.lists(st.sampled_from("CID"), max_size=40)
 
@@ -29,13 +29,13 @@ class Worlds:
         return Worlds(self.connected - 1, finished_left | unfinished_left) if self.connected else None
 
 
-def after(counter: Anonymous, event: str) -> Anonymous:
+def after(counter: CountInterval, event: str) -> CountInterval:
     return {"C": counter.connect, "I": counter.initialize, "D": counter.disconnect}[event]()
 
 
 @given(EVENTS)
 def test_the_bounds_are_exactly_those_of_all_possible_worlds(events: list[str]) -> None:
-    worlds, counter = Worlds(), Anonymous()
+    worlds, counter = Worlds(), CountInterval()
     for event in events:
         following = worlds.after(event)
         if following is None:
@@ -48,7 +48,7 @@ def test_the_bounds_are_exactly_those_of_all_possible_worlds(events: list[str]) 
 
 @given(EVENTS)
 def test_the_bounds_lie_within_those_that_the_numbers_of_events_give(events: list[str]) -> None:
-    worlds, counter = Worlds(), Anonymous()
+    worlds, counter = Worlds(), CountInterval()
     connects = initializes = disconnects = 0
     for event in events:
         following = worlds.after(event)
@@ -63,14 +63,14 @@ def test_the_bounds_lie_within_those_that_the_numbers_of_events_give(events: lis
 
 @given(st.integers(0, 9), EVENTS)
 def test_events_that_make_no_sense_keep_the_bounds_in_order(connected: int, events: list[str]) -> None:
-    counter = unknown(connected)
+    counter = unknown_interval(connected)
     for event in events:
         counter = after(counter, event)
         assert 0 <= counter.least <= counter.most <= counter.connected
 
 
 def test_a_takeover_keeps_one_though_the_old_viewer_leaves_before_the_new_one_has_finished() -> None:
-    counter = Anonymous().connect().initialize()
+    counter = CountInterval().connect().initialize()
     counter = counter.connect()
     assert (counter.most, counter.exact) == (1, True)
     counter = counter.disconnect()
@@ -80,14 +80,14 @@ def test_a_takeover_keeps_one_though_the_old_viewer_leaves_before_the_new_one_ha
 
 
 def test_a_client_that_finishes_without_having_connected_was_missed_and_is_connected() -> None:
-    assert Anonymous().initialize() == Anonymous(connected=1, least=1, most=1)
+    assert CountInterval().initialize() == CountInterval(connected=1, least=1, most=1)
 
 
 def test_a_client_that_leaves_an_empty_room_was_never_counted() -> None:
-    assert Anonymous().disconnect() == Anonymous()
+    assert CountInterval().disconnect() == CountInterval()
 
 
 def test_of_clients_that_were_listed_nothing_is_known_until_they_have_left() -> None:
-    listed = unknown(2)
+    listed = unknown_interval(2)
     assert (listed.connected, listed.least, listed.most) == (2, 0, 2)
-    assert listed.disconnect().disconnect() == Anonymous()
+    assert listed.disconnect().disconnect() == CountInterval()

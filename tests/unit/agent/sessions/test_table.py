@@ -102,11 +102,11 @@ def test_a_fresh_table_cannot_say_since_when() -> None:
 
 def test_an_answer_counts_clients_of_unknown_phase_as_sessions() -> None:
     made = SessionTable()
-    made.ask()
+    made.open_query_window()
     made.reconcile((UNIX, UNIX, tcp(1)), 7.0)
     view = made.view()
     assert (view.sessions, view.accuracy, view.since) == (3, Accuracy.UPPER_BOUND, 7.0)
-    assert made.close_question()
+    assert made.close_query_window()
 
 
 def test_an_answer_that_lists_nobody_is_an_exact_zero() -> None:
@@ -146,41 +146,41 @@ def test_a_client_that_was_unfinished_before_a_gap_may_have_finished_in_it() -> 
 
 def test_a_client_that_is_known_to_be_unfinished_stays_so_when_it_is_listed() -> None:
     made = table((CONNECT, tcp(1)))
-    made.ask()
+    made.open_query_window()
     made.reconcile((tcp(1),), 7.0)
     assert (made.view().sessions, made.view().pending) == (0, 1)
 
 
 def test_a_unix_client_that_comes_while_qemu_is_asked_is_counted_besides_and_disturbs_the_answer() -> None:
     made = SessionTable()
-    made.ask()
+    made.open_query_window()
     made.apply(CONNECT, UNIX, 1.0)
     made.reconcile((UNIX,), 2.0)
     assert (made.view().sessions, made.view().accuracy) == (2, Accuracy.UPPER_BOUND)
-    assert not made.close_question()
+    assert not made.close_query_window()
 
 
 def test_a_unix_client_that_comes_soon_after_the_answer_disturbs_it_too() -> None:
     made = SessionTable()
-    made.ask()
+    made.open_query_window()
     made.reconcile((), 1.0)
     made.apply(CONNECT, UNIX, 1.1)
-    assert not made.close_question()
+    assert not made.close_query_window()
 
 
 def test_a_tcp_client_that_moves_while_qemu_is_asked_is_told_by_its_events_alone() -> None:
     made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), (CONNECT, tcp(2)), (INITIALIZE, tcp(2)))
-    made.ask()
+    made.open_query_window()
     made.apply(DISCONNECT, tcp(1), 5.0)
     made.apply(CONNECT, tcp(3), 5.0)
     made.reconcile((tcp(1), tcp(2)), 6.0)
     assert [session.peer for session in made.view().identified] == [tcp(2)]
-    assert (made.view().pending, made.view().accuracy, made.close_question()) == (1, Accuracy.EXACT, True)
+    assert (made.view().pending, made.view().accuracy, made.close_query_window()) == (1, Accuracy.EXACT, True)
 
 
 def test_a_tcp_client_that_comes_while_qemu_is_asked_and_finds_the_table_full_is_still_counted() -> None:
     made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), capacity=1)
-    made.ask()
+    made.open_query_window()
     made.apply(CONNECT, tcp(2), 5.0)
     made.apply(INITIALIZE, tcp(2), 5.0)
     made.reconcile((tcp(1), tcp(2)), 6.0)
@@ -189,12 +189,12 @@ def test_a_tcp_client_that_comes_while_qemu_is_asked_and_finds_the_table_full_is
 
 def test_a_crowd_of_tcp_clients_that_move_while_qemu_is_asked_disturbs_the_answer() -> None:
     made = SessionTable()
-    made.ask()
+    made.open_query_window()
     for port in range(1, 1026):
         made.apply(CONNECT, tcp(port), 1.0)
         made.apply(DISCONNECT, tcp(port), 1.0)
     made.reconcile((), 2.0)
-    assert not made.close_question()
+    assert not made.close_query_window()
 
 
 def test_a_table_that_may_miss_clients_tells_a_lower_bound() -> None:
@@ -300,9 +300,9 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.subscribed and not self.certain)
     @rule()
-    def ask(self) -> None:
+    def open_query_window(self) -> None:
         self.end_question()
-        self.table.ask()
+        self.table.open_query_window()
         self.asking = True
 
     @precondition(lambda self: self.asking and not self.answered)
@@ -323,7 +323,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         self.end_question()
-        if self.table.close_question():
+        if self.table.close_query_window():
             self.certain = True
 
     @invariant()

@@ -19,7 +19,7 @@ from launcher_agent.events import (
 from launcher_agent.sessions.report import Reason
 from launcher_agent.sessions.table import Accuracy
 from launcher_agent.state import Life, State
-from launcher_agent.vm.domain_watch import Watch
+from launcher_agent.vm.domain_watch import DomainWatch
 from launcher_agent.vm.domains import Domain
 from tests.unit.agent.fakes import PLAIN_XML, UNIX, FakeConnection, VirtualTime, settle, tcp
 
@@ -33,7 +33,7 @@ class Scene:
         self.libvirt = connection
         self.time = VirtualTime()
         self.state = State(self.time.clock)
-        self._watch = Watch(connection, self.state, wanted, self.time.sleep, may_query=may_query)
+        self._watch = DomainWatch(connection, self.state, wanted, self.time.sleep, may_query=may_query)
         self.task = asyncio.create_task(self._watch.run())
 
     @property
@@ -82,7 +82,7 @@ async def test_a_domain_that_ran_before_us_is_asked_about() -> None:
         assert scene.seen == (Reason.RECONCILING, 2)
         await scene.time.advance(0.2)
         assert scene.seen == (Reason.WATCHING, 2)
-        assert scene.state.tally.queries == 1
+        assert scene.state.stats.queries == 1
 
 
 async def test_an_event_near_the_answer_makes_it_ask_again() -> None:
@@ -141,7 +141,7 @@ async def test_a_domain_without_vnc_has_no_viewers_and_needs_no_question() -> No
         assert scene.seen == (Reason.WATCHING, 0)
         await scene.libvirt.viewer()
         assert scene.seen == (Reason.WATCHING, 0)
-        assert scene.state.tally.events_ignored == 2
+        assert scene.state.stats.events_ignored == 2
         assert scene.libvirt.questions == []
 
 
@@ -155,7 +155,7 @@ async def test_spice_clients_are_not_counted() -> None:
                 GraphicsEvent("vm", Phase.CONNECT, local, remote), GraphicsEvent("vm", Phase.INITIALIZE, local, remote)
             )
         assert [session.peer for session in scene.state.table.view().identified] == [tcp(45900)]
-        assert scene.state.tally.events_ignored == 2
+        assert scene.state.stats.events_ignored == 2
 
 
 async def test_a_description_that_cannot_be_read_means_that_every_client_counts() -> None:
@@ -282,7 +282,7 @@ async def test_a_named_domain_is_watched_among_others_whose_viewers_do_not_count
         await scene.libvirt.lifecycle(Change.STOPPED, domain="other")
         await scene.libvirt.viewer()
         assert scene.seen == (Reason.WATCHING, 1)
-        assert scene.state.tally.events_ignored == 2
+        assert scene.state.stats.events_ignored == 2
 
 
 async def test_what_others_do_costs_a_named_domain_no_listing() -> None:
@@ -306,7 +306,7 @@ async def test_a_domain_that_takes_the_place_of_the_only_one_is_another_vm() -> 
 async def test_what_cannot_be_read_is_counted_and_ignored() -> None:
     async with watching(FakeConnection(IDLE)) as scene:
         await scene.libvirt.send(UnreadableEvent())
-        assert (scene.state.tally.events_received, scene.state.tally.events_ignored) == (1, 1)
+        assert (scene.state.stats.events_received, scene.state.stats.events_ignored) == (1, 1)
 
 
 async def test_events_are_handled_in_order_though_a_description_must_be_read_in_between() -> None:
@@ -326,4 +326,4 @@ async def test_a_libvirt_that_fails_to_list_its_domains_is_lost() -> None:
 
     time = VirtualTime()
     with pytest.raises(LibvirtError, match="client socket is closed"):
-        await Watch(Broken(), State(time.clock), None, time.sleep, may_query=True).run()
+        await DomainWatch(Broken(), State(time.clock), None, time.sleep, may_query=True).run()

@@ -7,7 +7,7 @@ import pytest
 
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport, UnreadableEvent
 from launcher_agent.vm import graphics_events
-from launcher_agent.vm.event_queue import Inbox
+from launcher_agent.vm.event_queue import EventQueue
 
 IPV4, IPV6, UNIX = 0, 1, 2
 
@@ -34,13 +34,13 @@ def test_an_address_is_read_whatever_it_holds(
 
 
 async def test_an_event_goes_to_the_inbox_of_its_subscription_and_to_no_other() -> None:
-    inbox = Inbox()
-    graphics_events._inboxes[-1] = inbox
+    queue = EventQueue()
+    graphics_events._inboxes[-1] = queue
     try:
         here, there = address(UNIX, b"", b"/run/vnc"), address(UNIX, b"", b"")
         graphics_events._on_graphics(0, 0, 99, here, there, b"none", 0, -2)  # ended, or never begun
         graphics_events._on_graphics(0, 0, 99, here, there, b"none", 0, -1)  # a phase of the future
-        assert await inbox.get() == UnreadableEvent()
+        assert await queue.get() == UnreadableEvent()
     finally:
         del graphics_events._inboxes[-1]
 

@@ -9,7 +9,7 @@ from launcher_agent.events import Change, Phase
 from launcher_agent.sessions.report import Reason
 from launcher_agent.state import Life, State
 from launcher_agent.vm.domains import Domain
-from launcher_agent.vm.supervisor import Watcher
+from launcher_agent.vm.supervisor import Supervisor
 from tests.unit.agent.fakes import UNIX, FakeConnection, FakeLibvirt, VirtualTime, highest, settle, tcp
 
 RUNNING = Domain("vm", 7)
@@ -20,7 +20,7 @@ class Scene:
         self.libvirt = FakeLibvirt()
         self.time = VirtualTime()
         self.state = State(self.time.clock)
-        self.watcher = Watcher(
+        self.watcher = Supervisor(
             self.libvirt, self.state, None, may_query=may_query, sleep=self.time.sleep, uniform=highest
         )
 
@@ -81,7 +81,7 @@ async def test_libvirt_that_is_back_is_asked_and_the_count_comes_out_right() -> 
         await first.lose()
         await reconciled(scene, second, UNIX)
         assert scene.seen == (Reason.WATCHING, 1)
-        assert scene.state.tally.libvirt_connects == 2
+        assert scene.state.stats.libvirt_connects == 2
 
 
 async def test_a_domain_that_ended_while_libvirt_was_away_has_no_viewers() -> None:

@@ -35,7 +35,7 @@ class Admin:
     def __init__(self, server: Handler, socket: Path) -> None:
         self.handler = server
         self.socket = socket
-        self.service = StatusService(server.hub, lambda monotonic: monotonic + AHEAD)
+        self.service = StatusService(server.manager, lambda monotonic: monotonic + AHEAD)
         self.server = AdminServer(socket, self.service)
         self.channel = grpc.aio.insecure_channel(f"unix:{socket}")
         self.stub: Any = pb_grpc.ServiceStatusServiceStub(self.channel)
@@ -101,7 +101,7 @@ async def test_get_tells_all_that_is_known(admin: Admin) -> None:
     full = report_pb.Snapshot(sequence=4, observation=observation, services=[service], counters=counters)
     peer = await admin.report(report_pb.ReportSessionsRequest(snapshot=full), unknown_arm())
     await peer.hear_ack(4, 4)
-    entry = admin.handler.hub.ledger.entry("a")
+    entry = admin.handler.manager.reports.entry("a")
 
     status = await admin.get("default", "vm")
     assert status.vmi == types.VmiReference(namespace="default", name="vm")
@@ -115,21 +115,21 @@ async def test_get_tells_all_that_is_known(admin: Admin) -> None:
     assert (endpoint.instance, endpoint.observation, list(endpoint.services)) == ("run-1", observation, [service])
     assert (endpoint.accepted, endpoint.published, endpoint.streams) == (4, 4, 1)
     assert (endpoint.resyncs, endpoint.unknown_items, endpoint.counters) == (0, 1, counters)
-    assert entry.last_heard is not None
-    assert endpoint.last_heard.ToMicroseconds() == round((entry.last_heard + AHEAD) * 1e6)
-    assert endpoint.lease_until.ToMicroseconds() - endpoint.last_heard.ToMicroseconds() == 15_000_000
-    (publication,) = status.publications
-    assert (publication.publisher, publication.state) == ("memory", report_pb.PUBLISH_STATE_PUBLISHED)
-    assert (publication.outcome, publication.message) == ("written", "")
-    assert list(publication.held) == [pb.PublishedSessions(service=VNC, sessions=2)]
-    assert (publication.writes, publication.failures, publication.HasField("last_write")) == (1, 0, True)
+    assert entry.last_seen is not None
+    assert endpoint.last_seen.ToMicroseconds() == round((entry.last_seen + AHEAD) * 1e6)
+    assert endpoint.lease_until.ToMicroseconds() - endpoint.last_seen.ToMicroseconds() == 15_000_000
+    (worker,) = status.publications
+    assert (worker.publisher, worker.state) == ("memory", report_pb.PUBLISH_STATE_PUBLISHED)
+    assert (worker.outcome, worker.message) == ("written", "")
+    assert list(worker.observed) == [pb.PublishedSessions(service=VNC, sessions=2)]
+    assert (worker.writes, worker.failures, worker.HasField("last_write")) == (1, 0, True)
 
 
 async def test_get_tells_before_anybody_spoke(admin: Admin) -> None:
     """Unset is unset: no time of 1970."""
     status = await admin.get("default", "vm")
     assert status.endpoints[0].state == pb.ENDPOINT_STATE_WAITING
-    assert not status.endpoints[0].HasField("last_heard")
+    assert not status.endpoints[0].HasField("last_seen")
     assert not status.endpoints[0].HasField("observation")
     assert (status.services[0].observed, status.services[0].message) == (False, "AgentStarting")
     assert not status.services[0].HasField("since")
@@ -140,10 +140,10 @@ async def test_get_tells_why_nothing_is_published(admin: Admin) -> None:
     admin.handler.place.failures = [Outcome(OutcomeKind.ERROR, message="/tmp/\udcff" + "x" * 500)] * 10_000
     await admin.report(snapshot(1, 1))
 
-    async def publication() -> pb.PublicationStatus:
+    async def worker() -> pb.PublicationStatus:
         return (await admin.get("default", "vm")).publications[0]
 
-    status = await wait_until_async(publication, lambda found: found.failures > 0, what="a try has failed")
+    status = await wait_until_async(worker, lambda found: found.failures > 0, what="a try has failed")
     assert status.state == report_pb.PUBLISH_STATE_FAILING
     assert (status.outcome, status.message) == ("error", "/tmp/?" + "x" * 250)
     assert (status.writes, status.HasField("last_write")) == (0, False)
@@ -181,10 +181,10 @@ async def test_get_of_a_stranger_is_not_found(admin: Admin, namespace: str, name
 
 async def test_get_of_a_name_that_is_served_twice_is_the_one_that_was_heard_last(admin: Admin) -> None:
     """A VMI that was deleted and made anew has another UID; uids have no order."""
-    hub = admin.handler.hub
+    manager = admin.handler.manager
     for number, uid in enumerate(["zzz", "aaa"]):
-        hub.add(Endpoint(uid, VmiId("ns", "twice", uid), f"/{uid}"))
-        hub.ledger.opened(uid, "run", "", 100.0 + number)
+        manager.add(Endpoint(uid, VmiId("ns", "twice", uid), f"/{uid}"))
+        manager.reports.opened(uid, "run", "", 100.0 + number)
     assert (await admin.get("ns", "twice")).vmi.uid == "aaa"
 
 
@@ -193,9 +193,9 @@ async def test_get_of_a_name_that_is_served_twice_is_the_one_that_was_heard_last
 
 async def test_list_is_ordered_and_may_be_of_one_namespace(admin: Admin) -> None:
     """By namespace and name."""
-    hub = admin.handler.hub
-    hub.add(Endpoint("b", OTHER_VMI, "/b"))
-    hub.add(Endpoint("c", VmiId("a", "z", ""), "/c"))
+    manager = admin.handler.manager
+    manager.add(Endpoint("b", OTHER_VMI, "/b"))
+    manager.add(Endpoint("c", VmiId("a", "z", ""), "/c"))
     assert await admin.list() == ["a/z", "default/other", "default/vm"]
     assert await admin.list("default") == ["default/other", "default/vm"]
     assert await admin.list("nowhere") == []
@@ -206,7 +206,7 @@ async def test_list_is_ordered_and_may_be_of_one_namespace(admin: Admin) -> None
 
 async def test_watch_tells_all_once_and_then_each_change(admin: Admin) -> None:
     """0 -> 1 -> 2, as far as it is not merged."""
-    admin.handler.hub.add(Endpoint("b", OTHER_VMI, "/b"))
+    admin.handler.manager.add(Endpoint("b", OTHER_VMI, "/b"))
     watch = admin.watch()
     first = [await seen(watch), await seen(watch)]
     assert [response.status.vmi.name for response in first] == ["other", "vm"]
@@ -214,19 +214,19 @@ async def test_watch_tells_all_once_and_then_each_change(admin: Admin) -> None:
     while (response := await seen(watch)).status.endpoints[0].published < 1:
         assert response.status.vmi.name == "vm"
     await peer.say(delta(2, 1, 0, 2))
-    while (response := await seen(watch)).status.publications[0].held[0].sessions != 2:
+    while (response := await seen(watch)).status.publications[0].observed[0].sessions != 2:
         pass
     watch.cancel()
 
 
 async def test_watch_tells_what_is_removed(admin: Admin) -> None:
     """With its name alone."""
-    hub = admin.handler.hub
-    hub.add(Endpoint("b", OTHER_VMI, "/b"))
+    manager = admin.handler.manager
+    manager.add(Endpoint("b", OTHER_VMI, "/b"))
     watch = admin.watch()
     await seen(watch)
     await seen(watch)
-    hub.remove("b")
+    manager.remove("b")
     removed = await seen(watch)
     assert removed == pb.WatchServiceStatusesResponse(
         status=pb.VmiServiceStatus(vmi=types.VmiReference(namespace="default", name="other")), removed=True
@@ -236,12 +236,12 @@ async def test_watch_tells_what_is_removed(admin: Admin) -> None:
 
 async def test_watch_of_a_namespace_hears_of_no_other(admin: Admin) -> None:
     """Its changes neither."""
-    hub = admin.handler.hub
-    hub.add(Endpoint("b", VmiId("other", "vm", ""), "/b"))
+    manager = admin.handler.manager
+    manager.add(Endpoint("b", VmiId("other", "vm", ""), "/b"))
     watch = admin.watch("other")
     assert (await seen(watch)).status.vmi.namespace == "other"
     await (await admin.report(snapshot(1, 1))).hear_ack(1, 1)
-    hub.remove("b")
+    manager.remove("b")
     assert (await seen(watch)).removed
     watch.cancel()
 
@@ -250,13 +250,13 @@ async def test_changes_that_wait_for_a_slow_reader_are_merged(admin: Admin) -> N
     """It reads the newest state, not the history of a storm."""
     watch = admin.watch()
     await seen(watch)
-    hub = admin.handler.hub
-    stream = hub.ledger.opened("a", "run", "x" * 64, 0.0)
+    manager = admin.handler.manager
+    stream = manager.reports.opened("a", "run", "x" * 64, 0.0)
     assert stream
     for _ in range(20_000):
-        hub.answered(VMI)
+        manager.answered(VMI)
         await asyncio.sleep(0)
-    hub.add(Endpoint("b", OTHER_VMI, "/b"))
+    manager.add(Endpoint("b", OTHER_VMI, "/b"))
     messages = 0
     while (await seen(watch)).status.vmi.name != "other":
         messages += 1
@@ -277,7 +277,7 @@ async def test_a_seventeenth_watcher_is_refused_and_one_that_leaves_makes_room(a
     for watch in watches:
         watch.cancel()
     await wait_until_async(lambda: admin.service._watchers, lambda found: not found, what="all watchers are gone")
-    assert len(admin.handler.hub._watchers) == 0
+    assert len(admin.handler.manager._watchers) == 0
 
 
 async def test_a_handler_that_stops_ends_its_watches(admin: Admin) -> None:
@@ -352,7 +352,7 @@ async def test_an_admin_server_that_cannot_have_its_socket_lets_go_of_all(tmp_pa
     socket = tmp_path / "admin.sock"
     socket.write_text("precious")
     async with handler(tmp_path) as server:
-        service = StatusService(server.hub, lambda monotonic: monotonic)
+        service = StatusService(server.manager, lambda monotonic: monotonic)
         with pytest.raises(SocketError, match="is there and is no socket"):
             async with AdminServer(socket, service):
                 pass
@@ -377,7 +377,7 @@ async def test_a_client_that_stays_does_not_hold_up_the_end(tmp_path: Path) -> N
 
 async def test_a_vmi_without_an_endpoint_is_told_too(admin: Admin) -> None:
     """It is this handler's, and nobody speaks for it."""
-    admin.handler.hub.assign(OTHER_VMI, Assignment(owned=True))
+    admin.handler.manager.assign(OTHER_VMI, Assignment(owned=True))
     status = await admin.get("default", "other")
     assert (list(status.endpoints), status.services[0].observed) == ([], False)
     assert status.services[0].message == "NoAgent"

@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler_service.endpoints.http2_limits import BrokenBoundError, Http2Bounds, Unfinished, hpack_fields
+from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished, hpack_fields
 from tests.hostile import http2
 
 HELLO = http2.message(b"\x0a\x07\x0a\x05agent")
 
 
-def bounds(unfinished: Unfinished | None = None, *, greeted: bool = True) -> Http2Bounds:
-    new = Http2Bounds(unfinished or Unfinished())
+def bounds(unfinished: Unfinished | None = None, *, greeted: bool = True) -> Http2Limits:
+    new = Http2Limits(unfinished or Unfinished())
     if greeted:
         new.take(http2.PREFACE)
     return new
 
 
-def refusal(connection: Http2Bounds, *parts: bytes) -> str:
+def rejection(connection: Http2Limits, *parts: bytes) -> str:
     """Why the last of `parts` is refused; those before it are not."""
     for part in parts[:-1]:
         connection.take(part)
-    with pytest.raises(BrokenBoundError) as refused:
+    with pytest.raises(LimitExceededError) as refused:
         connection.take(parts[-1])
     return str(refused.value)
 
@@ -80,7 +80,7 @@ def test_a_thousand_calls_one_after_the_other_pass() -> None:
 )
 def test_another_protocol_is_refused(greeting: bytes, said: str) -> None:
     """At its first wrong byte."""
-    assert refusal(bounds(greeted=False), greeting) == said
+    assert rejection(bounds(greeted=False), greeting) == said
 
 
 @pytest.mark.parametrize(
@@ -101,25 +101,25 @@ def test_another_protocol_is_refused(greeting: bytes, said: str) -> None:
 )
 def test_a_frame_that_no_agent_sends_is_refused(frame: bytes, said: str) -> None:
     """Each was seen to cost gRPC megabytes, or is of no use."""
-    assert refusal(bounds(), http2.open_stream(3), frame) == said
+    assert rejection(bounds(), http2.open_stream(3), frame) == said
 
 
 def test_too_many_headers_are_refused_before_their_end_has_come() -> None:
     """What has come is passed on, so it is counted at once."""
     call = http2.open_stream(1, b"\x8f" * 500)
-    assert refusal(bounds(), call[: 9 + 32], call[9 + 32 : 9 + 33]) == "a call has too many headers"
+    assert rejection(bounds(), call[: 9 + 32], call[9 + 32 : 9 + 33]) == "a call has too many headers"
 
 
 def test_a_message_in_too_many_pieces_is_refused() -> None:
     """Each piece costs more than its byte."""
     pieces = [http2.frame(http2.DATA, 0, 1, b"x") for _ in range(32)]
     start = http2.data(1, struct.pack(">BI", 0, 60_000))
-    assert refusal(bounds(), http2.open_stream(1), start, *pieces) == "a message has too many pieces"
+    assert rejection(bounds(), http2.open_stream(1), start, *pieces) == "a message has too many pieces"
 
 
 def test_a_compressed_message_is_refused() -> None:
     """It may be a thousand times as large."""
-    said = refusal(bounds(), http2.open_stream(1), http2.data(1, http2.message(b"x", compressed=True)))
+    said = rejection(bounds(), http2.open_stream(1), http2.data(1, http2.message(b"x", compressed=True)))
     assert said == "a message is compressed"
 
 
@@ -130,7 +130,7 @@ def test_unfinished_messages_of_all_connections_are_bounded_together() -> None:
     half = http2.data(1, http2.message(bytes(65_000))[:60_000])
     first.take(http2.open_stream(1) + half)
     assert unfinished.total == 60_000
-    assert refusal(second, http2.open_stream(1), half) == "too many messages are unfinished"
+    assert rejection(second, http2.open_stream(1), half) == "too many messages are unfinished"
     second.close()
     first.close()
     assert unfinished.total == 0
@@ -140,7 +140,7 @@ def test_unfinished_messages_of_all_connections_are_bounded_together() -> None:
 def test_calls_that_the_agent_does_not_end_are_bounded() -> None:
     """Those that gRPC refused too: 64 of them are no agent's."""
     calls = [http2.open_stream(number) for number in range(1, 131, 2)]
-    assert refusal(bounds(), *calls) == "too many calls are open"
+    assert rejection(bounds(), *calls) == "too many calls are open"
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_no_bytes_break_it(parts: list[bytes]) -> None:
     """It passes them on or refuses them, and counts no less than nothing."""
     unfinished = Unfinished()
     connection = bounds(unfinished)
-    with contextlib.suppress(BrokenBoundError):
+    with contextlib.suppress(LimitExceededError):
         assert all(connection.take(part) >= len(part) for part in parts)
     assert 0 <= unfinished.total <= 68 * 1024
     connection.close()
@@ -190,7 +190,7 @@ def outcome(parts: list[bytes]) -> tuple[str, int, int]:
     connection = bounds(unfinished, greeted=False)
     try:
         return "", sum(connection.take(part) for part in parts), unfinished.total
-    except BrokenBoundError as error:
+    except LimitExceededError as error:
         return str(error), 0, 0
 
 

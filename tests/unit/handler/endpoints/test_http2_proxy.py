@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from handler_service.endpoints.http2_proxy import BURST, RATE, READ_COST, Allowance, Gate
+from handler_service.endpoints.http2_proxy import BURST, RATE, READ_COST, Allowance, Http2Proxy
 from servicestatus.sockets import SocketDirectory
 from testbed.waiting import wait_until_async
 from tests.hostile import http2
@@ -25,7 +25,7 @@ class Scene:
         self.public = directory / "public.sock"
         self.hidden = directory / "hidden.sock"
         self.refused: list[str] = []
-        self.heard = bytearray()
+        self.renew_lease = bytearray()
         self.talks: set[asyncio.StreamWriter] = set()
         #: What the server says instead of repeating, once for each connection.
         self.speech = b""
@@ -37,7 +37,7 @@ class Scene:
         writer.write(self.speech)
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(self.pace[0]):
-                self.heard += data
+                self.renew_lease += data
                 writer.write(b"" if self.speech else data)
                 await asyncio.sleep(self.pace[1])
         writer.close()
@@ -58,14 +58,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def gate(clock: Callable[[], float] | None = None) -> AsyncIterator[Scene]:
+async def proxy(clock: Callable[[], float] | None = None) -> AsyncIterator[Scene]:
     with tempfile.TemporaryDirectory(prefix="vss-") as folder:
         scene = Scene(Path(folder))
         server = await asyncio.start_unix_server(scene.serve, str(scene.hidden))
         directory = SocketDirectory.open(Path(folder))
         listener = directory.listen("public.sock")
         time = asyncio.get_running_loop().time
-        running = Gate(listener, str(scene.hidden), scene.refused.append, clock or time)
+        running = Http2Proxy(listener, str(scene.hidden), scene.refused.append, clock or time)
         try:
             yield scene
         finally:
@@ -90,7 +90,7 @@ PINGS = http2.PREFACE + http2.frame(http2.PING, payload=bytes(8)) * 100_000
 
 async def test_bytes_pass_both_ways_and_an_end_is_an_end() -> None:
     """When the agent hangs up, gRPC hears of it at once."""
-    async with gate() as scene:
+    async with proxy() as scene:
         reader, writer = await scene.dial()
         said = http2.PREFACE + http2.settings()
         writer.write(said)
@@ -101,19 +101,19 @@ async def test_bytes_pass_both_ways_and_an_end_is_an_end() -> None:
 
 async def test_what_breaks_a_bound_ends_the_connection_and_does_not_pass() -> None:
     """The frame's own bytes never reach the server."""
-    async with gate() as scene:
+    async with proxy() as scene:
         reader, writer = await scene.dial()
         writer.write(http2.PREFACE)
         await reader.readexactly(len(http2.PREFACE))
         writer.write(http2.frame(http2.CONTINUATION, 0, 1, b"x"))
         assert await reader.read() == b""
-        assert (scene.refused, bytes(scene.heard)) == (["a header block is too large"], http2.PREFACE)
+        assert (scene.refused, bytes(scene.renew_lease)) == (["a header block is too large"], http2.PREFACE)
         writer.close()
 
 
 async def test_a_fourth_connection_is_sent_away_and_there_is_room_when_one_ends() -> None:
     """Three: the agent's, a dead one, and one more."""
-    async with gate() as scene:
+    async with proxy() as scene:
         dialled = [await scene.dial() for _ in range(3)]
         for reader, writer in dialled:
             writer.write(http2.PREFACE)
@@ -140,7 +140,7 @@ async def _answered(scene: Scene) -> bool:
 
 async def test_a_flood_is_read_no_faster_than_it_is_paid_for() -> None:
     """And another connection of the loop is served meanwhile."""
-    async with gate() as scene:
+    async with proxy() as scene:
         flood, start = scene.dial_raw(), asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() < start + 0.5:
             pour(flood, PINGS)
@@ -148,7 +148,7 @@ async def test_a_flood_is_read_no_faster_than_it_is_paid_for() -> None:
         taken = asyncio.get_running_loop().time() - start
         flood.close()
         # A ping has 17 bytes and costs 256 besides; what it costs is paid for after it was read.
-        assert len(scene.heard) / 17 * 273 <= BURST + RATE * taken + 1024 * 17
+        assert len(scene.renew_lease) / 17 * 273 <= BURST + RATE * taken + 1024 * 17
 
 
 async def test_bytes_that_come_one_by_one_are_no_cheaper_than_their_reads() -> None:
@@ -160,7 +160,7 @@ async def test_bytes_that_come_one_by_one_are_no_cheaper_than_their_reads() -> N
         reads += 1  # the gate looks at its clock at each connection and at each read
         return loop.time()
 
-    async with gate(clock) as scene:
+    async with proxy(clock) as scene:
         connection, start, sent = scene.dial_raw(), loop.time(), 0
         while loop.time() < start + 0.5:
             sent += pour(connection, PINGS[sent : sent + 1])
@@ -172,7 +172,7 @@ async def test_bytes_that_come_one_by_one_are_no_cheaper_than_their_reads() -> N
 
 async def test_what_slow_ends_say_to_each_other_comes_whole_and_in_order() -> None:
     """More than the gate and the kernel hold, both ways."""
-    async with gate() as scene:
+    async with proxy() as scene:
         scene.pace = (1000, 0.01)
         messages = [http2.data(1, http2.message(bytes([number]) * 990)) for number in range(100)]
         said = http2.PREFACE + http2.open_stream(1) + b"".join(messages)
@@ -183,12 +183,12 @@ async def test_what_slow_ends_say_to_each_other_comes_whole_and_in_order() -> No
             repeated += await reader.read(1000)
             await asyncio.sleep(0.005)
         writer.close()
-        assert repeated == said == scene.heard
+        assert repeated == said == scene.renew_lease
 
 
 async def test_who_does_not_read_is_waited_for_by_nobody_else() -> None:
     """What is said to him stays with the server, and he can have it later."""
-    async with gate() as scene:
+    async with proxy() as scene:
         scene.speech = bytes(range(256)) * 16_384
         mute = scene.dial_raw()
         await wait_until_async(lambda: len(scene.talks) == 1, what="the server speaks to him")
@@ -224,7 +224,7 @@ def test_what_waits_keeps_no_loop_awake() -> None:
         return selector.turns - before
 
     async def scenario() -> list[int]:
-        async with gate() as scene:
+        async with proxy() as scene:
             scene.speech = bytes(1 << 20)
             mute, flood = scene.dial_raw(), scene.dial_raw()
             await wait_until_async(lambda: len(scene.talks) == 2, what="both are heard")
@@ -245,7 +245,7 @@ def test_what_waits_keeps_no_loop_awake() -> None:
 async def test_an_end_leaves_nothing_behind() -> None:
     """Whoever ends it: the agent, also in debt; the server; a broken bound; the gate."""
     before = _descriptors()
-    async with gate() as scene:
+    async with proxy() as scene:
         dialled = [scene.dial_raw() for _ in range(2)]
         _, writer = await scene.dial()
         await wait_until_async(lambda: len(scene.talks) == 3, what="all are served")
@@ -282,7 +282,7 @@ async def test_a_mistake_of_our_own_ends_its_connection_and_is_told() -> None:
             raise ZeroDivisionError
         return loop.time()
 
-    async with gate(clock) as scene:
+    async with proxy(clock) as scene:
         reader, writer = await scene.dial()
         await wait_until_async(lambda: scene.talks, what="it is served")
         broken = True

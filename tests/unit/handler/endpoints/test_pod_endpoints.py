@@ -14,7 +14,7 @@ from handler_service.endpoints.pod_directory import SOCKET, PodsDirectory
 from handler_service.endpoints.pod_endpoints import PodEndpoints
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.model import VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import COMPONENTS, POD_UID, VMI
@@ -37,8 +37,8 @@ class Scene:
         self.pod = folder / POD_UID
         self.socket = self.pod.joinpath(*COMPONENTS, SOCKET)
         self.socket.parent.mkdir(parents=True)
-        hub = Hub(15.0, lambda: self.now)
-        self.endpoints = PodEndpoints(PodsDirectory(folder), hub, contract.Terms(), "0", sockets)
+        manager = StatusManager(15.0, lambda: self.now)
+        self.endpoints = PodEndpoints(PodsDirectory(folder), manager, contract.StreamSettings(), "0", sockets)
         self._looks = 0
 
     def _wanted(self) -> dict[str, VmiId]:
@@ -51,7 +51,7 @@ class Scene:
         enough = self._looks + 3
 
         def seen() -> bool:
-            self.endpoints.want(self._wanted)
+            self.endpoints.set_pods(self._wanted)
             return self._looks >= enough
 
         await wait_until_async(seen, what="the handler has looked")

@@ -14,7 +14,7 @@ import pytest
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoint, StaticEndpoints, parse
 from handler_service.model import VmiId
-from handler_service.status_manager import Hub
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketError
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -23,15 +23,15 @@ from tests.unit.handler.peer import Peer
 
 
 @asynccontextmanager
-async def serving(hub: Hub, *endpoints: StaticEndpoint) -> AsyncIterator[StaticEndpoints]:
+async def serving(manager: StatusManager, *endpoints: StaticEndpoint) -> AsyncIterator[StaticEndpoints]:
     """These endpoints, served."""
     with tempfile.TemporaryDirectory() as hidden, PrivateSockets(Path(hidden)) as sockets:
-        async with StaticEndpoints(endpoints, hub, contract.Terms(), "9.9", sockets) as running:
+        async with StaticEndpoints(endpoints, manager, contract.StreamSettings(), "9.9", sockets) as running:
             yield running
 
 
-def new_hub() -> Hub:
-    return Hub(15.0, asyncio.get_running_loop().time)
+def new_hub() -> StatusManager:
+    return StatusManager(15.0, asyncio.get_running_loop().time)
 
 
 async def welcomed(path: Path) -> pb.Welcome:
@@ -86,14 +86,14 @@ def test_a_wrong_value_says_what_is_wrong(text: str, problem: str) -> None:
 async def test_each_socket_proves_its_own_vmi(tmp_path: Path) -> None:
     """One server for each."""
     one, two = StaticEndpoint(VMI, tmp_path / "1.sock"), StaticEndpoint(OTHER_VMI, tmp_path / "2.sock")
-    hub = new_hub()
-    async with serving(hub, one, two):
+    manager = new_hub()
+    async with serving(manager, one, two):
         assert (await welcomed(one.socket)).vmi.name == "vm"
         assert (await welcomed(two.socket)).vmi.name == "other"
-        assert hub.vmis() == [OTHER_VMI, VMI]
-        standing = hub.standing(VMI)
-        assert standing is not None
-        assert not standing.settled
+        assert manager.vmis() == [OTHER_VMI, VMI]
+        desired = manager.desired_status(VMI)
+        assert desired is not None
+        assert not desired.synced
 
 
 async def test_a_second_handler_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_second_handler_is_refused_and_disturbs_nothing(tmp_path: Path) 
             async with serving(second, free, taken):
                 pass
         assert not free.socket.exists()
-        assert list(second.ledger.vmis()) == []
+        assert list(second.reports.vmis()) == []
         assert (await welcomed(taken.socket)).vmi.name == "vm"
         async with serving(new_hub(), free):
             assert (await welcomed(free.socket)).vmi.name == "other"
@@ -132,14 +132,14 @@ async def test_what_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
     """And those that were served until then are let go."""
     good, bad = StaticEndpoint(VMI, tmp_path / "good.sock"), StaticEndpoint(OTHER_VMI, tmp_path / "bad.sock")
     bad.socket.write_text("precious")
-    hub = new_hub()
+    manager = new_hub()
     with pytest.raises(SocketError, match=r"bad\.sock is there and is no socket"):
-        async with serving(hub, good, bad):
+        async with serving(manager, good, bad):
             pass
     assert bad.socket.read_text() == "precious"
     assert not good.socket.exists()
-    assert hub.ledger.vmis() == []
-    async with serving(hub, good):
+    assert manager.reports.vmis() == []
+    async with serving(manager, good):
         pass
 
 

@@ -16,8 +16,8 @@ import grpc
 import pytest
 
 from handler_service.endpoints.servicer import ACK_DELAY
-from handler_service.model import Outcome, OutcomeKind, Reason, Standing
-from handler_service.publishing.policy import Spacing
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, Reason
+from handler_service.publishing.policy import WritePolicy
 from handler_service.reports.store import EntryState
 from servicestatus import contract, logs
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -41,7 +41,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 ENDED_WHILE_WRITING = {
     code: (code, grpc.StatusCode.INTERNAL) for code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED)
 }
-SHORT_LEASE = contract.Terms(heartbeat_interval=0.1, lease=0.3)
+SHORT_LEASE = contract.StreamSettings(heartbeat_interval=0.1, lease=0.3)
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def log() -> Iterator[io.StringIO]:
     logger.setLevel(level)
 
 
-def standing(server: Handler) -> Standing:
-    found = server.hub.standing(VMI)
+def desired(server: Handler) -> DesiredStatus:
+    found = server.manager.desired_status(VMI)
     assert found is not None
     return found
 
@@ -90,7 +90,7 @@ async def test_rule_1_anything_else_first_is_refused(server: Handler, first: pb.
     peer = server.dial()
     await peer.say(first)
     assert await peer.end() == (INVALID, "the first message must be hello")
-    assert standing(server).reason is Reason.AGENT_STARTING
+    assert desired(server).reason is Reason.AGENT_STARTING
 
 
 async def test_rule_1_a_claim_that_the_socket_does_not_prove_is_refused(server: Handler) -> None:
@@ -153,7 +153,7 @@ async def test_rule_2_a_snapshot_is_taken_published_and_acked(server: Handler) -
     await peer.say(snapshot(7, 2))
     ack = await peer.hear_ack(7, 7)
     assert ack.state == pb.PUBLISH_STATE_PUBLISHED
-    assert server.place.held == {VMI: 2}
+    assert server.place.actual == {VMI: 2}
 
 
 async def test_rule_2_a_later_snapshot_replaces_the_earlier(server: Handler) -> None:
@@ -165,7 +165,7 @@ async def test_rule_2_a_later_snapshot_replaces_the_earlier(server: Handler) -> 
     await peer.say(pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=2)))
     await peer.say(snapshot(3, 0))
     await peer.hear_ack(3, 3)
-    assert server.place.held == {VMI: 0}
+    assert server.place.actual == {VMI: 0}
 
 
 async def test_rule_2_without_a_snapshot_nothing_counts(server: Handler) -> None:
@@ -174,7 +174,7 @@ async def test_rule_2_without_a_snapshot_nothing_counts(server: Handler) -> None
     await peer.greet()
     await peer.say(delta(1, 1, 0, 1))
     assert (await peer.hear()).resync_request == pb.ResyncRequest(reason=pb.RESYNC_REASON_NO_SNAPSHOT)
-    assert not standing(server).settled
+    assert not desired(server).synced
 
 
 # --- 3. A Delta applies when it is the next one and adds up ---
@@ -186,7 +186,7 @@ async def test_rule_3_deltas_apply_in_order(server: Handler) -> None:
     await peer.greet()
     await peer.say(snapshot(1, 0), delta(2, 1, 0, 1), delta(3, 1, 0, 2), delta(4, 0, 1, 1))
     await peer.hear_ack(4, 4)
-    assert server.place.held == {VMI: 1}
+    assert server.place.actual == {VMI: 1}
 
 
 async def test_rule_3_a_gap_asks_for_a_snapshot_and_deltas_wait(server: Handler) -> None:
@@ -199,7 +199,7 @@ async def test_rule_3_a_gap_asks_for_a_snapshot_and_deltas_wait(server: Handler)
     assert (await peer.hear()).resync_request == pb.ResyncRequest(accepted=1, reason=pb.RESYNC_REASON_SEQUENCE_GAP)
     await peer.say(delta(2, 1, 0, 2), snapshot(4, 5), delta(5, 0, 1, 4))
     await peer.hear_ack(5, 5)
-    assert server.place.held == {VMI: 4}
+    assert server.place.actual == {VMI: 4}
 
 
 async def test_rule_3_numbers_that_do_not_add_up_ask_for_a_snapshot(server: Handler) -> None:
@@ -210,7 +210,7 @@ async def test_rule_3_numbers_that_do_not_add_up_ask_for_a_snapshot(server: Hand
     await peer.hear_ack(1, 1)
     await peer.say(delta(2, 1, 0, 3))
     assert (await peer.hear()).resync_request == pb.ResyncRequest(accepted=1, reason=pb.RESYNC_REASON_COUNT_MISMATCH)
-    assert standing(server).sessions == 1
+    assert desired(server).sessions == 1
 
 
 async def test_rule_3_a_sequence_that_was_seen_is_dropped(server: Handler) -> None:
@@ -219,7 +219,7 @@ async def test_rule_3_a_sequence_that_was_seen_is_dropped(server: Handler) -> No
     await peer.greet()
     await peer.say(snapshot(1, 1), delta(2, 1, 0, 2), delta(2, 1, 0, 2), delta(3, 1, 0, 3))
     await peer.hear_ack(3, 3)
-    assert standing(server).sessions == 3
+    assert desired(server).sessions == 3
 
 
 async def test_rule_3_a_heartbeat_that_names_an_unseen_sequence_asks_for_a_snapshot(server: Handler) -> None:
@@ -248,7 +248,7 @@ async def test_rule_4_published_follows_accepted_when_the_place_holds_it(server:
 
 async def test_rule_4_a_snapshot_of_what_the_place_holds_is_acked_at_once(server: Handler) -> None:
     """After a handler's restart most are, and nothing else would follow that the ack could wait for."""
-    await wait_until_async(lambda: server.publication.clockwork.view(VMI), lambda at: at and at.held, what="it is read")
+    await wait_until_async(lambda: server.worker.scheduler.view(VMI), lambda at: at and at.actual, what="it is read")
     peer, clock = server.dial(), asyncio.get_running_loop().time
     await peer.greet()
     quickest = float("inf")
@@ -293,12 +293,12 @@ async def test_rule_4_a_failure_is_told_and_its_end_too(server: Handler) -> None
 
 async def test_rule_5_a_storm_is_few_acks_and_few_writes(tmp_path: Path) -> None:
     """What is written is the newest state at the moment of writing."""
-    async with handler(tmp_path, spacing=Spacing(first_rise=0.2, rise=0.2, interval=0.2)) as server:
+    async with handler(tmp_path, policy=WritePolicy(first_rise=0.2, rise=0.2, interval=0.2)) as server:
         peer = server.dial()
         await peer.greet()
         await peer.say(snapshot(1, 0), *[delta(n, 1, 0, n - 1) for n in range(2, 91)])
         await peer.hear_ack(90, 90)
-        assert server.place.held == {VMI: 89}
+        assert server.place.actual == {VMI: 89}
         assert len(server.place.history) <= 3
 
 
@@ -324,7 +324,7 @@ async def test_rule_5_what_waits_for_a_peer_that_does_not_read_is_merged(server:
     context: Any = DeafContext(hello(), *requests)
     service = server.server._service
     task = asyncio.create_task(service.ReportSessions(None, context))  # type: ignore[arg-type]
-    await wait_until_async(lambda: server.hub.ledger.entry("a").resyncs, lambda n: n == 40, what="40 resyncs")
+    await wait_until_async(lambda: server.manager.reports.entry("a").resyncs, lambda n: n == 40, what="40 resyncs")
     (stream,) = service._streams
     assert list(stream._outbox) == ["resync_request"]
     assert stream._outbox["resync_request"].resync_request.accepted == 79
@@ -376,31 +376,33 @@ async def test_a_stream_that_breaks_while_it_ends_leaves_nothing_behind(server: 
 
 async def test_rule_6_silence_for_a_lease_is_unknown_and_stays_published(tmp_path: Path) -> None:
     """The stream itself stays open."""
-    async with handler(tmp_path, terms=SHORT_LEASE) as server:
+    async with handler(tmp_path, settings=SHORT_LEASE) as server:
         peer = server.dial()
         await peer.greet()
         await peer.say(snapshot(1, 2))
         await peer.hear_ack(1, 1)
         await wait_until_async(
-            lambda: standing(server), lambda found: found.reason is Reason.AGENT_SILENT, what="the agent is silent"
+            lambda: desired(server), lambda found: found.reason is Reason.AGENT_SILENT, what="the agent is silent"
         )
-        assert (standing(server).sessions, standing(server).observed) == (2, False)
+        assert (desired(server).sessions, desired(server).observed) == (2, False)
         await peer.say(heartbeat(1))
-        await wait_until_async(lambda: standing(server).observed, what="the agent counts again")
+        await wait_until_async(lambda: desired(server).observed, what="the agent counts again")
         assert server.place.history == [2]
 
 
 async def test_rule_6_heartbeats_keep_the_lease(tmp_path: Path) -> None:
     """One for each half lease is enough."""
-    async with handler(tmp_path, terms=contract.Terms(heartbeat_interval=0.5, lease=2.0)) as server:
+    async with handler(tmp_path, settings=contract.StreamSettings(heartbeat_interval=0.5, lease=2.0)) as server:
         peer = server.dial()
         await peer.greet()
         await peer.say(snapshot(1, 1))
-        before = server.hub.ledger.entry("a").lease_until
+        before = server.manager.reports.entry("a").lease_until
         await peer.hear_ack(1, 1)
         await peer.say(heartbeat(1))
         await wait_until_async(
-            lambda: server.hub.ledger.entry("a").lease_until, lambda until: until > before, what="the lease moves on"
+            lambda: server.manager.reports.entry("a").lease_until,
+            lambda until: until > before,
+            what="the lease moves on",
         )
 
 
@@ -412,8 +414,8 @@ async def test_rule_6_an_agent_that_does_not_see_lowers_nothing(server: Handler)
     await peer.hear_ack(1, 1)
     await peer.say(snapshot(2, 0, unreachable()))
     await peer.hear_ack(2, 2)
-    assert server.place.held == {VMI: 2}
-    assert standing(server).reason is Reason.LIBVIRT_UNREACHABLE
+    assert server.place.actual == {VMI: 2}
+    assert desired(server).reason is Reason.LIBVIRT_UNREACHABLE
 
 
 async def test_rule_6_a_stream_that_breaks_is_not_yet_unknown(server: Handler) -> None:
@@ -425,11 +427,11 @@ async def test_rule_6_a_stream_that_breaks_is_not_yet_unknown(server: Handler) -
     await peer.hang_up()
     assert (await peer.end())[0] is grpc.StatusCode.OK
     await wait_until_async(
-        lambda: server.hub.ledger.entry("a").state,
+        lambda: server.manager.reports.entry("a").state,
         lambda state: state is EntryState.DISCONNECTED,
         what="the end is noticed",
     )
-    assert (standing(server).sessions, standing(server).observed) == (2, True)
+    assert (desired(server).sessions, desired(server).observed) == (2, True)
 
 
 async def test_rule_6_goodbye_is_unknown_at_once(server: Handler) -> None:
@@ -440,7 +442,7 @@ async def test_rule_6_goodbye_is_unknown_at_once(server: Handler) -> None:
     await peer.hear_ack(1, 1)
     await peer.say(goodbye())
     assert (await peer.end())[0] is grpc.StatusCode.OK
-    assert (standing(server).reason, standing(server).sessions) == (Reason.AGENT_STOPPED, 2)
+    assert (desired(server).reason, desired(server).sessions) == (Reason.AGENT_STOPPED, 2)
 
 
 async def test_rule_6_goodbye_without_a_domain_is_zero(server: Handler) -> None:
@@ -451,7 +453,7 @@ async def test_rule_6_goodbye_without_a_domain_is_zero(server: Handler) -> None:
     await peer.hear_ack(1, 1)
     await peer.say(goodbye(domain_ended=True))
     await server.holds(0)
-    assert standing(server).observed
+    assert desired(server).observed
 
 
 # --- 7. A newer stream supersedes the older one ---
@@ -468,7 +470,7 @@ async def test_rule_7_the_older_stream_is_aborted(server: Handler) -> None:
     assert await old.end() == (grpc.StatusCode.ABORTED, "superseded by a newer stream on this socket")
     await new.say(snapshot(1, 2))
     await new.hear_ack(1, 1)
-    assert server.hub.ledger.entry("a").instance == "after"
+    assert server.manager.reports.entry("a").instance == "after"
 
 
 async def test_rule_7_the_older_stream_changes_nothing_any_more(server: Handler) -> None:
@@ -480,8 +482,8 @@ async def test_rule_7_the_older_stream_changes_nothing_any_more(server: Handler)
     await new.hear_ack(1, 1)
     await old.say(*[snapshot(n, 60_000) for n in range(1, 30)])
     assert (await old.end())[0] in ENDED_WHILE_WRITING[grpc.StatusCode.ABORTED]
-    assert (standing(server).sessions, standing(server).observed) == (2, True)
-    assert server.hub.ledger.entry("a").state is EntryState.REPORTING
+    assert (desired(server).sessions, desired(server).observed) == (2, True)
+    assert server.manager.reports.entry("a").state is EntryState.REPORTING
 
 
 async def test_rule_7_a_stream_without_hello_supersedes_nothing(server: Handler) -> None:
@@ -501,16 +503,16 @@ async def test_rule_7_a_stream_without_hello_supersedes_nothing(server: Handler)
 
 async def test_rule_8_a_restarted_handler_writes_nothing_before_the_snapshot(server: Handler) -> None:
     """The place holds what the handler of before has written."""
-    server.place.held[VMI] = 3
+    server.place.actual[VMI] = 3
     peer = server.dial()
     await peer.greet()
     await peer.say(heartbeat(0))
     await wait_until_async(
-        lambda: server.publication.clockwork.view(VMI),
-        lambda view: view is not None and view.held is not None,
+        lambda: server.worker.scheduler.view(VMI),
+        lambda view: view is not None and view.actual is not None,
         what="the place was read",
     )
-    assert server.place.held == {VMI: 3}
+    assert server.place.actual == {VMI: 3}
     await peer.say(snapshot(1, 1))
     await peer.hear_ack(1, 1)
     assert server.place.history == [1]
@@ -518,10 +520,10 @@ async def test_rule_8_a_restarted_handler_writes_nothing_before_the_snapshot(ser
 
 async def test_rule_8_nor_after_a_lease_without_an_agent(tmp_path: Path) -> None:
     """Then it is known to be unknown, and unknown lowers nothing."""
-    async with handler(tmp_path, terms=SHORT_LEASE) as server:
-        server.place.held[VMI] = 3
+    async with handler(tmp_path, settings=SHORT_LEASE) as server:
+        server.place.actual[VMI] = 3
         await wait_until_async(
-            lambda: standing(server).reason, lambda reason: reason is Reason.NO_AGENT, what="the lease ends"
+            lambda: desired(server).reason, lambda reason: reason is Reason.NO_AGENT, what="the lease ends"
         )
         await asyncio.sleep(0.1)
         assert server.place.history == []
@@ -542,7 +544,7 @@ async def test_rule_9_a_drain_is_announced_and_published_values_stay(server: Han
     await peer.say(delta(2, 1, 0, 3))
     await peer.hear_ack(2, 2)
     assert await peer.end() == (grpc.StatusCode.UNAVAILABLE, "the handler stops")
-    assert server.place.held == {VMI: 3}
+    assert server.place.actual == {VMI: 3}
 
 
 async def test_rule_9_a_draining_handler_takes_no_new_stream(server: Handler) -> None:
@@ -560,7 +562,7 @@ async def test_rule_9_a_socket_that_is_no_longer_served_ends_its_streams(server:
     await peer.hear_ack(1, 1)
     await server.server.stop()
     assert await peer.end() == (grpc.StatusCode.UNAVAILABLE, "this socket is no longer served")
-    assert server.place.held == {VMI: 2}
+    assert server.place.actual == {VMI: 2}
     assert not server.socket.exists()
 
 
@@ -573,7 +575,7 @@ async def test_rule_10_an_unknown_arm_is_ignored_and_counted(server: Handler) ->
     await peer.greet()
     await peer.say(snapshot(1, 1), unknown_arm(), delta(2, 1, 0, 2))
     await peer.hear_ack(2, 2)
-    assert server.hub.ledger.entry("a").unknown_items == 1
+    assert server.manager.reports.entry("a").unknown_items == 1
 
 
 async def test_rule_10_an_unknown_service_reason_and_accuracy_are_ignored_and_counted(server: Handler) -> None:
@@ -586,8 +588,8 @@ async def test_rule_10_an_unknown_service_reason_and_accuracy_are_ignored_and_co
     message = pb.Snapshot(sequence=1, services=[later, known], observation=observation)
     await peer.say(pb.ReportSessionsRequest(snapshot=message))
     await peer.hear_ack(1, 1)
-    assert server.place.held == {VMI: 1}
-    assert server.hub.ledger.entry("a").unknown_items == 3
+    assert server.place.actual == {VMI: 1}
+    assert server.manager.reports.entry("a").unknown_items == 3
 
 
 async def test_rule_10_a_feature_is_in_force_where_both_sides_listed_it(server: Handler) -> None:
@@ -599,7 +601,7 @@ async def test_rule_10_a_feature_is_in_force_where_both_sides_listed_it(server: 
     service = types.ServiceSessions(service=VNC, sessions=1, identified=[known])
     await peer.say(pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=1, services=[service])))
     await peer.hear_ack(1, 1)
-    assert server.hub.ledger.entry("a").services[VNC].identified == {}
+    assert server.manager.reports.entry("a").services[VNC].identified == {}
 
 
 # --- 11. A peer is bounded ---
@@ -645,7 +647,7 @@ async def test_rule_11_more_sessions_than_allowed_end_the_stream(server: Handler
     await peer.greet()
     await peer.say(snapshot(1, 65_536))
     assert await peer.end() == (INVALID, "more than 65535 sessions")
-    assert not standing(server).settled
+    assert not desired(server).synced
 
 
 async def test_rule_11_hostile_text_does_not_reach_the_log_raw(server: Handler, log: io.StringIO) -> None:

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from handler_service.events.policy import Announcement, Announcements, Kind
+from handler_service.events.policy import EventPolicy, Kind, VmiEvent
 from handler_service.model import Reason, VmiId
 from servicestatus.rate_limit import TokenBucket
-from tests.unit.handler.builders import OTHER_VMI, VMI, standing
+from tests.unit.handler.builders import OTHER_VMI, VMI, desired
 
 Told = list[tuple[float, str, int]]
 
@@ -14,23 +14,23 @@ class Tellers:
     """Announcements in virtual time: told as soon as they are due."""
 
     def __init__(self, burst: int = 50) -> None:
-        self.announcements = Announcements(TokenBucket(burst, 1.0))
+        self.policy = EventPolicy(TokenBucket(burst, 1.0))
         self.now = 0.0
-        self.all: list[tuple[float, Announcement]] = []
+        self.all: list[tuple[float, VmiEvent]] = []
 
     def run(self, until: float) -> None:
-        while (wake := self.announcements.wake_at(self.now)) is not None and wake <= until:
+        while (wake := self.policy.wake_at(self.now)) is not None and wake <= until:
             self.now = max(self.now, wake)
-            self.all += [(self.now, one) for one in self.announcements.take_due(self.now)]
+            self.all += [(self.now, one) for one in self.policy.take_due(self.now)]
         self.now = until
 
-    def see(self, at: float, sessions: int, vmi: VmiId = VMI, *, observed: bool = True, settled: bool = True) -> None:
+    def see(self, at: float, sessions: int, vmi: VmiId = VMI, *, observed: bool = True, synced: bool = True) -> None:
         self.run(at)
-        self.announcements.observe(vmi, standing(sessions, observed=observed, settled=settled), self.now)
+        self.policy.observe(vmi, desired(sessions, observed=observed, synced=synced), self.now)
 
     def refuse(self, at: float, problem: str) -> None:
         self.run(at)
-        self.announcements.refused(VMI, problem, self.now)
+        self.policy.refused(VMI, problem, self.now)
 
     def told(self, until: float, vmi: VmiId = VMI) -> Told:
         self.run(until)
@@ -48,7 +48,7 @@ def test_somebody_comes_and_everybody_leaves() -> None:
 def test_what_was_there_at_first_is_no_news() -> None:
     """A handler that starts anew would tell all of it again."""
     scene = Tellers()
-    scene.see(0.0, 0, settled=False)
+    scene.see(0.0, 0, synced=False)
     scene.see(1.0, 3)
     scene.see(1.0, 0, OTHER_VMI, observed=False)
     assert scene.told(500.0) == []
@@ -128,10 +128,10 @@ def test_an_unknown_value_says_why() -> None:
     scene = Tellers()
     scene.see(0.0, 1)
     scene.run(100.0)
-    unknown = replace(standing(1, observed=False), reason=Reason.LIBVIRT_UNREACHABLE)
-    scene.announcements.observe(VMI, unknown, 100.0)
+    unknown = replace(desired(1, observed=False), reason=Reason.LIBVIRT_UNREACHABLE)
+    scene.policy.observe(VMI, unknown, 100.0)
     scene.run(200.0)
-    assert scene.all == [(110.0, Announcement(VMI, Kind.UNKNOWN, "LibvirtUnreachable", 1))]
+    assert scene.all == [(110.0, VmiEvent(VMI, Kind.UNKNOWN, "LibvirtUnreachable", 1))]
 
 
 def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
@@ -139,10 +139,10 @@ def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
     scene = Tellers()
     scene.see(0.0, 1)
     scene.see(100.0, 0)
-    scene.announcements.observe(VMI, None, 100.5)
+    scene.policy.observe(VMI, None, 100.5)
     scene.see(200.0, 0)
     assert scene.told(500.0) == []
-    assert scene.announcements.wake_at(500.0) is None
+    assert scene.policy.wake_at(500.0) is None
 
 
 def test_a_vmi_that_goes_while_an_event_of_another_one_is_written() -> None:
@@ -150,10 +150,10 @@ def test_a_vmi_that_goes_while_an_event_of_another_one_is_written() -> None:
     scene = Tellers()
     for sessions in (0, 1):
         for vmi in (VMI, OTHER_VMI):
-            scene.announcements.observe(vmi, standing(sessions), 0.0)
-    due = scene.announcements.take_due(1.0)
+            scene.policy.observe(vmi, desired(sessions), 0.0)
+    due = scene.policy.take_due(1.0)
     first = next(due)
-    scene.announcements.observe(OTHER_VMI if first.vmi == VMI else VMI, None, 1.0)
+    scene.policy.observe(OTHER_VMI if first.vmi == VMI else VMI, None, 1.0)
     assert list(due) == []
 
 
@@ -162,10 +162,10 @@ def test_news_that_change_while_an_event_of_another_one_is_written_are_told_as_t
     scene = Tellers()
     for sessions in (0, 1):
         for vmi in (VMI, OTHER_VMI):
-            scene.announcements.observe(vmi, standing(sessions), 0.0)
-    due = scene.announcements.take_due(0.5)
+            scene.policy.observe(vmi, desired(sessions), 0.0)
+    due = scene.policy.take_due(0.5)
     first = next(due)
-    scene.announcements.observe(OTHER_VMI if first.vmi == VMI else VMI, standing(0), 0.5)
+    scene.policy.observe(OTHER_VMI if first.vmi == VMI else VMI, desired(0), 0.5)
     assert list(due) == []
 
 
@@ -177,7 +177,7 @@ def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
         scene.see(0.0, 0, vmi)
     scene.run(100.0)
     for vmi in vmis:
-        scene.announcements.observe(vmi, standing(1), 100.0)
+        scene.policy.observe(vmi, desired(1), 100.0)
     scene.run(500.0)
     assert [at for at, _ in scene.all] == [100.0, 100.0, 101.0, 102.0]
     assert {one.vmi for _, one in scene.all} == set(vmis)
@@ -188,12 +188,12 @@ def test_when_one_vmi_is_due_is_known_without_the_others() -> None:
     scene = Tellers(burst=1)
     scene.see(0.0, 0)
     scene.see(0.0, 0, OTHER_VMI)
-    assert scene.announcements.due(VMI, 0.0) is None
+    assert scene.policy.due(VMI, 0.0) is None
     scene.see(100.0, 1)
-    assert scene.announcements.due(VMI, 100.0) == 100.0
+    assert scene.policy.due(VMI, 100.0) == 100.0
     scene.see(100.2, 1, OTHER_VMI)
-    assert scene.announcements.due(OTHER_VMI, 100.2) == 101.0
+    assert scene.policy.due(OTHER_VMI, 100.2) == 101.0
     scene.see(110.0, 0)
-    assert scene.announcements.due(VMI, 110.0) == 160.0
-    scene.announcements.observe(VMI, None, 110.0)
-    assert scene.announcements.due(VMI, 110.0) is None
+    assert scene.policy.due(VMI, 110.0) == 160.0
+    scene.policy.observe(VMI, None, 110.0)
+    assert scene.policy.due(VMI, 110.0) is None

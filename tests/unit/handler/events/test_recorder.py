@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from handler_service.events.policy import Announcement, Kind
-from handler_service.events.recorder import Announcer
-from handler_service.model import Outcome, OutcomeKind, Shown
+from handler_service.events.policy import Kind, VmiEvent
+from handler_service.events.recorder import EventRecorder
+from handler_service.model import Outcome, OutcomeKind, PublishedValue
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI
 from tests.unit.handler.test_status_manager import Scene, read
@@ -19,11 +19,11 @@ class Stage(Scene):
 
     def __init__(self, places: int = 1) -> None:
         super().__init__(places)
-        self.written: list[Announcement] = []
-        self.announcer = Announcer(self.hub, self._write)
+        self.written: list[VmiEvent] = []
+        self.recorder = EventRecorder(self.manager, self._write)
 
-    async def _write(self, announcement: Announcement) -> None:
-        self.written.append(announcement)
+    async def _write(self, event: VmiEvent) -> None:
+        self.written.append(event)
 
     async def writes(self, *kinds: Kind) -> None:
         """Wait until these, and no others, were written."""
@@ -35,7 +35,7 @@ class Stage(Scene):
 @asynccontextmanager
 async def listening(places: int = 1) -> AsyncIterator[Stage]:
     stage = Stage(places)
-    task = asyncio.create_task(stage.announcer.run())
+    task = asyncio.create_task(stage.recorder.run())
     await asyncio.sleep(0)  # it begins to listen
     yield stage
     task.cancel()
@@ -64,10 +64,10 @@ async def test_what_a_place_does_not_take_is_a_refusal(kind: OutcomeKind) -> Non
     async with listening() as stage:
         stage.report("a", 1, 1)
         stage.work(0, read(0))
-        stage.work(0, Outcome(kind, Shown(0), "so it says"))
-        stage.hub.answered(VMI)
+        stage.work(0, Outcome(kind, PublishedValue(0), "so it says"))
+        stage.manager.answered(VMI)
         stage.now += 10.0
-        stage.hub.answered(VMI)
+        stage.manager.answered(VMI)
         await stage.writes(Kind.REFUSED)
         assert stage.written[0].detail == f"memory: {kind.value}: so it says"
 
@@ -76,14 +76,14 @@ async def test_pruned_is_none_where_there_is_another_place() -> None:
     """As on every stock KubeVirt."""
     async with listening(places=2) as stage:
         stage.report("a", 1, 1)
-        for place, outcome in ((0, read(1)), (1, read(0)), (1, Outcome(OutcomeKind.PRUNED, Shown(0)))):
+        for place, outcome in ((0, read(1)), (1, read(0)), (1, Outcome(OutcomeKind.PRUNED, PublishedValue(0)))):
             stage.work(place, outcome)
-            stage.hub.answered(VMI)
+            stage.manager.answered(VMI)
         stage.now += 100.0
-        stage.hub.answered(VMI)
+        stage.manager.answered(VMI)
         stage.report("a", 2, 0)
         stage.now += 1.0
-        stage.hub.answered(VMI)
+        stage.manager.answered(VMI)
         await stage.writes(Kind.ENDED)
 
 
@@ -94,8 +94,8 @@ async def test_a_server_that_fails_is_no_refusal() -> None:
         stage.work(0, read(0))
         stage.work(0, Outcome(OutcomeKind.ERROR, message="no answer"))
         stage.now += 100.0
-        stage.hub.answered(VMI)
+        stage.manager.answered(VMI)
         stage.report("a", 2, 0)
         stage.now += 1.0
-        stage.hub.answered(VMI)
+        stage.manager.answered(VMI)
         await stage.writes(Kind.ENDED)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from handler_service.kube import companion as companions
 from handler_service.kube.companion import Detail
-from handler_service.model import Reason, Shown, Standing, VmiId
+from handler_service.model import DesiredStatus, PublishedValue, Reason, VmiId
 from tests.unit.handler.kube.test_vmi import JSON
 
 VMI = VmiId("ns", "vm", "u")
@@ -17,23 +17,23 @@ THEN = "2023-11-14T22:13:20Z"  # the whole second of NOW
 WATCHING = Detail(True, "Watching", "The agent sees all.", 1_600_000_000, "n1")
 
 
-def standing(sessions: int, reason: Reason, *, observed: bool = True, message: str = "") -> Standing:
-    return Standing(sessions, observed, reason, message, 5.7, True, ())
+def desired(sessions: int, reason: Reason, *, observed: bool = True, message: str = "") -> DesiredStatus:
+    return DesiredStatus(sessions, observed, reason, message, 5.7, True, ())
 
 
-def read_back(status: dict[str, Any], **metadata: Any) -> companions.Held:
+def read_back(status: dict[str, Any], **metadata: Any) -> companions.Companion:
     object_ = companions.manifest(VMI, "n1")
     object_["metadata"] |= {"uid": "c", "resourceVersion": "9", **metadata}
     object_["status"] = {key: value for key, value in status.items() if value is not None}
-    held = companions.parse(object_)
-    assert held is not None
-    return held
+    companion = companions.parse(object_)
+    assert companion is not None
+    return companion
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_each_reason_has_a_sentence(reason: Reason) -> None:
     """For somebody who reads the object and nothing else; the agent's own words follow in parentheses."""
-    told = companions.detail(standing(1, reason, message="connection refused"), "n1")
+    told = companions.detail(desired(1, reason, message="connection refused"), "n1")
     assert told.reason == reason.value
     assert told.message.endswith(". (connection refused)")
     assert (told.since, told.node) == (5, "n1")
@@ -41,7 +41,7 @@ def test_each_reason_has_a_sentence(reason: Reason) -> None:
 
 def test_nobody_is_idle() -> None:
     """At zero the number is absent: a merge patch removes it with null."""
-    status = companions.status(VMI, Shown(0, WATCHING), (), NOW)
+    status = companions.status(VMI, PublishedValue(0, WATCHING), (), NOW)
     assert status == {
         "vncSessions": None,
         "since": "2020-09-13T12:26:40Z",
@@ -78,16 +78,18 @@ def test_nobody_is_idle() -> None:
 def test_who_is_there_is_not_idle(sessions: int, observed: bool, idle: str, reason: str, message: str) -> None:
     """Unknown is never idle, and never busy."""
     told = WATCHING._replace(observed=observed)
-    condition = companions.status(VMI, Shown(sessions, told), (), NOW)["conditions"][1]
+    condition = companions.status(VMI, PublishedValue(sessions, told), (), NOW)["conditions"][1]
     assert (condition["status"], condition["reason"], condition["message"]) == (idle, reason, message)
 
 
 def test_the_time_of_a_transition_stays_while_the_status_does() -> None:
     """Another reason, or another number, is no transition."""
-    first = companions.status(VMI, Shown(1, WATCHING), (), NOW)["conditions"]
-    second = companions.status(VMI, Shown(2, WATCHING._replace(reason="Other")), tuple(first), NOW + 60)["conditions"]
+    first = companions.status(VMI, PublishedValue(1, WATCHING), (), NOW)["conditions"]
+    second = companions.status(VMI, PublishedValue(2, WATCHING._replace(reason="Other")), tuple(first), NOW + 60)[
+        "conditions"
+    ]
     assert [condition["lastTransitionTime"] for condition in second] == [THEN, THEN]
-    third = companions.status(VMI, Shown(0, WATCHING), tuple(second), NOW + 120)["conditions"]
+    third = companions.status(VMI, PublishedValue(0, WATCHING), tuple(second), NOW + 120)["conditions"]
     assert [condition["lastTransitionTime"] for condition in third] == [THEN, "2023-11-14T22:15:20Z"]
 
 
@@ -105,14 +107,14 @@ DETAILS = st.builds(
 @given(st.integers(0, 65_535), DETAILS)
 def test_what_is_written_is_what_is_read_back(sessions: int, told: Detail) -> None:
     """Else the handler would take its own writing for a foreigner's, and write again for ever."""
-    held = read_back(companions.status(VMI, Shown(sessions, told), (), NOW))
-    assert held.shown == Shown(sessions, told)
-    assert (held.vmi, held.version, held.uid, held.label) == (VMI, 9, "c", "n1")
+    companion = read_back(companions.status(VMI, PublishedValue(sessions, told), (), NOW))
+    assert companion.value == PublishedValue(sessions, told)
+    assert (companion.vmi, companion.version, companion.uid, companion.label) == (VMI, 9, "c", "n1")
 
 
 def test_a_companion_without_a_status_shows_nothing() -> None:
     """As it is between its creation and its first status."""
-    assert read_back({}).shown == Shown(0, None)
+    assert read_back({}).value == PublishedValue(0, None)
 
 
 @given(JSON)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from handler_service.kube.client import Object
-from handler_service.kube.reflector import METADATA_ONLY, METADATA_WATCH, ListWatch, Selection
+from handler_service.kube.reflector import METADATA_ONLY, METADATA_WATCH, Reflector, Selection
 from testbed.waiting import wait_until_async
 from tests.unit.handler.kube.fake_api import FakeApi
 
@@ -59,7 +59,7 @@ async def api(tmp_path: Path) -> AsyncIterator[FakeApi]:
 async def follow(api: FakeApi, selection: Selection | None = None, proven: float = 5.0) -> Heard:
     """Until all that is expected has come."""
     heard = Heard()
-    list_watch = ListWatch(api.client, selection or Selection(PATH), heard, 30, proven=proven)
+    list_watch = Reflector(api.client, selection or Selection(PATH), heard, 30, proven=proven)
     task = asyncio.create_task(list_watch.run())
     await wait_until_async(lambda: api.done, what="the transcript is complete")
     task.cancel()
@@ -187,7 +187,7 @@ async def test_an_event_may_be_large(api: FakeApi) -> None:
 async def test_a_list_watch_can_be_renewed(api: FakeApi) -> None:
     """An open watch is given up at once, and what the list says then replaces everything."""
     heard = Heard()
-    list_watch = ListWatch(api.client, Selection(PATH), heard, 30)
+    list_watch = Reflector(api.client, Selection(PATH), heard, 30)
     api.expect(f"GET {PATH}", page(5, "a"))
     api.expect(f"GET {PATH}", seconds=60)
     async with asyncio.TaskGroup() as group:
@@ -205,7 +205,7 @@ async def test_a_list_watch_can_be_renewed(api: FakeApi) -> None:
 async def test_a_list_watch_that_is_renewed_while_it_lists_lists_again(api: FakeApi) -> None:
     """The answer under way may be from before."""
     heard = Heard()
-    list_watch = ListWatch(api.client, Selection(PATH), heard, 30)
+    list_watch = Reflector(api.client, Selection(PATH), heard, 30)
     api.expect(f"GET {PATH}", page(5, "a"), seconds=0.2)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(list_watch.run())

@@ -53,9 +53,9 @@ def test_series_end_with_the_vmi() -> None:
     scene = Scene()
     made = scene.add()
     scene.report(sessions=1)
-    scene.hub.unassign(VMI)
+    scene.manager.unassign(VMI)
     assert scene.series(SESSIONS) == scene.series(OBSERVED) == {}
-    scene.hub.remove(made.id)
+    scene.manager.remove(made.id)
     assert 'name="vm"' not in scene.text()
 
 
@@ -63,9 +63,9 @@ def test_a_vmi_that_migrates_to_here_is_still_the_others() -> None:
     """One handler shows it at any time; what its new agent tells of itself is told already."""
     scene = Scene()
     scene.add()
-    scene.hub.assign(VMI, Assignment(owned=False))
+    scene.manager.assign(VMI, Assignment(owned=False))
     scene.report(sessions=1)
-    scene.hub.ledger.entry("vm").counters = {"libvirt_connects": 1}
+    scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1}
     assert scene.series(SESSIONS) == {}
     assert scene.series("vmi_service_status_agent_libvirt_connects_total") == {ITS: 1}
 
@@ -75,7 +75,7 @@ def test_what_agents_tell_of_themselves_is_told_by_vmi() -> None:
     scene = Scene()
     for vmi, number in ((VMI, 3), (OTHER_VMI, 2**64 - 1)):
         scene.add(vmi)
-        scene.hub.ledger.entry(vmi.name).counters = {
+        scene.manager.reports.entry(vmi.name).counters = {
             "libvirt_connects": number,
             "events_received": 10,
             "events_ignored": 1,
@@ -97,7 +97,7 @@ def test_how_many_series_a_vmi_costs() -> None:
             vmi = VmiId("default", f"vm-{number}", "")
             scene.add(vmi)
             scene.report(vmi, sessions=1, since=1.0)
-            scene.hub.ledger.entry(vmi.name).counters = {"libvirt_connects": 1}
+            scene.manager.reports.entry(vmi.name).counters = {"libvirt_connects": 1}
         return sum(not line.startswith("#") for line in scene.text().splitlines())
 
     assert lines(2) - lines(1) == 7

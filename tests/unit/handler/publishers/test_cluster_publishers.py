@@ -11,7 +11,7 @@ from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import JSON_PATCH, MERGE_PATCH
 from handler_service.kube.companion import Detail
-from handler_service.model import Outcome, OutcomeKind, Shown, VmiId
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
 from testbed.waiting import wait_until_async
@@ -22,7 +22,7 @@ VMI_PATH = "/apis/kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm"
 COMPANIONS = "/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/ns/virtualmachineinstanceservicestatuses"
 COMPANION = f"{COMPANIONS}/vm"
 DETAIL = Detail(True, "Watching", "All is seen.", 1_600_000_000, "n1")
-ONE = Shown(1, DETAIL)
+ONE = PublishedValue(1, DETAIL)
 NOW = 1_700_000_000.0
 
 
@@ -65,7 +65,7 @@ TESTS = [
 async def test_the_patch_of_a_number(api: FakeApi, status: Status) -> None:
     """The preconditions, then our own field and nothing else."""
     api.expect(f"PATCH {VMI_PATH}", vmi(2, version=8))
-    assert await status(vmi()).write(VMI, Shown(2)) == Outcome(OutcomeKind.WRITTEN, Shown(2))
+    assert await status(vmi()).write(VMI, PublishedValue(2)) == Outcome(OutcomeKind.WRITTEN, PublishedValue(2))
     assert api.seen[0].content_type == JSON_PATCH
     assert api.seen[0].body == [*TESTS, {"op": "add", "path": "/status/serviceStatus", "value": {"vncSessions": 2}}]
 
@@ -73,7 +73,7 @@ async def test_the_patch_of_a_number(api: FakeApi, status: Status) -> None:
 async def test_the_patch_of_nobody(api: FakeApi, status: Status) -> None:
     """The field is absent then; it is added first, so that the removal finds it."""
     api.expect(f"PATCH {VMI_PATH}", vmi(0, version=8))
-    assert await status(vmi(2)).write(VMI, Shown(0)) == Outcome(OutcomeKind.WRITTEN, Shown(0))
+    assert await status(vmi(2)).write(VMI, PublishedValue(0)) == Outcome(OutcomeKind.WRITTEN, PublishedValue(0))
     assert api.seen[0].body == [
         *TESTS,
         {"op": "add", "path": "/status/serviceStatus", "value": {}},
@@ -84,13 +84,13 @@ async def test_the_patch_of_nobody(api: FakeApi, status: Status) -> None:
 async def test_other_services_are_kept(api: FakeApi, status: Status) -> None:
     """A later version's field beside ours."""
     api.expect(f"PATCH {VMI_PATH}", vmi(0, usbSessions=3))
-    await status(vmi(2, usbSessions=3)).write(VMI, Shown(0))
+    await status(vmi(2, usbSessions=3)).write(VMI, PublishedValue(0))
     assert api.seen[0].body == [*TESTS, {"op": "add", "path": "/status/serviceStatus", "value": {"usbSessions": 3}}]
 
 
 async def test_a_schema_without_the_field_is_not_tried(api: FakeApi, status: Status) -> None:
     """The outcome is the same, and no controller wakes."""
-    assert (await status(vmi(), schema=False).write(VMI, Shown(1))).kind is OutcomeKind.PRUNED
+    assert (await status(vmi(), schema=False).write(VMI, PublishedValue(1))).kind is OutcomeKind.PRUNED
     assert api.seen == []
 
 
@@ -108,8 +108,8 @@ async def test_an_answer_is_compared_with_what_was_asked(
 ) -> None:
     """200 is no success by itself."""
     api.expect(f"PATCH {VMI_PATH}", vmi(answered))
-    outcome = await status(vmi(), schema=schema).write(VMI, Shown(1))
-    assert (outcome.kind, outcome.held) == (kind, Shown(answered))
+    outcome = await status(vmi(), schema=schema).write(VMI, PublishedValue(1))
+    assert (outcome.kind, outcome.actual) == (kind, PublishedValue(answered))
 
 
 @pytest.mark.parametrize("code", [400, 422])
@@ -117,9 +117,9 @@ async def test_a_failed_test_is_a_conflict(api: FakeApi, status: Status, code: i
     """And the watch's copy is not believed any more: the server is asked."""
     publisher = status(vmi(2))
     api.refuse(f"PATCH {VMI_PATH}", code)
-    assert (await publisher.write(VMI, Shown(1))).kind is OutcomeKind.CONFLICT
+    assert (await publisher.write(VMI, PublishedValue(1))).kind is OutcomeKind.CONFLICT
     api.expect(f"GET {VMI_PATH}", vmi(3, version=9))
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, Shown(3))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(3))
 
 
 async def test_another_object_of_the_same_name_is_gone(api: FakeApi, status: Status) -> None:
@@ -127,14 +127,14 @@ async def test_another_object_of_the_same_name_is_gone(api: FakeApi, status: Sta
     api.expect(f"GET {VMI_PATH}", vmi(3, uid="another"))
     assert (await status().read(VMI)).kind is OutcomeKind.GONE
     api.expect(f"PATCH {VMI_PATH}", vmi(1, uid="another"))
-    assert (await status(vmi()).write(VMI, Shown(1))).kind is OutcomeKind.ERROR
+    assert (await status(vmi()).write(VMI, PublishedValue(1))).kind is OutcomeKind.ERROR
 
 
 async def test_a_copy_that_is_older_than_the_last_answer_is_not_read(api: FakeApi, status: Status) -> None:
     """The watch may be late: what it says then is no news, and no foreign writer's work."""
     publisher = status(vmi(0, version=7))
     api.expect(f"PATCH {VMI_PATH}", vmi(1, version=8))
-    await publisher.write(VMI, Shown(1))
+    await publisher.write(VMI, PublishedValue(1))
     old, own, new = (vmis.parse(vmi(0, version=version)) for version in (7, 8, 9))
     assert old is not None
     assert own is not None
@@ -143,7 +143,7 @@ async def test_a_copy_that_is_older_than_the_last_answer_is_not_read(api: FakeAp
     assert publisher.stale(own)  # a watch that goes by a former schema shows it without the field
     assert not publisher.stale(new)
     api.expect(f"GET {VMI_PATH}", vmi(1, version=8))
-    assert (await publisher.read(VMI)).held == Shown(1)
+    assert (await publisher.read(VMI)).actual == PublishedValue(1)
     publisher.forget(VMI)
     assert not publisher.stale(old)
 
@@ -152,17 +152,17 @@ async def test_a_copy_that_is_older_than_the_last_answer_is_not_read(api: FakeAp
 
 
 def companion(
-    shown: Shown | None = None, *, version: int = 5, uid: str = "c", label: str = "n1", vmi_: VmiId = VMI
+    value: PublishedValue | None = None, *, version: int = 5, uid: str = "c", label: str = "n1", vmi_: VmiId = VMI
 ) -> dict[str, Any]:
     object_ = companions.manifest(vmi_, label)
     object_["metadata"] |= {"uid": uid, "resourceVersion": str(version)}
-    if shown is not None:
-        written = companions.status(vmi_, shown, (), NOW)
+    if value is not None:
+        written = companions.status(vmi_, value, (), NOW)
         object_["status"] = {key: value for key, value in written.items() if value is not None}
     return object_
 
 
-def held(*arguments: Any, **options: Any) -> companions.Held:
+def actual(*arguments: Any, **options: Any) -> companions.Companion:
     found = companions.parse(companion(*arguments, **options))
     assert found is not None
     return found
@@ -189,23 +189,23 @@ async def test_the_first_write_creates_it_and_then_its_status(api: FakeApi, publ
 async def test_one_that_is_there_already_is_written(api: FakeApi, publisher: CompanionPublisher) -> None:
     """A handler that has been started again."""
     api.refuse(f"POST {COMPANIONS}", 409)
-    api.expect(f"GET {COMPANION}", companion(Shown(2, DETAIL), version=5))
+    api.expect(f"GET {COMPANION}", companion(PublishedValue(2, DETAIL), version=5))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6))
     assert (await publisher.write(VMI, ONE)).ok
 
 
 async def test_one_that_the_watch_has_told_is_not_asked_for(api: FakeApi, publisher: CompanionPublisher) -> None:
     """Reading costs nothing, and writing one request."""
-    publisher.learn(held(Shown(2, DETAIL), version=5))
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, Shown(2, DETAIL))
+    publisher.learn(actual(PublishedValue(2, DETAIL), version=5))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(2, DETAIL))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6))
     assert (await publisher.write(VMI, ONE)).ok
 
 
 async def test_after_a_migration_the_label_is_taken_over_first(api: FakeApi, publisher: CompanionPublisher) -> None:
     """The admission policy admits no status of a companion that bears another node's label."""
-    publisher.learn(held(Shown(2, DETAIL), version=5, label="n0"))
-    api.expect(f"PATCH {COMPANION}", companion(Shown(2, DETAIL), version=6))
+    publisher.learn(actual(PublishedValue(2, DETAIL), version=5, label="n0"))
+    api.expect(f"PATCH {COMPANION}", companion(PublishedValue(2, DETAIL), version=6))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=7))
     assert (await publisher.write(VMI, ONE)).ok
     label = {"servicestatus.kubevirt.io/nodeName": "n1"}
@@ -217,8 +217,8 @@ async def test_a_former_vmis_is_taken_over_deleted_and_made_anew(api: FakeApi, p
     """It is deleted by its UID: never its successor."""
     former = VmiId("ns", "vm", "former")
     api.refuse(f"POST {COMPANIONS}", 409)
-    api.expect(f"GET {COMPANION}", companion(Shown(2, DETAIL), vmi_=former, label="n0", uid="old"))
-    api.expect(f"PATCH {COMPANION}", companion(Shown(2, DETAIL), vmi_=former, uid="old", version=6))
+    api.expect(f"GET {COMPANION}", companion(PublishedValue(2, DETAIL), vmi_=former, label="n0", uid="old"))
+    api.expect(f"PATCH {COMPANION}", companion(PublishedValue(2, DETAIL), vmi_=former, uid="old", version=6))
     api.expect(f"DELETE {COMPANION}", {"status": "Success"})
     api.expect(f"POST {COMPANIONS}", companion(version=7))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=8))
@@ -241,7 +241,7 @@ async def test_after_a_conflict_the_vmi_says_who_goes_on(
     api: FakeApi, publisher: CompanionPublisher, current: dict[str, Any], kind: OutcomeKind
 ) -> None:
     """And what was known of the companion is forgotten."""
-    publisher.learn(held(Shown(2, DETAIL)))
+    publisher.learn(actual(PublishedValue(2, DETAIL)))
     api.refuse(f"PATCH {COMPANION}/status", 409)
     api.expect(f"GET {VMI_PATH}", current)
     assert (await publisher.write(VMI, ONE)).kind is kind
@@ -252,7 +252,7 @@ async def test_after_a_conflict_the_vmi_says_who_goes_on(
 async def test_while_watches_fail_the_vmi_is_asked_whose_it_is(api: FakeApi, node: str) -> None:
     """A source that was cut off from the API server must not say on its return that nobody watches what has moved."""
     publisher = CompanionPublisher(api.client, "n1", lambda: False, lambda: NOW)
-    publisher.learn(held(Shown(2, DETAIL)))
+    publisher.learn(actual(PublishedValue(2, DETAIL)))
     api.expect(f"GET {VMI_PATH}", vmi(node=node))
     if node == "n1":
         api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6))
@@ -261,10 +261,10 @@ async def test_while_watches_fail_the_vmi_is_asked_whose_it_is(api: FakeApi, nod
 
 async def test_a_status_that_comes_back_different_is_reverted(api: FakeApi, publisher: CompanionPublisher) -> None:
     """Somebody's webhook."""
-    publisher.learn(held(Shown(2, DETAIL)))
-    api.expect(f"PATCH {COMPANION}/status", companion(Shown(2, DETAIL), version=6))
+    publisher.learn(actual(PublishedValue(2, DETAIL)))
+    api.expect(f"PATCH {COMPANION}/status", companion(PublishedValue(2, DETAIL), version=6))
     outcome = await publisher.write(VMI, ONE)
-    assert (outcome.kind, outcome.held) == (OutcomeKind.REVERTED, Shown(2, DETAIL))
+    assert (outcome.kind, outcome.actual) == (OutcomeKind.REVERTED, PublishedValue(2, DETAIL))
 
 
 async def test_an_answer_that_is_another_object_is_not_believed(api: FakeApi, publisher: CompanionPublisher) -> None:
@@ -280,19 +280,19 @@ async def test_an_answer_does_not_bring_back_what_has_gone_meanwhile(
     api: FakeApi, publisher: CompanionPublisher
 ) -> None:
     """Written, then deleted by somebody; a watch can be quicker to say so than a slow server is to answer."""
-    publisher.learn(held(Shown(2, DETAIL), version=5))
+    publisher.learn(actual(PublishedValue(2, DETAIL), version=5))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6), seconds=0.5)
     writing = asyncio.create_task(publisher.write(VMI, ONE))
     await wait_until_async(lambda: api.done, what="it is being written")
     publisher.forget(VMI)
     assert (await writing).ok
     api.refuse(f"GET {COMPANION}", 404)
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, Shown(0, None))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, None))
 
 
 async def test_no_companion_shows_nothing(api: FakeApi, publisher: CompanionPublisher) -> None:
     """Neither does a former VMI's."""
-    nothing = Outcome(OutcomeKind.UNCHANGED, Shown(0, None))
+    nothing = Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, None))
     api.refuse(f"GET {COMPANION}", 404)
     assert await publisher.read(VMI) == nothing
     api.expect(f"GET {COMPANION}", companion(ONE, vmi_=VmiId("ns", "vm", "former")))
@@ -301,8 +301,8 @@ async def test_no_companion_shows_nothing(api: FakeApi, publisher: CompanionPubl
 
 def test_an_older_copy_is_no_news(publisher: CompanionPublisher) -> None:
     """The watch may be later than an answer."""
-    assert publisher.learn(held(ONE, version=6))
-    assert not publisher.learn(held(Shown(2, DETAIL), version=5))
-    assert publisher.learn(held(ONE, version=6))
+    assert publisher.learn(actual(ONE, version=6))
+    assert not publisher.learn(actual(PublishedValue(2, DETAIL), version=5))
+    assert publisher.learn(actual(ONE, version=6))
     publisher.forget(VMI)
-    assert publisher.learn(held(Shown(2, DETAIL), version=5))
+    assert publisher.learn(actual(PublishedValue(2, DETAIL), version=5))

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from handler_service.model import Outcome, OutcomeKind, Shown, VmiId
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers.file import FilePublisher
-from tests.unit.handler.builders import VMI, standing
+from tests.unit.handler.builders import VMI, desired
 
 NOBODY = 65_534
 
 
-def wanted(sessions: int) -> Shown:
+def to_publish(sessions: int) -> PublishedValue:
     """What the publisher is asked to show."""
-    return Shown(sessions, FilePublisher(Path()).detail(standing(sessions)))
+    return PublishedValue(sessions, FilePublisher(Path()).detail(desired(sessions)))
 
 
 @pytest.fixture
@@ -55,27 +55,27 @@ def put(path: Path, value: Any) -> bytes:
 
 async def test_a_document_is_made_with_its_directory(publisher: FilePublisher, tmp_path: Path) -> None:
     """It is a VMI as a reader of VMIs expects it."""
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, Shown(0, "no document"))
-    assert await publisher.write(VMI, wanted(2)) == Outcome(OutcomeKind.WRITTEN, wanted(2))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, "no document"))
+    assert await publisher.write(VMI, to_publish(2)) == Outcome(OutcomeKind.WRITTEN, to_publish(2))
     assert json.loads((tmp_path / "default" / "vm.json").read_text()) == {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
         "metadata": {"name": "vm", "namespace": "default"},
         "status": {"serviceStatus": {"vncSessions": 2}},
     }
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, wanted(2))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, to_publish(2))
 
 
 async def test_a_document_is_made_at_zero_too(publisher: FilePublisher, tmp_path: Path) -> None:
     """It says that the VM is watched; the field is absent."""
-    assert (await publisher.write(VMI, wanted(0))).kind is OutcomeKind.WRITTEN
+    assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.WRITTEN
     assert json.loads((tmp_path / "default" / "vm.json").read_text())["status"] == {}
 
 
 async def test_at_zero_the_field_is_absent(publisher: FilePublisher, document: Path) -> None:
     """And what would be left empty around it."""
-    await publisher.write(VMI, wanted(2))
-    await publisher.write(VMI, wanted(0))
+    await publisher.write(VMI, to_publish(2))
+    await publisher.write(VMI, to_publish(0))
     assert json.loads(document.read_text())["status"] == {}
 
 
@@ -83,7 +83,7 @@ async def test_a_file_that_is_new_may_be_read_by_all_who_may_enter(publisher: Fi
     """Whatever the umask of the handler is."""
     before = os.umask(0o077)
     try:
-        await publisher.write(VMI, wanted(1))
+        await publisher.write(VMI, to_publish(1))
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "default").stat().st_mode) == 0o755
@@ -103,7 +103,7 @@ async def test_everything_else_is_kept(publisher: FilePublisher, document: Path)
         "apiVersion": "kubevirt.io/v2",
     }
     put(document, value)
-    await publisher.write(VMI, wanted(1))
+    await publisher.write(VMI, to_publish(1))
     after = json.loads(document.read_text())
     assert after["status"]["serviceStatus"] == {"spiceSessions": 3, "vncSessions": 1, "other": {"deep": [[]]}}
     value["status"]["serviceStatus"]["vncSessions"] = 1  # type: ignore[index]
@@ -114,7 +114,7 @@ async def test_everything_else_is_kept(publisher: FilePublisher, document: Path)
 async def test_other_services_keep_their_place_at_zero(publisher: FilePublisher, document: Path) -> None:
     """Only our own field goes."""
     put(document, {"status": {"serviceStatus": {"spiceSessions": 3, "vncSessions": 9}, "phase": "Running"}})
-    await publisher.write(VMI, wanted(0))
+    await publisher.write(VMI, to_publish(0))
     assert json.loads(document.read_text()) == {
         "status": {"serviceStatus": {"spiceSessions": 3}, "phase": "Running"},
     }
@@ -124,7 +124,7 @@ async def test_what_is_there_already_is_not_written(publisher: FilePublisher, do
     """Not a byte is touched, whatever its layout."""
     document.write_text('{"status":   {"serviceStatus":{"vncSessions": 2}}}')
     before = document.stat()
-    assert await publisher.write(VMI, wanted(2)) == Outcome(OutcomeKind.UNCHANGED, wanted(2))
+    assert await publisher.write(VMI, to_publish(2)) == Outcome(OutcomeKind.UNCHANGED, to_publish(2))
     after = document.stat()
     assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (
         before.st_ino,
@@ -139,10 +139,10 @@ async def test_a_field_that_holds_no_number_is_removed_at_zero(
 ) -> None:
     """At zero the field is absent, so a 0 that somebody wrote is wrong too."""
     put(document, {"status": {"serviceStatus": {"vncSessions": value}, "phase": "Running"}})
-    held = (await publisher.read(VMI)).held
-    assert held == Shown(0, "malformed")
-    assert held != wanted(0)
-    assert (await publisher.write(VMI, wanted(0))).kind is OutcomeKind.WRITTEN
+    held = (await publisher.read(VMI)).actual
+    assert held == PublishedValue(0, "malformed")
+    assert held != to_publish(0)
+    assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.WRITTEN
     assert json.loads(document.read_text()) == {"status": {"phase": "Running"}}
 
 
@@ -150,8 +150,8 @@ async def test_a_field_that_holds_no_number_is_removed_at_zero(
 async def test_a_document_without_status_gets_one(publisher: FilePublisher, document: Path, value: object) -> None:
     """When there is something to say."""
     put(document, value)
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, wanted(0))
-    await publisher.write(VMI, wanted(4))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, to_publish(0))
+    await publisher.write(VMI, to_publish(4))
     assert json.loads(document.read_text()) == {"status": {"serviceStatus": {"vncSessions": 4}}}
 
 
@@ -162,7 +162,7 @@ async def test_mode_and_owner_are_kept(publisher: FilePublisher, document: Path)
     if os.geteuid() == 0:
         os.chown(document, NOBODY, NOBODY)
     before = document.stat()
-    await publisher.write(VMI, wanted(1))
+    await publisher.write(VMI, to_publish(1))
     after = document.stat()
     assert after.st_ino != before.st_ino
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
@@ -171,9 +171,9 @@ async def test_mode_and_owner_are_kept(publisher: FilePublisher, document: Path)
 async def test_the_longest_name_that_a_file_can_have(publisher: FilePublisher, tmp_path: Path) -> None:
     """Is written; a longer one is told."""
     longest = VmiId("default", "n" * 250, "")
-    assert (await publisher.write(longest, wanted(1))).kind is OutcomeKind.WRITTEN
+    assert (await publisher.write(longest, to_publish(1))).kind is OutcomeKind.WRITTEN
     too_long = VmiId("default", "n" * 253, "")
-    outcome = await publisher.write(too_long, wanted(1))
+    outcome = await publisher.write(too_long, to_publish(1))
     assert outcome.kind is OutcomeKind.ERROR
     assert "File name too long" in outcome.message
     assert [path.name for path in (tmp_path / "default").iterdir()] == ["n" * 250 + ".json"]
@@ -203,8 +203,8 @@ async def test_what_is_not_understood_is_left_alone_and_told(
 ) -> None:
     """Somebody will want to look at it."""
     document.write_bytes(content)
-    for outcome in (await publisher.read(VMI), await publisher.write(VMI, wanted(1))):
-        assert (outcome.kind, outcome.held) == (OutcomeKind.ERROR, None)
+    for outcome in (await publisher.read(VMI), await publisher.write(VMI, to_publish(1))):
+        assert (outcome.kind, outcome.actual) == (OutcomeKind.ERROR, None)
         assert str(document) in outcome.message
         assert problem in outcome.message
     assert document.read_bytes() == content
@@ -217,7 +217,7 @@ async def test_what_could_not_be_written_back_is_left_alone(
 ) -> None:
     """Python reads such numbers, and nobody else would read what it writes of them."""
     document.write_text(text)
-    outcome = await publisher.write(VMI, wanted(1))
+    outcome = await publisher.write(VMI, to_publish(1))
     assert outcome.kind is OutcomeKind.ERROR
     assert "cannot be written as JSON" in outcome.message
     assert document.read_text() == text
@@ -232,7 +232,7 @@ async def test_a_symlinked_document_is_left_alone_and_told(
     if not dangling:
         target.write_text('{"status": {"serviceStatus": {"vncSessions": 1}}}')
     document.symlink_to(target)
-    for outcome in (await publisher.read(VMI), await publisher.write(VMI, wanted(2))):
+    for outcome in (await publisher.read(VMI), await publisher.write(VMI, to_publish(2))):
         assert outcome == Outcome(OutcomeKind.ERROR, message=f"{document} is a symbolic link")
     assert document.is_symlink()
     assert target.exists() is not dangling
@@ -242,7 +242,7 @@ async def test_a_pipe_in_place_of_a_document_blocks_nobody(publisher: FilePublis
     """A read of it would never end."""
     os.mkfifo(document)
     async with asyncio.timeout(30):
-        outcome = await publisher.write(VMI, wanted(1))
+        outcome = await publisher.write(VMI, to_publish(1))
     assert outcome.message == f"{document} is no regular file"
 
 
@@ -251,14 +251,14 @@ async def test_a_directory_in_place_of_a_document_is_told(publisher: FilePublish
     document.mkdir()
     before = descriptors()
     for _ in range(5):
-        assert (await publisher.write(VMI, wanted(1))).message == f"{document} is no regular file"
+        assert (await publisher.write(VMI, to_publish(1))).message == f"{document} is no regular file"
     assert descriptors() == before
 
 
 async def test_a_file_in_place_of_the_namespace_is_told(publisher: FilePublisher, tmp_path: Path) -> None:
     """And left alone."""
     (tmp_path / "default").write_text("precious")
-    outcome = await publisher.write(VMI, wanted(1))
+    outcome = await publisher.write(VMI, to_publish(1))
     assert outcome.kind is OutcomeKind.ERROR
     assert "Not a directory" in outcome.message
     assert (tmp_path / "default").read_text() == "precious"
@@ -292,9 +292,9 @@ async def test_a_read_only_directory_is_told(publisher: FilePublisher) -> None:
         for path in (directory, document.parent):
             path.chmod(0o555)
         with unprivileged():
-            outcome = await FilePublisher(directory).write(VMI, wanted(2))
-            again = await FilePublisher(directory).write(VMI, wanted(2))
-            new = await FilePublisher(directory).write(VmiId("another", "vm", ""), wanted(2))
+            outcome = await FilePublisher(directory).write(VMI, to_publish(2))
+            again = await FilePublisher(directory).write(VMI, to_publish(2))
+            new = await FilePublisher(directory).write(VmiId("another", "vm", ""), to_publish(2))
         for path in (directory, document.parent):
             path.chmod(0o755)
         assert document.read_bytes() == before
@@ -334,11 +334,11 @@ async def test_a_full_disk_leaves_the_old_document(publisher: FilePublisher, doc
     """And nothing half-written beside it."""
     before = put(document, {"status": {"serviceStatus": {"vncSessions": 1}}})
     with no_room():
-        outcome = await publisher.write(VMI, wanted(2))
-    assert (outcome.kind, outcome.held) == (OutcomeKind.ERROR, None)
+        outcome = await publisher.write(VMI, to_publish(2))
+    assert (outcome.kind, outcome.actual) == (OutcomeKind.ERROR, None)
     assert document.read_bytes() == before
     assert [path.name for path in document.parent.iterdir()] == ["vm.json"]
-    assert (await publisher.write(VMI, wanted(2))).ok
+    assert (await publisher.write(VMI, to_publish(2))).ok
 
 
 # --- who reads meanwhile ---
@@ -347,7 +347,7 @@ async def test_a_full_disk_leaves_the_old_document(publisher: FilePublisher, doc
 async def test_a_reader_never_sees_a_torn_document(publisher: FilePublisher, document: Path) -> None:
     """The old one or the new one, at every moment."""
     put(document, {"padding": "x" * 100_000})
-    await publisher.write(VMI, wanted(1))
+    await publisher.write(VMI, to_publish(1))
     seen: set[int] = set()
     over = threading.Event()
 
@@ -360,7 +360,7 @@ async def test_a_reader_never_sees_a_torn_document(publisher: FilePublisher, doc
         async with asyncio.timeout(60):
             while len(seen) < 20:
                 for sessions in range(1, 31):
-                    assert (await publisher.write(VMI, wanted(sessions))).ok
+                    assert (await publisher.write(VMI, to_publish(sessions))).ok
     finally:
         over.set()
         await reader
@@ -371,6 +371,6 @@ async def test_a_reader_never_sees_a_torn_document(publisher: FilePublisher, doc
 async def test_many_documents_are_written_at_once(publisher: FilePublisher, tmp_path: Path) -> None:
     """Their common directory is made by whoever comes first."""
     vmis = [VmiId("default", f"vm-{number}", "") for number in range(50)]
-    outcomes = await asyncio.gather(*[publisher.write(vmi, wanted(3)) for vmi in vmis])
+    outcomes = await asyncio.gather(*[publisher.write(vmi, to_publish(3)) for vmi in vmis])
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.WRITTEN}
     assert len(list((tmp_path / "default").iterdir())) == 50

@@ -4,18 +4,18 @@ from itertools import pairwise
 
 import pytest
 
-from handler_service.model import Mark, Outcome, OutcomeKind, Shown, VmiId
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
 from servicestatus.rate_limit import TokenBucket
-from tests.unit.handler.builders import OTHER_VMI, VMI, standing
+from tests.unit.handler.builders import OTHER_VMI, VMI, desired
 from tests.unit.handler.simulation import Fate, Simulation, Write
 
 
 def holding(sessions: int, **options: object) -> Simulation:
     """A place that holds `sessions`, and a clockwork that has read it at 0 and wants nothing else."""
     sim = Simulation(place={VMI: sessions}, **options)  # type: ignore[arg-type]
-    sim.want(standing(sessions))
+    sim.set_desired(desired(sessions))
     sim.run(0.0)
     assert sim.reads == [0.0]
     return sim
@@ -25,7 +25,7 @@ def steps(sim: Simulation, *changes: tuple[float, int], until: float) -> list[Wr
     """Want each number from its time on; returns what is written by `until`."""
     for at, sessions in changes:
         sim.run(at)
-        sim.want(standing(sessions))
+        sim.set_desired(desired(sessions))
     sim.run(until)
     return sim.writes
 
@@ -36,7 +36,7 @@ def steps(sim: Simulation, *changes: tuple[float, int], until: float) -> list[Wr
 def test_the_place_is_read_before_anything_is_written() -> None:
     """Nothing can be decided without knowing what is there."""
     sim = Simulation(place={VMI: 1})
-    sim.want(standing(2))
+    sim.set_desired(desired(2))
     assert sim.writes == []
     sim.run(10.0)
     assert sim.reads == [0.0]
@@ -48,7 +48,7 @@ def test_what_the_place_holds_already_is_published_without_a_write() -> None:
     sim = holding(1)
     sim.run(10.0)
     assert sim.writes == []
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
 
 
 # --- spacing ---
@@ -124,9 +124,9 @@ def test_the_exception_holds_once() -> None:
     sim = holding(0)
     sim.run(10.0)
     while sim.now < 110.0:
-        sim.want(standing(1))
+        sim.set_desired(desired(1))
         sim.run_for(0.03)
-        sim.want(standing(0))
+        sim.set_desired(desired(0))
         sim.run_for(1.03)
     assert len(sim.writes) <= 102
     for first, third in zip(sim.writes, sim.writes[2:], strict=False):
@@ -135,21 +135,21 @@ def test_the_exception_holds_once() -> None:
 
 def test_spacing_can_be_set() -> None:
     """The numbers are parameters."""
-    sim = holding(0, spacing=Spacing(first_rise=0.5, rise=2.0, fall=3.0, interval=4.0))
+    sim = holding(0, policy=WritePolicy(first_rise=0.5, rise=2.0, fall=3.0, interval=4.0))
     writes = steps(sim, (10.0, 1), (11.0, 2), (20.0, 1), until=30.0)
     assert writes == [Write(10.5, 1), Write(14.5, 2), Write(23.0, 1)]
 
 
 def test_a_detail_waits_as_long_as_a_rise() -> None:
     """A lease that was missed by a moment need not be told."""
-    clockwork = Clockwork(Spacing(), TokenBucket(9, 1.0), lambda _: 0.0, lambda standing: standing.observed)
-    clockwork.want(VMI, standing(1), 0.0)
-    clockwork.take_due(0.0, 1)
-    clockwork.finished(VMI, Outcome(OutcomeKind.UNCHANGED, Shown(1, True)), 0.0)
-    clockwork.want(VMI, standing(1, observed=False), 10.0)
-    assert clockwork.wake_at() == 10.3
-    clockwork.want(VMI, standing(1), 10.2)
-    assert clockwork.wake_at() is None
+    scheduler = WriteScheduler(WritePolicy(), TokenBucket(9, 1.0), lambda _: 0.0, lambda desired: desired.observed)
+    scheduler.set_desired(VMI, desired(1), 0.0)
+    scheduler.take_due(0.0, 1)
+    scheduler.finished(VMI, Outcome(OutcomeKind.UNCHANGED, PublishedValue(1, True)), 0.0)
+    scheduler.set_desired(VMI, desired(1, observed=False), 10.0)
+    assert scheduler.wake_at() == 10.3
+    scheduler.set_desired(VMI, desired(1), 10.2)
+    assert scheduler.wake_at() is None
 
 
 # --- unknown ---
@@ -160,17 +160,17 @@ def test_unknown_never_lowers(sessions: int) -> None:
     """Whatever is thought, 2 stays."""
     sim = holding(2)
     sim.run(10.0)
-    sim.want(standing(sessions, observed=False, sequence=2))
+    sim.set_desired(desired(sessions, observed=False, sequence=2))
     sim.run(1_000.0)
     assert sim.writes == []
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 2)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 2)
 
 
 def test_unknown_raises() -> None:
     """A lower bound above what is held is certain."""
     sim = holding(2)
     sim.run(10.0)
-    sim.want(standing(3, observed=False))
+    sim.set_desired(desired(3, observed=False))
     sim.run(20.0)
     assert sim.writes == [Write(10.3, 3)]
 
@@ -179,9 +179,9 @@ def test_a_fall_under_way_is_called_off_when_its_source_is_unknown() -> None:
     """What is written follows from what is known at the moment of writing."""
     sim = holding(2)
     sim.run(10.0)
-    sim.want(standing(0))
+    sim.set_desired(desired(0))
     sim.run(10.9)
-    sim.want(standing(0, observed=False))
+    sim.set_desired(desired(0, observed=False))
     sim.run(20.0)
     assert sim.writes == []
 
@@ -189,9 +189,9 @@ def test_a_fall_under_way_is_called_off_when_its_source_is_unknown() -> None:
 def test_a_fall_is_written_as_soon_as_it_is_known() -> None:
     """It has waited for a reason; now it waits its second."""
     sim = holding(2)
-    sim.want(standing(0, observed=False))
+    sim.set_desired(desired(0, observed=False))
     sim.run(10.0)
-    sim.want(standing(0))
+    sim.set_desired(desired(0))
     sim.run(20.0)
     assert sim.writes == [Write(11.0, 0)]
 
@@ -199,19 +199,19 @@ def test_a_fall_is_written_as_soon_as_it_is_known() -> None:
 def test_unsettled_lowers_nothing_and_publishes_nothing() -> None:
     """A handler that has just started has not heard all agents."""
     sim = Simulation(place={VMI: 2})
-    sim.want(standing(0, observed=False, settled=False))
+    sim.set_desired(desired(0, observed=False, synced=False))
     sim.run(14.0)
     assert sim.writes == []
-    assert sim.clockwork.published(VMI, "a") is None
-    view = sim.clockwork.view(VMI)
+    assert sim.scheduler.published(VMI, "a") is None
+    view = sim.scheduler.view(VMI)
     assert view is not None
-    assert not view.satisfied
+    assert not view.up_to_date
 
 
 def test_unsettled_raises() -> None:
     """One agent of two has more viewers than are published: they are there."""
     sim = Simulation(place={VMI: 1})
-    sim.want(standing(3, observed=False, settled=False))
+    sim.set_desired(desired(3, observed=False, synced=False))
     sim.run(10.0)
     assert sim.writes == [Write(0.3, 3)]
 
@@ -224,11 +224,11 @@ def vmis(number: int) -> list[VmiId]:
     return [VmiId("default", f"vm-{index:03}", "") for index in range(number)]
 
 
-def node(number: int, burst: int, interval: float, held: int = 0) -> Simulation:
+def node(number: int, burst: int, interval: float, actual: int = 0) -> Simulation:
     """A node whose VMIs have been read."""
-    sim = Simulation(bucket=TokenBucket(burst, interval), place=dict.fromkeys(vmis(number), held), room=number)
+    sim = Simulation(bucket=TokenBucket(burst, interval), place=dict.fromkeys(vmis(number), actual), room=number)
     for vmi in vmis(number):
-        sim.want(standing(held), vmi)
+        sim.set_desired(desired(actual), vmi)
     sim.run(0.0)
     return sim
 
@@ -238,7 +238,7 @@ def test_the_node_has_a_bucket() -> None:
     sim = node(10, burst=4, interval=0.5)
     sim.run(10.0)
     for vmi in vmis(10):
-        sim.want(standing(1), vmi)
+        sim.set_desired(desired(1), vmi)
     sim.run(20.0)
     assert [write.at for write in sim.writes] == [10.02] * 4 + [10.52, 11.02, 11.52, 12.02, 12.52, 13.02]
 
@@ -247,15 +247,15 @@ def test_an_empty_bucket_serves_the_most_urgent_first() -> None:
     """A first viewer, then a rise, then a fall, however long each has waited."""
     fall, rise, first, empty = vmis(4)
     sim = Simulation(bucket=TokenBucket(1, 5.0), place={fall: 2, rise: 1, first: 0, empty: 0})
-    for vmi, held in list(sim.place.items()):
-        sim.want(standing(held), vmi)
+    for vmi, actual in list(sim.place.items()):
+        sim.set_desired(desired(actual), vmi)
     sim.run(10.0)
-    sim.want(standing(1), empty)
+    sim.set_desired(desired(1), empty)
     sim.run(10.1)
-    sim.want(standing(1), fall)
-    sim.want(standing(2), rise)
+    sim.set_desired(desired(1), fall)
+    sim.set_desired(desired(2), rise)
     sim.run(14.0)
-    sim.want(standing(1), first)
+    sim.set_desired(desired(1), first)
     sim.run(60.0)
     assert [write.vmi for write in sim.writes] == [empty, first, rise, fall]
 
@@ -264,29 +264,29 @@ def test_reads_cost_no_token() -> None:
     """A handler that starts on a full node reads all of it."""
     sim = Simulation(bucket=TokenBucket(1, 100.0))
     for vmi in vmis(50):
-        sim.want(standing(0), vmi)
+        sim.set_desired(desired(0), vmi)
     sim.run(1.0)
     assert len(sim.reads) == 50
 
 
 def test_no_more_jobs_than_there_is_room_for() -> None:
     """The rest comes a moment later."""
-    clockwork = Clockwork(Spacing(), TokenBucket(256, 0.04), lambda _: 0.0)
+    scheduler = WriteScheduler(WritePolicy(), TokenBucket(256, 0.04), lambda _: 0.0)
     for vmi in vmis(20):
-        clockwork.want(vmi, standing(0), 0.0)
-    assert len(clockwork.take_due(0.0, 16)) == 16
-    assert clockwork.wake_at() == 0.01
-    assert len(clockwork.take_due(0.01, 16)) == 4
-    assert clockwork.wake_at() is None
+        scheduler.set_desired(vmi, desired(0), 0.0)
+    assert len(scheduler.take_due(0.0, 16)) == 16
+    assert scheduler.wake_at() == 0.01
+    assert len(scheduler.take_due(0.01, 16)) == 4
+    assert scheduler.wake_at() is None
 
 
 def test_one_job_at_a_time_for_a_vmi() -> None:
     """What comes meanwhile is written afterwards."""
     sim = holding(0, latency=5.0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(11.0)
-    sim.want(standing(2))
+    sim.set_desired(desired(2))
     sim.run(15.0)
     assert sim.writes == [Write(10.02, 1)]
     sim.run(30.0)
@@ -301,7 +301,7 @@ def test_after_a_conflict_the_place_is_read_again() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.CONFLICT)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.5)
     sim.place[VMI] = 7
     sim.run(20.0)
@@ -314,13 +314,13 @@ def test_after_a_lost_answer_the_place_is_read_and_not_written_again_where_it_wa
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.DONE_AND_LOST)
-    sim.want(standing(1, sequence=9))
+    sim.set_desired(desired(1, sequence=9))
     sim.run(10.5)
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
     sim.run(20.0)
     assert sim.writes == [Write(10.02, 1)]
     assert sim.reads == [0.0, 11.02]
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 9)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 9)
 
 
 def test_failures_back_off_up_to_six_seconds() -> None:
@@ -328,7 +328,7 @@ def test_failures_back_off_up_to_six_seconds() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 6)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(1_000.0)
     tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
     waits = [round(later - earlier, 2) for earlier, later in pairwise(tries)]
@@ -341,7 +341,7 @@ def test_who_had_no_answer_has_waited_already() -> None:
     sim = holding(0, latency=5.0)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 6)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(1_000.0)
     tries = [round(sim.writes[0].at, 2), *(round(at, 2) for at in sim.reads[1:])]
     assert [round(later - earlier, 2) for earlier, later in pairwise(tries)] == [5.0, 5.0, 5.0, 6.0, 6.0, 6.0]
@@ -352,11 +352,11 @@ def test_the_more_fail_the_longer_each_waits_up_to_a_minute() -> None:
     """A place that fails must not be pressed by a whole node: four tries a second at most."""
     sim = Simulation(bucket=TokenBucket(1000, 0.001), room=1000)
     for vmi in vmis(200):
-        sim.want(standing(0), vmi)
+        sim.set_desired(desired(0), vmi)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 4000)
     for vmi in vmis(200):
-        sim.want(standing(1), vmi)
+        sim.set_desired(desired(1), vmi)
     sim.run(400.0)
     tries = [at for at in (*sim.reads, *(write.at for write in sim.writes)) if at >= 200.0]
     assert 600 <= len(tries) <= 800
@@ -365,12 +365,12 @@ def test_the_more_fail_the_longer_each_waits_up_to_a_minute() -> None:
 def test_the_first_success_wakes_what_has_failed_meanwhile() -> None:
     """The place works again: nobody else need sit out a pause."""
     sim = holding(0)
-    sim.want(standing(0), OTHER_VMI)
+    sim.set_desired(desired(0), OTHER_VMI)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 8)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(11.0)
-    sim.want(standing(1), OTHER_VMI)
+    sim.set_desired(desired(1), OTHER_VMI)
     sim.run(60.0)
     last = {write.vmi: write.at for write in sim.writes}
     assert sim.place == {VMI: 1, OTHER_VMI: 1}
@@ -380,14 +380,14 @@ def test_the_first_success_wakes_what_has_failed_meanwhile() -> None:
 def test_what_fails_alone_is_woken_once() -> None:
     """Else a VMI that cannot be written would be tried with every write of its neighbours."""
     sim = holding(0)
-    sim.want(standing(0), OTHER_VMI)
+    sim.set_desired(desired(0), OTHER_VMI)
     sim.run(10.0)
     sim.fates.extend([Fate.CONFLICT, Fate.DONE, Fate.DONE, Fate.CONFLICT])
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.5)
-    sim.want(standing(1), OTHER_VMI)  # its success wakes the other, which is read, written, and fails again
+    sim.set_desired(desired(1), OTHER_VMI)  # its success wakes the other, which is read, written, and fails again
     sim.run(11.2)
-    sim.want(standing(2), OTHER_VMI)
+    sim.set_desired(desired(2), OTHER_VMI)
     sim.run(12.5)
     assert sim.place[OTHER_VMI] == 2
     assert [write.at for write in sim.writes if write.vmi == VMI] == [10.02, 10.54]
@@ -398,7 +398,7 @@ def test_a_place_that_can_be_read_and_not_written_is_backed_off_from_all_the_sam
     sim = holding(0)
     sim.run(10.0)
     sim.fates.extend([Fate.CONFLICT, Fate.DONE] * 5)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(1_000.0)
     failed = [write.at for write in sim.writes[:-1]]
     waits = [round(read - write) for write, read in zip(failed, sim.reads[1:], strict=True)]
@@ -411,23 +411,23 @@ def test_a_trouble_that_turns_out_to_be_over_is_not_told_any_more() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.DONE_AND_LOST)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(20.0)
-    view = sim.clockwork.view(VMI)
+    view = sim.scheduler.view(VMI)
     assert view is not None
     assert view.last is not None
-    assert (view.satisfied, view.last.kind) == (True, OutcomeKind.UNCHANGED)
+    assert (view.up_to_date, view.last.kind) == (True, OutcomeKind.UNCHANGED)
 
 
 def test_a_success_ends_the_backing_off() -> None:
     """The next failure waits a second again."""
     sim = holding(0)
     sim.fates.extend([Fate.LOST] * 5)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(100.0)
     assert sim.place[VMI] == 1
     sim.fates.append(Fate.LOST)
-    sim.want(standing(2))
+    sim.set_desired(desired(2))
     sim.run(101.5)
     assert [round(at, 2) for at in sim.reads[-1:]] == [101.3]
 
@@ -437,7 +437,7 @@ def test_the_wait_that_the_server_asks_for_is_kept() -> None:
     sim = holding(0, jitter=0.5)
     sim.run(10.0)
     sim.fates.append(Fate.OVERLOADED)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(60.0)
     assert [round(at, 2) for at in sim.reads] == [0.0, 40.52]
 
@@ -447,10 +447,10 @@ def test_what_is_wanted_while_backing_off_waits_too() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.extend([Fate.LOST] * 4)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     for _ in range(500):
         sim.run_for(0.01)
-        sim.want(standing(1 + len(sim.writes) % 2))
+        sim.set_desired(desired(1 + len(sim.writes) % 2))
     assert len(sim.writes) + len(sim.reads) <= 5
 
 
@@ -459,9 +459,9 @@ def test_a_pruned_field_is_tried_again_after_ten_minutes() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.PRUNED)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(20.0)
-    sim.want(standing(3))
+    sim.set_desired(desired(3))
     sim.run(1_000.0)
     assert sim.writes == [Write(10.02, 1), Write(610.02, 3)]
 
@@ -471,9 +471,9 @@ def test_a_pruned_field_is_tried_at_once_when_the_place_has_changed() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.PRUNED)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(50.0)
-    sim.clockwork.retry(50.0)
+    sim.scheduler.retry(50.0)
     sim.run(60.0)
     assert sim.writes == [Write(10.02, 1), Write(50.0, 1)]
 
@@ -483,16 +483,16 @@ def test_a_reverted_write_is_not_taken_for_a_success() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.REVERTED)
-    sim.want(standing(1, sequence=2))
+    sim.set_desired(desired(1, sequence=2))
     sim.run(10.5)
-    view = sim.clockwork.view(VMI)
+    view = sim.scheduler.view(VMI)
     assert view is not None
     assert view.last is not None
-    assert (view.satisfied, view.last.kind, view.failures, view.writes) == (False, OutcomeKind.REVERTED, 1, 0)
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
+    assert (view.up_to_date, view.last.kind, view.failures, view.writes) == (False, OutcomeKind.REVERTED, 1, 0)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
     sim.run(20.0)
     assert sim.writes == [Write(10.02, 1), Write(11.02, 1)]
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 2)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 2)
 
 
 # --- somebody else writes ---
@@ -502,7 +502,7 @@ def test_a_foreign_erasure_is_written_again() -> None:
     """As a first rise: it is wrong now."""
     sim = holding(0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(20.0)
     sim.foreign(0)
     sim.run(30.0)
@@ -513,7 +513,7 @@ def test_foreign_erasures_are_answered_five_times_and_then_once_a_minute() -> No
     """Two controllers that fight must not fight at full speed."""
     sim = holding(0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(100.0)
     while sim.now < 400.0:
         if sim.place[VMI]:
@@ -526,10 +526,10 @@ def test_foreign_erasures_are_answered_five_times_and_then_once_a_minute() -> No
 def test_foreign_writes_that_need_no_answer_do_not_count() -> None:
     """A watch that is late shows what was there before our own write: that is no enemy."""
     sim = holding(0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.0)
     for _ in range(50):
-        sim.clockwork.hold(VMI, Shown(0), sim.now)
+        sim.scheduler.set_actual(VMI, PublishedValue(0), sim.now)
         sim.run_for(2.0)
     assert {write.sessions for write in sim.writes} == {1}
     sim.foreign(0)
@@ -542,7 +542,7 @@ def test_a_foreign_erasure_while_a_write_is_under_way_is_not_missed() -> None:
     """Which of the two came first is not known, so the place is read again."""
     sim = holding(0, latency=1.0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.6)
     assert sim.place[VMI] == 1
     sim.foreign(0)
@@ -555,9 +555,9 @@ def test_the_trace_of_an_own_write_costs_no_read() -> None:
     """A watch shows it before or after the answer, most of the time."""
     sim = holding(0, latency=1.0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.6)
-    sim.clockwork.hold(VMI, Shown(1), sim.now)
+    sim.scheduler.set_actual(VMI, PublishedValue(1), sim.now)
     sim.run(20.0)
     assert sim.reads == [0.0]
 
@@ -565,8 +565,8 @@ def test_the_trace_of_an_own_write_costs_no_read() -> None:
 def test_what_is_seen_of_an_unknown_vmi_is_nothing() -> None:
     """A watch sees more than this handler publishes."""
     sim = Simulation()
-    sim.clockwork.hold(VMI, Shown(1), 0.0)
-    assert sim.clockwork.vmis() == []
+    sim.scheduler.set_actual(VMI, PublishedValue(1), 0.0)
+    assert sim.scheduler.vmis() == []
 
 
 # --- coming and going ---
@@ -575,35 +575,35 @@ def test_what_is_seen_of_an_unknown_vmi_is_nothing() -> None:
 def test_a_vmi_that_is_forgotten_is_written_no_more() -> None:
     """What is published stays."""
     sim = holding(2)
-    sim.want(standing(0))
-    sim.clockwork.forget(VMI)
+    sim.set_desired(desired(0))
+    sim.scheduler.forget(VMI)
     sim.run(100.0)
     assert sim.writes == []
     assert sim.place[VMI] == 2
-    assert (sim.clockwork.view(VMI), sim.clockwork.published(VMI, "a")) == (None, None)
-    sim.clockwork.forget(VMI)
+    assert (sim.scheduler.view(VMI), sim.scheduler.published(VMI, "a")) == (None, None)
+    sim.scheduler.forget(VMI)
 
 
 def test_the_answer_to_a_forgotten_job_is_no_answer() -> None:
     """It ends, and with it the last trace of the VMI."""
     sim = holding(0, latency=2.0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(11.0)
-    sim.clockwork.forget(VMI)
-    assert sim.clockwork.vmis() == []
+    sim.scheduler.forget(VMI)
+    assert sim.scheduler.vmis() == []
     sim.run(20.0)
-    assert sim.clockwork._items == {}
+    assert sim.scheduler._items == {}
 
 
 def test_a_vmi_that_is_back_before_its_job_has_ended_waits_for_it() -> None:
     """One job at a time: an older write must not overtake a newer one."""
     sim = holding(0, latency=4.0)
     sim.run(10.0)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(11.0)
-    sim.clockwork.forget(VMI)
-    sim.want(standing(2))
+    sim.scheduler.forget(VMI)
+    sim.set_desired(desired(2))
     sim.run(14.0)
     assert len(sim.reads) + len(sim.writes) == 2
     sim.run(30.0)
@@ -613,12 +613,12 @@ def test_a_vmi_that_is_back_before_its_job_has_ended_waits_for_it() -> None:
 def test_other_vmis_do_not_wait_for_a_failing_one() -> None:
     """One VMI's bad luck is its own."""
     sim = holding(0)
-    sim.want(standing(0), OTHER_VMI)
+    sim.set_desired(desired(0), OTHER_VMI)
     sim.run(10.0)
     sim.fates.append(Fate.PRUNED)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(10.5)
-    sim.want(standing(1), OTHER_VMI)
+    sim.set_desired(desired(1), OTHER_VMI)
     sim.run(11.0)
     assert sim.place[OTHER_VMI] == 1
 
@@ -630,16 +630,16 @@ def test_the_heap_stays_small_in_a_storm() -> None:
     """Each change is due another moment later, behind one that is not due yet."""
     sim = holding(1)
     sim.place[OTHER_VMI] = 1
-    sim.want(standing(1), OTHER_VMI)
+    sim.set_desired(desired(1), OTHER_VMI)
     sim.run(10.0)
-    sim.want(standing(0), OTHER_VMI)
+    sim.set_desired(desired(0), OTHER_VMI)
     largest = 0
     for moment in range(20_000):
-        sim.want(standing(moment % 2))
+        sim.set_desired(desired(moment % 2))
         sim.run_for(0.000_02)
-        largest = max(largest, len(sim.clockwork._heap))
+        largest = max(largest, len(sim.scheduler._heap))
     assert 1_000 < largest <= 1_100
-    sim.want(standing(0))
+    sim.set_desired(desired(0))
     sim.run_for(5.0)
     assert sim.place[VMI] == 0
 
@@ -651,39 +651,39 @@ def test_published_says_what_the_place_was_seen_to_hold() -> None:
     """What is wanted, and under way, is not published."""
     sim = holding(0, latency=0.5)
     sim.run(10.0)
-    sim.want(standing(1, sequence=2))
+    sim.set_desired(desired(1, sequence=2))
     sim.run(10.4)
-    sim.want(standing(2, sequence=3))
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
+    sim.set_desired(desired(2, sequence=3))
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
     sim.run(10.55)
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 2)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 2)
     sim.run(20.0)
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 3)
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 3)
 
 
 def test_what_was_published_stays_so_when_nothing_more_is_said() -> None:
     """A mark of 0 says nothing: the agent is silent, and its last report may not be what the place holds."""
     sim = holding(1)
-    sim.want(standing(0, sequence=7))
-    sim.want(standing(0, observed=False, sequence=0))
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
+    sim.set_desired(desired(0, sequence=7))
+    sim.set_desired(desired(0, observed=False, sequence=0))
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
 
 
 def test_a_report_that_changes_nothing_is_published_at_once() -> None:
     """The place holds what follows from it."""
     sim = holding(1)
-    sim.want(standing(1, sequence=50))
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 50)
+    sim.set_desired(desired(1, sequence=50))
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 50)
 
 
 def test_a_report_that_was_superseded_unseen_is_published_with_what_came_after() -> None:
     """Acks are cumulative: 2 never was in the place, and does not have to be."""
     sim = holding(1)
     sim.run(10.0)
-    sim.want(standing(2, sequence=2))
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 1)
-    sim.want(standing(1, sequence=3))
-    assert sim.clockwork.published(VMI, "a") == Mark("a", 1, 3)
+    sim.set_desired(desired(2, sequence=2))
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 1)
+    sim.set_desired(desired(1, sequence=3))
+    assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 3)
 
 
 def test_a_view_tells_how_it_stands() -> None:
@@ -691,10 +691,10 @@ def test_a_view_tells_how_it_stands() -> None:
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.LOST)
-    sim.want(standing(1))
+    sim.set_desired(desired(1))
     sim.run(20.0)
-    view = sim.clockwork.view(VMI)
+    view = sim.scheduler.view(VMI)
     assert view is not None
-    assert (view.held, view.satisfied) == (Shown(1), True)
+    assert (view.actual, view.up_to_date) == (PublishedValue(1), True)
     assert (view.writes, view.failures) == (1, 1)
     assert view.last_write == pytest.approx(11.04)

@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from handler_service.model import Mark, Standing, VmiId
+from handler_service.model import DesiredStatus, VmiId, Watermark
 from handler_service.publishing.item import Job
 from servicestatus.rate_limit import TokenBucket
-from tests.unit.handler.builders import OTHER_VMI, VMI, standing
+from tests.unit.handler.builders import OTHER_VMI, VMI, desired
 from tests.unit.handler.simulation import Fate, Simulation
 
 NODE_BURST, NODE_INTERVAL = 3, 0.4
@@ -26,17 +26,17 @@ class Truth:
     """One VMI's standings, and what its place has held, in order of time."""
 
     def __init__(self) -> None:
-        self.wanted: list[tuple[int, Standing]] = []  # with the moment from which on it was wanted
-        self.held: list[tuple[int, int]] = [(0, 0)]  # with the moment from which on it was held
+        self.status: list[tuple[int, DesiredStatus]] = []  # with the moment from which on it was wanted
+        self.actual: list[tuple[int, int]] = [(0, 0)]  # with the moment from which on it was held
         self.published = 0
 
     def held_since(self, moment: int) -> set[int]:
         """All values that the place has held at `moment` or later."""
-        before = [value for at, value in self.held if at <= moment]
-        return {before[-1], *(value for at, value in self.held if at > moment)}
+        before = [value for at, value in self.actual if at <= moment]
+        return {before[-1], *(value for at, value in self.actual if at > moment)}
 
 
-def follows(value: int, standing_: Standing) -> bool:
+def follows(value: int, standing_: DesiredStatus) -> bool:
     """Whether a place that holds `value` holds what follows from `standing_`."""
     return value == standing_.sessions if standing_.observed else value >= standing_.sessions
 
@@ -57,10 +57,10 @@ class ClockworkMachine(RuleBasedStateMachine):
         vmi=vmis,
         sessions=st.integers(0, 3),
         observed=st.sampled_from([True, True, True, False]),
-        settled=st.sampled_from([True, True, True, False]),
+        synced=st.sampled_from([True, True, True, False]),
     )
-    def the_truth_changes(self, vmi: VmiId, sessions: int, observed: bool, settled: bool) -> None:
-        self._want(vmi, sessions, observed and settled, settled)
+    def the_truth_changes(self, vmi: VmiId, sessions: int, observed: bool, synced: bool) -> None:
+        self._want(vmi, sessions, observed and synced, synced)
 
     @rule(pause=st.sampled_from(PAUSES))
     def time_passes(self, pause: float) -> None:
@@ -82,46 +82,46 @@ class ClockworkMachine(RuleBasedStateMachine):
     @rule(vmi=vmis, times=st.integers(2, 5), pause=st.sampled_from([0.03, 0.12, 0.4]))
     def somebody_erases_it_again_and_again(self, vmi: VmiId, times: int, pause: float) -> None:
         for _ in range(times):
-            self._want(vmi, 1, observed=True, settled=True)
+            self._want(vmi, 1, observed=True, synced=True)
             self.sim.run_for(pause)
             self.somebody_erases_the_field(vmi)
 
     @rule(vmi=vmis, sessions=st.lists(st.integers(0, 3), min_size=2, max_size=8), pause=st.sampled_from([0.03, 0.35]))
     def viewers_come_and_go(self, vmi: VmiId, sessions: list[int], pause: float) -> None:
         for number in sessions:
-            self._want(vmi, number, observed=True, settled=True)
+            self._want(vmi, number, observed=True, synced=True)
             self.sim.run_for(pause)
 
     @rule()
     def the_schema_changes(self) -> None:
-        self.sim.clockwork.retry(self.sim.now)
+        self.sim.scheduler.retry(self.sim.now)
         self.sim.run_for(0.0)
 
     # --- what always holds ---
 
     def _began(self, job: Job) -> None:
         """Unknown, and what is not yet known, never lowers what the place holds."""
-        wanted = self.truths[job.vmi].wanted[-1][1]
-        if job.shown is not None and not (wanted.observed and wanted.settled):
-            assert job.shown.sessions >= self.sim.place.get(job.vmi, 0)
+        status = self.truths[job.vmi].status[-1][1]
+        if job.value is not None and not (status.observed and status.synced):
+            assert job.value.sessions >= self.sim.place.get(job.vmi, 0)
 
     def _placed(self, vmi: VmiId) -> None:
         self.moment += 1
-        self.truths[vmi].held.append((self.moment, self.sim.place[vmi]))
+        self.truths[vmi].actual.append((self.moment, self.sim.place[vmi]))
 
     def _answered(self, vmi: VmiId) -> None:
         self._check_published(vmi)
 
     def _check_published(self, vmi: VmiId) -> None:
         """A mark is published only if the place has held what follows from it, and never goes back."""
-        mark = self.sim.clockwork.published(vmi, "a")
+        watermark = self.sim.scheduler.published(vmi, "a")
         truth = self.truths[vmi]
-        if mark is None or mark.sequence == truth.published:
+        if watermark is None or watermark.sequence == truth.published:
             return
-        assert mark.sequence > truth.published
-        truth.published = mark.sequence
-        since, wanted = truth.wanted[mark.sequence - 1]
-        assert any(follows(value, wanted) for value in truth.held_since(since))
+        assert watermark.sequence > truth.published
+        truth.published = watermark.sequence
+        since, status = truth.status[watermark.sequence - 1]
+        assert any(follows(value, status) for value in truth.held_since(since))
 
     @invariant()
     def writes_of_a_vmi_are_spaced(self) -> None:
@@ -141,7 +141,7 @@ class ClockworkMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_heap_is_bounded(self) -> None:
-        assert len(self.sim.clockwork._heap) <= 2 * len(self.truths) + 1025
+        assert len(self.sim.scheduler._heap) <= 2 * len(self.truths) + 1025
 
     # --- what holds in the end ---
 
@@ -149,26 +149,26 @@ class ClockworkMachine(RuleBasedStateMachine):
         """Once the truth is known and rests, and the place works, the place holds it, and all is published."""
         self.sim.fates.clear()
         for vmi, truth in self.truths.items():
-            last = truth.wanted[-1][1] if truth.wanted else standing(0)
-            self._want(vmi, last.sessions, observed=True, settled=True)
+            last = truth.status[-1][1] if truth.status else desired(0)
+            self._want(vmi, last.sessions, observed=True, synced=True)
         self.sim.run_for(2_000.0)
         for vmi, truth in self.truths.items():
-            final = truth.wanted[-1][1]
+            final = truth.status[-1][1]
             assert self.sim.place.get(vmi, 0) == final.sessions
-            assert self.sim.clockwork.published(vmi, "a") == Mark("a", 1, len(truth.wanted))
-            view = self.sim.clockwork.view(vmi)
+            assert self.sim.scheduler.published(vmi, "a") == Watermark("a", 1, len(truth.status))
+            view = self.sim.scheduler.view(vmi)
             assert view is not None
-            assert view.satisfied
-        assert self.sim.clockwork.wake_at() is None
+            assert view.up_to_date
+        assert self.sim.scheduler.wake_at() is None
         self.writes_of_a_vmi_are_spaced()
         self.writes_of_the_node_are_bounded()
         assert all(earlier.at <= later.at for earlier, later in pairwise(self.sim.writes))
 
-    def _want(self, vmi: VmiId, sessions: int, observed: bool, settled: bool) -> None:
+    def _want(self, vmi: VmiId, sessions: int, observed: bool, synced: bool) -> None:
         truth = self.truths[vmi]
-        wanted = standing(sessions, observed=observed, settled=settled, sequence=len(truth.wanted) + 1)
-        truth.wanted.append((self.moment, wanted))
-        self.sim.want(wanted, vmi)
+        status = desired(sessions, observed=observed, synced=synced, sequence=len(truth.status) + 1)
+        truth.status.append((self.moment, status))
+        self.sim.set_desired(status, vmi)
         self._check_published(vmi)
 
 

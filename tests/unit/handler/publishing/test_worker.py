@@ -7,41 +7,41 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from handler_service.model import Mark, Outcome, OutcomeKind, Shown, VmiId
-from handler_service.publishing.policy import Spacing
-from handler_service.publishing.scheduler import Clockwork
-from handler_service.publishing.worker import MAX_JOBS, Publication
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
+from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.publishing.worker import MAX_JOBS, PublishWorker
 from servicestatus.rate_limit import TokenBucket
 from testbed.waiting import wait_until_async
-from tests.unit.handler.builders import OTHER_VMI, VMI, standing
+from tests.unit.handler.builders import OTHER_VMI, VMI, desired
 from tests.unit.handler.peer import MemoryPlace
 
-QUICK = Spacing(first_rise=0.0, rise=0.0, fall=0.0, interval=0.001, retry_base=0.01, retry_cap=0.01)
+QUICK = WritePolicy(first_rise=0.0, rise=0.0, fall=0.0, interval=0.001, retry_base=0.01, retry_cap=0.01)
 REFUSED = Outcome(OutcomeKind.FORBIDDEN, message="no permission")
 
 
 class Stage:
     """A running publication and its place."""
 
-    def __init__(self, spacing: Spacing) -> None:
+    def __init__(self, policy: WritePolicy) -> None:
         self.place = MemoryPlace()
         self.answers: list[VmiId] = []
-        clockwork = Clockwork(spacing, TokenBucket(10_000, 0.001), lambda cap: cap)
-        self.publication = Publication(self.place, clockwork, asyncio.get_running_loop().time, self.answers.append)
+        scheduler = WriteScheduler(policy, TokenBucket(10_000, 0.001), lambda cap: cap)
+        self.worker = PublishWorker(self.place, scheduler, asyncio.get_running_loop().time, self.answers.append)
 
-    async def satisfied(self, vmi: VmiId = VMI) -> None:
+    async def up_to_date(self, vmi: VmiId = VMI) -> None:
         """Wait until the place holds what is wanted."""
         await wait_until_async(
-            lambda: self.publication.clockwork.view(vmi),
-            lambda view: view is not None and view.satisfied,
+            lambda: self.worker.scheduler.view(vmi),
+            lambda view: view is not None and view.up_to_date,
             what="the place holds it",
         )
 
 
 @asynccontextmanager
-async def running(spacing: Spacing = QUICK) -> AsyncIterator[Stage]:
-    stage = Stage(spacing)
-    task = asyncio.create_task(stage.publication.run())
+async def running(policy: WritePolicy = QUICK) -> AsyncIterator[Stage]:
+    stage = Stage(policy)
+    task = asyncio.create_task(stage.worker.run())
     yield stage
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -56,30 +56,30 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 async def test_what_is_wanted_is_written_and_answered() -> None:
     """Who waits for the answer is woken by it."""
     async with running() as stage:
-        stage.publication.want(VMI, standing(2, sequence=7))
-        await stage.satisfied()
-        assert stage.place.held == {VMI: 2}
-        assert stage.publication.clockwork.published(VMI, "a") == Mark("a", 1, 7)
+        stage.worker.set_desired(VMI, desired(2, sequence=7))
+        await stage.up_to_date()
+        assert stage.place.actual == {VMI: 2}
+        assert stage.worker.scheduler.published(VMI, "a") == Watermark("a", 1, 7)
         assert set(stage.answers) == {VMI}
-        assert stage.publication.outcomes[OutcomeKind.WRITTEN] == 1
+        assert stage.worker.outcomes[OutcomeKind.WRITTEN] == 1
 
 
 async def test_a_due_time_wakes_it() -> None:
     """Nothing else has to happen."""
-    async with running(Spacing(first_rise=0.05)) as stage:
-        stage.publication.want(VMI, standing(1))
-        await stage.satisfied()
-        assert stage.place.held == {VMI: 1}
+    async with running(WritePolicy(first_rise=0.05)) as stage:
+        stage.worker.set_desired(VMI, desired(1))
+        await stage.up_to_date()
+        assert stage.place.actual == {VMI: 1}
 
 
 async def test_what_a_watch_sees_is_answered() -> None:
     """A foreign erasure is written over."""
     async with running() as stage:
-        stage.publication.want(VMI, standing(1))
-        await stage.satisfied()
-        stage.place.held[VMI] = 0
-        stage.publication.seen(VMI, Shown(0))
-        await wait_until_async(lambda: stage.place.held[VMI], lambda held: held == 1, what="it is written again")
+        stage.worker.set_desired(VMI, desired(1))
+        await stage.up_to_date()
+        stage.place.actual[VMI] = 0
+        stage.worker.seen(VMI, PublishedValue(0))
+        await wait_until_async(lambda: stage.place.actual[VMI], lambda actual: actual == 1, what="it is written again")
 
 
 async def test_new_trouble_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,9 +87,9 @@ async def test_new_trouble_is_told_once_and_its_end_once(caplog: pytest.LogCaptu
     caplog.set_level(logging.INFO)
     async with running() as stage:
         stage.place.failures = [REFUSED] * 10
-        stage.publication.want(VMI, standing(1))
-        await stage.satisfied()
-        assert stage.publication.outcomes[OutcomeKind.FORBIDDEN] == 10
+        stage.worker.set_desired(VMI, desired(1))
+        await stage.up_to_date()
+        assert stage.worker.outcomes[OutcomeKind.FORBIDDEN] == 10
         assert told(caplog) == [
             ("WARNING", "memory: default/vm: forbidden: no permission"),
             ("INFO", "memory: default/vm: published again"),
@@ -101,10 +101,10 @@ async def test_trouble_that_ends_without_a_write_is_told_too(caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     async with running() as stage:
         stage.place.failures = [REFUSED] * 10_000
-        stage.publication.want(VMI, standing(1))
+        stage.worker.set_desired(VMI, desired(1))
         await wait_until_async(lambda: told(caplog), what="the trouble is told")
-        stage.publication.want(VMI, standing(0))
-        await stage.satisfied()
+        stage.worker.set_desired(VMI, desired(0))
+        await stage.up_to_date()
         await wait_until_async(lambda: len(told(caplog)), lambda lines: lines == 2, what="its end is told")
         assert told(caplog)[-1] == ("INFO", "memory: default/vm: published again")
 
@@ -113,11 +113,11 @@ async def test_a_publisher_s_mistake_costs_its_own_vmi_a_retry(caplog: pytest.Lo
     """And nothing else."""
     async with running() as stage:
         stage.place.failures = [RuntimeError("a bug")]
-        stage.publication.want(VMI, standing(1))
-        stage.publication.want(OTHER_VMI, standing(1))
-        await stage.satisfied(VMI)
-        await stage.satisfied(OTHER_VMI)
-        assert stage.place.held == {VMI: 1, OTHER_VMI: 1}
+        stage.worker.set_desired(VMI, desired(1))
+        stage.worker.set_desired(OTHER_VMI, desired(1))
+        await stage.up_to_date(VMI)
+        await stage.up_to_date(OTHER_VMI)
+        assert stage.place.actual == {VMI: 1, OTHER_VMI: 1}
         assert any("RuntimeError: a bug" in message for _, message in told(caplog))
 
 
@@ -126,20 +126,20 @@ async def test_nobody_is_told_of_a_vmi_that_was_forgotten(caplog: pytest.LogCapt
     async with running() as stage:
         stage.place.open.clear()
         stage.place.failures = [Outcome(OutcomeKind.GONE, message="it is gone")]
-        stage.publication.want(VMI, standing(1))
+        stage.worker.set_desired(VMI, desired(1))
         await wait_until_async(
-            lambda: stage.publication.clockwork.view(VMI),
-            lambda view: view is not None and view.held is not None and not view.satisfied,
+            lambda: stage.worker.scheduler.view(VMI),
+            lambda view: view is not None and view.actual is not None and not view.up_to_date,
             what="the place was read",
         )
-        await wait_until_async(lambda: len(stage.publication._jobs), lambda jobs: jobs == 1, what="the write began")
-        stage.publication.want(VMI, None)
+        await wait_until_async(lambda: len(stage.worker._jobs), lambda jobs: jobs == 1, what="the write began")
+        stage.worker.set_desired(VMI, None)
         stage.place.open.set()
-        await stage.publication.settle(30.0)
-        await wait_until_async(lambda: not stage.publication._jobs, what="the job has ended")
+        await stage.worker.finish_jobs(30.0)
+        await wait_until_async(lambda: not stage.worker._jobs, what="the job has ended")
         assert told(caplog) == []
-        assert stage.publication._told == {}
-        assert stage.publication.clockwork._items == {}
+        assert stage.worker._reported == {}
+        assert stage.worker.scheduler._items == {}
 
 
 async def test_jobs_under_way_are_bounded() -> None:
@@ -148,40 +148,38 @@ async def test_jobs_under_way_are_bounded() -> None:
         stage.place.open.clear()
         vmis = [VmiId("default", f"vm-{number}", "") for number in range(3 * MAX_JOBS)]
         for vmi in vmis:
-            stage.publication.want(vmi, standing(1))
+            stage.worker.set_desired(vmi, desired(1))
         await wait_until_async(
-            lambda: len(stage.publication._jobs), lambda jobs: jobs == MAX_JOBS, what="all jobs are under way"
+            lambda: len(stage.worker._jobs), lambda jobs: jobs == MAX_JOBS, what="all jobs are under way"
         )
         await asyncio.sleep(0.05)
-        assert len(stage.publication._jobs) == MAX_JOBS
+        assert len(stage.worker._jobs) == MAX_JOBS
         stage.place.open.set()
         for vmi in vmis:
-            await stage.satisfied(vmi)
+            await stage.up_to_date(vmi)
 
 
 async def test_settle_waits_for_what_is_under_way_and_no_longer_than_told() -> None:
     """A handler that stops lets its writes end."""
     async with running() as stage:
-        await stage.publication.settle(30.0)
+        await stage.worker.finish_jobs(30.0)
         stage.place.open.clear()
-        stage.publication.want(VMI, standing(1))
-        await wait_until_async(
-            lambda: any(job.get_name() for job in stage.publication._jobs), what="a job is under way"
-        )
-        await stage.publication.settle(0.02)
-        assert stage.place.held == {}
+        stage.worker.set_desired(VMI, desired(1))
+        await wait_until_async(lambda: any(job.get_name() for job in stage.worker._jobs), what="a job is under way")
+        await stage.worker.finish_jobs(0.02)
+        assert stage.place.actual == {}
         stage.place.open.set()
-        await stage.satisfied()
+        await stage.up_to_date()
 
 
 async def test_cancelling_ends_its_jobs_too() -> None:
     """No orphan is left."""
     stage = Stage(QUICK)
-    task = asyncio.create_task(stage.publication.run())
+    task = asyncio.create_task(stage.worker.run())
     stage.place.open.clear()
-    stage.publication.want(VMI, standing(1))
-    await wait_until_async(lambda: stage.publication._jobs, what="a job is under way")
+    stage.worker.set_desired(VMI, desired(1))
+    await wait_until_async(lambda: stage.worker._jobs, what="a job is under way")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert stage.publication._jobs == set()
+    assert stage.worker._jobs == set()
     assert {other for other in asyncio.all_tasks() if other.get_name().startswith("publish ")} == set()

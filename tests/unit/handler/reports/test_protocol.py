@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from handler_service.model import Endpoint, Reason, VmiId
-from handler_service.reports.protocol import Publicity, RefusedError, SessionProtocol, message_bucket
-from handler_service.reports.store import EntryState, Ledger
+from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol, message_bucket
+from handler_service.reports.store import EntryState, ReportStore
 from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -32,23 +32,23 @@ class Socket:
     """One endpoint, its ledger and its streams."""
 
     endpoint: Endpoint = field(default_factory=endpoint)
-    publicity: Publicity = field(default_factory=Publicity)
+    progress: PublishProgress = field(default_factory=PublishProgress)
     features: frozenset[str] = contract.FEATURES
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(VNC, LEASE, lambda _: None)
-        self.ledger.add(self.endpoint, 0.0)
+        self.reports = ReportStore(VNC, LEASE, lambda _: None)
+        self.reports.add(self.endpoint, 0.0)
         self.bucket = message_bucket()
 
     def dial(self) -> SessionProtocol:
         """A new stream."""
         return SessionProtocol(
-            self.ledger,
+            self.reports,
             self.endpoint,
-            contract.Terms(),
+            contract.StreamSettings(),
             "9.9",
-            lambda: self.publicity,
+            lambda: self.progress,
             bucket=self.bucket,
             features=self.features,
         )
@@ -63,17 +63,17 @@ class Socket:
         """Send, and collect the answers."""
         return [response for request in requests for response in stream.receive(request, self.now)]
 
-    def refusal(self, stream: SessionProtocol, request: pb.ReportSessionsRequest) -> RefusedError:
+    def rejection(self, stream: SessionProtocol, request: pb.ReportSessionsRequest) -> RejectedError:
         """Send what ends the stream."""
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(RejectedError) as refused:
             stream.receive(request, self.now)
         return refused.value
 
     @property
     def sessions(self) -> int:
-        standing = self.ledger.standing(self.endpoint.vmi)
-        assert standing is not None
-        return standing.sessions
+        desired = self.reports.desired_status(self.endpoint.vmi)
+        assert desired is not None
+        return desired.sessions
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def test_welcome_dictates_the_terms(socket: Socket) -> None:
 )
 def test_anything_but_hello_first_is_refused(socket: Socket, request_: pb.ReportSessionsRequest) -> None:
     """And leaves no trace."""
-    assert socket.refusal(socket.dial(), request_).status == "INVALID_ARGUMENT"
-    assert socket.ledger.entry("a").state is EntryState.WAITING
-    assert socket.ledger.entry("a").last_heard is None
+    assert socket.rejection(socket.dial(), request_).status == "INVALID_ARGUMENT"
+    assert socket.reports.entry("a").state is EntryState.WAITING
+    assert socket.reports.entry("a").last_seen is None
 
 
 @pytest.mark.parametrize(
@@ -130,23 +130,23 @@ def test_a_claim_is_held_against_the_proof(claim: types.VmiReference, status: st
     socket = Socket(endpoint("a", VmiId("default", "vm", "u-1")))
     if status is None:
         socket.say(socket.dial(), hello(vmi=claim))
-        assert socket.ledger.entry("a").streams == 1
+        assert socket.reports.entry("a").streams == 1
     else:
-        assert socket.refusal(socket.dial(), hello(vmi=claim)).status == status
-        assert socket.ledger.entry("a").streams == 0
+        assert socket.rejection(socket.dial(), hello(vmi=claim)).status == status
+        assert socket.reports.entry("a").streams == 0
 
 
 def test_a_uid_is_no_lie_where_none_is_proved(socket: Socket) -> None:
     """Outside a cluster there is nothing to hold it against."""
     socket.say(socket.dial(), hello(vmi=types.VmiReference(uid="anything")))
-    assert socket.ledger.entry("a").streams == 1
+    assert socket.reports.entry("a").streams == 1
 
 
 def test_a_refused_hello_does_not_supersede(socket: Socket) -> None:
     """Nobody can end a good stream with a bad one."""
     good = socket.open(snapshot(1, 1))
-    socket.refusal(socket.dial(), hello(instance=""))
-    socket.refusal(socket.dial(), hello(vmi=types.VmiReference(name="other")))
+    socket.rejection(socket.dial(), hello(instance=""))
+    socket.rejection(socket.dial(), hello(vmi=types.VmiReference(name="other")))
     assert socket.say(good, delta(2, 1, 0, 2)) == []
     assert socket.sessions == 2
 
@@ -158,7 +158,7 @@ def test_deltas_apply_one_after_another(socket: Socket) -> None:
     """The last sequence + 1."""
     stream = socket.open(snapshot(5, 1))
     assert socket.say(stream, delta(6, 1, 0, 2), delta(7, 0, 2, 0), delta(8, 3, 0, 3)) == []
-    assert (socket.sessions, socket.ledger.entry("a").accepted) == (3, 8)
+    assert (socket.sessions, socket.reports.entry("a").accepted) == (3, 8)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_does_not_apply_asks_for_a_snapshot_once(
     stream = socket.open(snapshot(5, 1))
     assert socket.say(stream, request_) == resync(5, reason)
     assert socket.say(stream, request_, delta(6, 1, 0, 2), heartbeat(9)) == []
-    assert (socket.sessions, socket.ledger.entry("a").resyncs) == (1, 1)
+    assert (socket.sessions, socket.reports.entry("a").resyncs) == (1, 1)
     assert socket.say(stream, snapshot(9, 2), delta(10, 1, 0, 3)) == []
     assert socket.sessions == 3
 
@@ -189,14 +189,14 @@ def test_nothing_but_the_snapshot_keeps_the_lease_while_it_is_owed(
     stream = socket.open(snapshot(5, 1), delta(7, 1, 0, 2))
     socket.now = 14.0
     socket.say(stream, request_)
-    socket.ledger.expire(15.0)
-    standing = socket.ledger.standing(socket.endpoint.vmi)
-    assert standing is not None
-    assert not standing.observed
+    socket.reports.expire(15.0)
+    desired = socket.reports.desired_status(socket.endpoint.vmi)
+    assert desired is not None
+    assert not desired.observed
     socket.say(stream, request_)
-    assert socket.ledger.entry("a").state is EntryState.SILENT
+    assert socket.reports.entry("a").state is EntryState.SILENT
     socket.say(stream, snapshot(8, 2))
-    assert socket.ledger.entry("a").state is EntryState.REPORTING
+    assert socket.reports.entry("a").state is EntryState.REPORTING
 
 
 @pytest.mark.parametrize("request_", [delta(1, 1, 0, 1), delta(0, 0, 0, 0), heartbeat(1)])
@@ -215,32 +215,32 @@ def test_a_sequence_that_was_seen_is_dropped(socket: Socket) -> None:
     """Its numbers are not even looked at."""
     stream = socket.open(snapshot(5, 1), delta(6, 1, 0, 2))
     assert socket.say(stream, delta(6, 1, 0, 2), delta(3, 60_000, 0, 60_000), heartbeat(2)) == []
-    assert (socket.sessions, socket.ledger.entry("a").accepted) == (2, 6)
+    assert (socket.sessions, socket.reports.entry("a").accepted) == (2, 6)
 
 
 @pytest.mark.parametrize("sequence", [0, 4, 5])
 def test_a_snapshot_s_sequence_grows(socket: Socket, sequence: int) -> None:
     """Otherwise an ack of before would speak for what came after."""
     stream = socket.open(snapshot(5, 1))
-    assert socket.refusal(stream, snapshot(sequence, 2)).status == "INVALID_ARGUMENT"
+    assert socket.rejection(stream, snapshot(sequence, 2)).status == "INVALID_ARGUMENT"
     assert socket.sessions == 1
 
 
 def test_out_of_bounds_ends_the_stream_and_changes_nothing(socket: Socket) -> None:
     """The text names the bound."""
     stream = socket.open(snapshot(5, 1))
-    refusal = socket.refusal(stream, snapshot(6, 65_536))
-    assert (refusal.status, refusal.detail) == ("INVALID_ARGUMENT", "more than 65535 sessions")
-    assert (socket.sessions, socket.ledger.entry("a").accepted) == (1, 5)
+    rejection = socket.rejection(stream, snapshot(6, 65_536))
+    assert (rejection.status, rejection.detail) == ("INVALID_ARGUMENT", "more than 65535 sessions")
+    assert (socket.sessions, socket.reports.entry("a").accepted) == (1, 5)
 
 
 def test_a_delta_may_change_the_observation_alone(socket: Socket) -> None:
     """libvirt was lost: the numbers stay."""
     stream = socket.open(snapshot(5, 1))
     socket.say(stream, pb.ReportSessionsRequest(delta=pb.Delta(sequence=6, observation=unreachable())))
-    standing = socket.ledger.standing(VMI)
-    assert standing is not None
-    assert (standing.sessions, standing.observed, standing.reason) == (1, False, Reason.LIBVIRT_UNREACHABLE)
+    desired = socket.reports.desired_status(VMI)
+    assert desired is not None
+    assert (desired.sessions, desired.observed, desired.reason) == (1, False, Reason.LIBVIRT_UNREACHABLE)
 
 
 # --- what is not known ---
@@ -251,17 +251,17 @@ def test_an_unknown_arm_is_counted_and_keeps_the_lease(socket: Socket) -> None:
     stream = socket.open(snapshot(1, 1))
     socket.now = 10.0
     assert socket.say(stream, unknown_arm(), pb.ReportSessionsRequest()) == []
-    assert socket.ledger.entry("a").unknown_items == 2
-    assert socket.ledger.next_expiry() == 25.0
+    assert socket.reports.entry("a").unknown_items == 2
+    assert socket.reports.next_expiry() == 25.0
 
 
 def test_unknown_services_and_words_are_counted(socket: Socket) -> None:
     """A service and a goodbye's reason of a later version."""
     later = types.ServiceSessions(service=9, sessions=5)  # type: ignore[arg-type]
     stream = socket.open(pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=1, services=[later])))
-    assert (socket.ledger.entry("a").unknown_items, socket.sessions) == (1, 0)
+    assert (socket.reports.entry("a").unknown_items, socket.sessions) == (1, 0)
     socket.say(stream, pb.ReportSessionsRequest(goodbye=pb.Goodbye(reason=42)))  # type: ignore[arg-type]
-    assert socket.ledger.entry("a").unknown_items == 2
+    assert socket.reports.entry("a").unknown_items == 2
 
 
 @pytest.mark.parametrize(("ours", "theirs", "kept"), [(True, True, 1), (True, False, 0), (False, True, 0)])
@@ -272,7 +272,7 @@ def test_peers_are_known_only_where_both_sides_listed_the_feature(ours: bool, th
     socket.say(stream, hello(features=["identified-sessions", "later"] if theirs else ["later"]))
     service = types.ServiceSessions(service=VNC, sessions=1, identified=[PEER])
     socket.say(stream, pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=1, services=[service])))
-    assert len(socket.ledger.entry("a").services[VNC].identified) == kept
+    assert len(socket.reports.entry("a").services[VNC].identified) == kept
     change = pb.ServiceDelta(service=VNC, started=0, ended=1, sessions=0, closed=[1])
     assert socket.say(stream, pb.ReportSessionsRequest(delta=pb.Delta(sequence=2, services=[change]))) == []
     assert socket.sessions == 0
@@ -288,9 +288,9 @@ def test_acks_say_two_numbers_and_only_news(socket: Socket) -> None:
     socket.say(stream, snapshot(3, 1))
     assert stream.ack() == pb.Ack(accepted=3, published=0, state=pb.PUBLISH_STATE_PENDING)
     assert stream.ack() is None
-    socket.publicity = Publicity(stream.stream, 3, pb.PUBLISH_STATE_PUBLISHED)
+    socket.progress = PublishProgress(stream.stream, 3, pb.PUBLISH_STATE_PUBLISHED)
     assert stream.ack() == pb.Ack(accepted=3, published=3, state=pb.PUBLISH_STATE_PUBLISHED)
-    socket.publicity = Publicity(stream.stream, 3, pb.PUBLISH_STATE_FAILING, "ä" * 200)
+    socket.progress = PublishProgress(stream.stream, 3, pb.PUBLISH_STATE_FAILING, "ä" * 200)
     assert stream.ack() == pb.Ack(accepted=3, published=3, state=pb.PUBLISH_STATE_FAILING, message="ä" * 128)
     assert stream.ack() is None
 
@@ -298,7 +298,7 @@ def test_acks_say_two_numbers_and_only_news(socket: Socket) -> None:
 def test_published_is_of_this_stream(socket: Socket) -> None:
     """Sequences of another one mean nothing here."""
     first = socket.open(snapshot(3, 1))
-    socket.publicity = Publicity(first.stream, 3, pb.PUBLISH_STATE_PUBLISHED)
+    socket.progress = PublishProgress(first.stream, 3, pb.PUBLISH_STATE_PUBLISHED)
     second = socket.open(snapshot(1, 1))
     assert second.ack() == pb.Ack(accepted=1, published=0, state=pb.PUBLISH_STATE_PUBLISHED)
 
@@ -306,9 +306,9 @@ def test_published_is_of_this_stream(socket: Socket) -> None:
 def test_published_never_exceeds_accepted_and_never_goes_back(socket: Socket) -> None:
     """Acks are cumulative."""
     stream = socket.open(snapshot(3, 1))
-    socket.publicity = Publicity(stream.stream, 99)
+    socket.progress = PublishProgress(stream.stream, 99)
     assert stream.ack() == pb.Ack(accepted=3, published=3, state=pb.PUBLISH_STATE_PENDING)
-    socket.publicity = Publicity(stream.stream, 2, pb.PUBLISH_STATE_FAILING)
+    socket.progress = PublishProgress(stream.stream, 2, pb.PUBLISH_STATE_FAILING)
     assert stream.ack() == pb.Ack(accepted=3, published=3, state=pb.PUBLISH_STATE_FAILING)
 
 
@@ -317,11 +317,11 @@ def test_all_is_published_where_the_place_holds_what_was_accepted_on_this_stream
     assert not socket.dial().published
     stream = socket.open(snapshot(3, 1))
     assert not stream.published
-    socket.publicity = Publicity(stream.stream, 2)
+    socket.progress = PublishProgress(stream.stream, 2)
     assert not stream.published
-    socket.publicity = Publicity(stream.stream - 1, 3)
+    socket.progress = PublishProgress(stream.stream - 1, 3)
     assert not stream.published
-    socket.publicity = Publicity(stream.stream, 3)
+    socket.progress = PublishProgress(stream.stream, 3)
     assert stream.published
 
 
@@ -333,7 +333,7 @@ def test_a_superseded_stream_changes_nothing(socket: Socket) -> None:
     old = socket.open(snapshot(1, 1))
     socket.open(snapshot(1, 5))
     for request in (delta(2, 1, 0, 2), snapshot(2, 0), heartbeat(1), goodbye(domain_ended=True), unknown_arm()):
-        assert socket.refusal(old, request).status == "ABORTED"
+        assert socket.rejection(old, request).status == "ABORTED"
     assert old.ack() is None
     assert socket.sessions == 5
 
@@ -342,7 +342,7 @@ def test_goodbye_ends_it(socket: Socket) -> None:
     """With or without a domain left."""
     stream = socket.open(snapshot(1, 1), goodbye())
     assert stream.over
-    assert (socket.ledger.entry("a").state, socket.sessions) == (EntryState.GOODBYE, 1)
+    assert (socket.reports.entry("a").state, socket.sessions) == (EntryState.GOODBYE, 1)
     assert socket.open(goodbye(domain_ended=True)).over
     assert socket.sessions == 0
 
@@ -350,8 +350,8 @@ def test_goodbye_ends_it(socket: Socket) -> None:
 def test_a_second_hello_is_refused(socket: Socket) -> None:
     """Even one that says the same."""
     stream = socket.open()
-    refusal = socket.refusal(stream, hello())
-    assert (refusal.status, refusal.detail) == ("INVALID_ARGUMENT", "a second hello")
+    rejection = socket.rejection(stream, hello())
+    assert (rejection.status, rejection.detail) == ("INVALID_ARGUMENT", "a second hello")
 
 
 # --- bounds ---
@@ -360,17 +360,17 @@ def test_a_second_hello_is_refused(socket: Socket) -> None:
 def test_a_socket_may_send_so_much(socket: Socket) -> None:
     """A burst, then 40 a second."""
     stream = socket.open(*[heartbeat(0)] * 99)
-    assert socket.refusal(stream, heartbeat(0)).status == "RESOURCE_EXHAUSTED"
+    assert socket.rejection(stream, heartbeat(0)).status == "RESOURCE_EXHAUSTED"
     socket.now = 1.0
     assert socket.say(stream, *[heartbeat(0)] * 40) == []
-    assert socket.refusal(stream, heartbeat(0)).status == "RESOURCE_EXHAUSTED"
+    assert socket.rejection(stream, heartbeat(0)).status == "RESOURCE_EXHAUSTED"
 
 
 def test_a_new_stream_is_no_new_allowance(socket: Socket) -> None:
     """The bound is the socket's: who dials again and again gains nothing."""
     for _ in range(10):
         socket.open(*[heartbeat(0)] * 9)
-    assert socket.refusal(socket.dial(), hello()).status == "RESOURCE_EXHAUSTED"
+    assert socket.rejection(socket.dial(), hello()).status == "RESOURCE_EXHAUSTED"
 
 
 def test_an_agent_that_keeps_to_the_terms_never_meets_the_bound(socket: Socket) -> None:
@@ -381,7 +381,7 @@ def test_an_agent_that_keeps_to_the_terms_never_meets_the_bound(socket: Socket) 
         sequence += 1
         number = 1 - number
         assert socket.say(stream, delta(sequence, number, 1 - number, number)) == []
-    assert socket.ledger.entry("a").accepted == 14_401
+    assert socket.reports.entry("a").accepted == 14_401
 
 
 def test_what_no_ack_has_said_is_counted(socket: Socket) -> None:

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from handler_service.reports.protocol import Publicity, RefusedError, SessionProtocol
-from handler_service.reports.store import EntryState, Ledger
+from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol
+from handler_service.reports.store import EntryState, ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -56,8 +56,8 @@ class ReportMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.ledger = Ledger(VNC, LEASE, lambda _: None)
-        self.ledger.add(endpoint(), 0.0)
+        self.reports = ReportStore(VNC, LEASE, lambda _: None)
+        self.reports.add(endpoint(), 0.0)
         self.believed = Believed()
         self.stream: SessionProtocol | None = None
         self.superseded: list[SessionProtocol] = []
@@ -75,11 +75,11 @@ class ReportMachine(RuleBasedStateMachine):
         if restarted:
             self.sequence = 0
         self.stream = SessionProtocol(
-            self.ledger,
+            self.reports,
             endpoint(),
-            contract.Terms(),
+            contract.StreamSettings(),
             "",
-            lambda: Publicity(self._current.stream, self.accepted),
+            lambda: PublishProgress(self._current.stream, self.accepted),
             bucket=TokenBucket(10**9, 1.0),
         )
         (welcome,) = self.stream.receive(hello(), self.now)
@@ -90,7 +90,7 @@ class ReportMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.stream is not None)
     @rule()
     def the_stream_breaks(self) -> None:
-        self.ledger.closed("a", self._current.stream)
+        self.reports.closed("a", self._current.stream)
         if self.believed.state is EntryState.REPORTING:
             self.believed.state = EntryState.DISCONNECTED
         self.stream = None
@@ -100,9 +100,9 @@ class ReportMachine(RuleBasedStateMachine):
     def an_older_stream_speaks(self, data: st.DataObject, sessions: int) -> None:
         old = data.draw(st.sampled_from(self.superseded))
         request = data.draw(st.sampled_from([snapshot(99, sessions), heartbeat(0), goodbye(domain_ended=True)]))
-        with pytest.raises(RefusedError, match="ABORTED"):
+        with pytest.raises(RejectedError, match="ABORTED"):
             old.receive(request, self.now)
-        self.ledger.closed("a", old.stream)
+        self.reports.closed("a", old.stream)
         assert old.ack() is None
 
     # --- reports ---
@@ -177,7 +177,7 @@ class ReportMachine(RuleBasedStateMachine):
         self.believed.state, self.believed.domain_ended = EntryState.GOODBYE, domain_ended
         if domain_ended:
             self.believed.sessions = 0
-        self.ledger.closed("a", self._current.stream)
+        self.reports.closed("a", self._current.stream)
         self.stream = None
 
     @rule(seconds=st.sampled_from([0.1, 5.0, 14.9, 15.0, 40.0]))
@@ -185,7 +185,7 @@ class ReportMachine(RuleBasedStateMachine):
         self.now += seconds
         leased = self.believed.state in (EntryState.WAITING, EntryState.REPORTING, EntryState.DISCONNECTED)
         over = leased and self.now >= self.believed.heard + LEASE
-        assert [found.id for found in self.ledger.expire(self.now)] == (["a"] if over else [])
+        assert [found.id for found in self.reports.expire(self.now)] == (["a"] if over else [])
         if over:
             self.believed.state = EntryState.SILENT
 
@@ -193,19 +193,19 @@ class ReportMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_handler_believes_what_it_may(self) -> None:
-        standing = self.ledger.standing(VMI)
-        assert standing is not None
-        entry = self.ledger.entry("a")
+        desired = self.reports.desired_status(VMI)
+        assert desired is not None
+        entry = self.reports.entry("a")
         assert entry.state is self.believed.state
-        assert standing.sessions == self.believed.sessions
-        assert standing.observed is self.believed.observed
-        assert standing.settled is (self.believed.state is not EntryState.WAITING)
+        assert desired.sessions == self.believed.sessions
+        assert desired.observed is self.believed.observed
+        assert desired.synced is (self.believed.state is not EntryState.WAITING)
 
     @invariant()
     def acks_say_what_was_accepted_and_never_go_back(self) -> None:
         if self.stream is None:
             return
-        assert self.ledger.entry("a").accepted == self.accepted
+        assert self.reports.entry("a").accepted == self.accepted
         ack = self.stream.ack()
         if ack is not None:
             assert self.acked < ack.accepted == self.accepted

@@ -1,11 +1,11 @@
 """The metrics that concern the pair itself."""
 
-from handler_service.model import Outcome, OutcomeKind, Shown
+from handler_service.model import Outcome, OutcomeKind, PublishedValue
 from servicestatus.v1 import session_report_service_pb2 as pb
 from tests.unit.handler.builders import OTHER_VMI, UNREACHABLE, VMI
 from tests.unit.handler.metrics.scene import Scene
 
-READ = Outcome(OutcomeKind.UNCHANGED, Shown(0))
+READ = Outcome(OutcomeKind.UNCHANGED, PublishedValue(0))
 PUBLICATIONS = "vmi_service_status_publications"
 
 
@@ -35,10 +35,10 @@ def test_streams() -> None:
     scene = Scene()
     scene.add()
     scene.report()
-    tally = scene.hub.ledger.tally
-    tally.messages["delta"] = 4
-    tally.resyncs[pb.RESYNC_REASON_SEQUENCE_GAP] = 3
-    tally.refusals["ABORTED"] = 1
+    stats = scene.manager.reports.stats
+    stats.messages["delta"] = 4
+    stats.resyncs[pb.RESYNC_REASON_SEQUENCE_GAP] = 3
+    stats.rejections["ABORTED"] = 1
     assert scene.series("vmi_service_status_streams_total") == {"": 1}
     assert told(scene, "vmi_service_status_messages_total") == {"kind=delta": 4}
     assert told(scene, "vmi_service_status_resyncs_total") == {"reason=sequence_gap": 3}
@@ -58,9 +58,9 @@ def test_how_vmis_stand_with_a_publisher() -> None:
     scene.report(sessions=1)
     assert told(scene, PUBLICATIONS) == {"publisher=memory,state=pending": 1}
     scene.work(READ)
-    scene.work(Outcome(OutcomeKind.REVERTED, Shown(0)))
+    scene.work(Outcome(OutcomeKind.REVERTED, PublishedValue(0)))
     assert told(scene, PUBLICATIONS) == {"publisher=memory,state=reverted": 1}
-    scene.work(Outcome(OutcomeKind.WRITTEN, Shown(1)))
+    scene.work(Outcome(OutcomeKind.WRITTEN, PublishedValue(1)))
     assert told(scene, PUBLICATIONS) == {"publisher=memory,state=published": 1}
     assert told(scene, "vmi_service_status_publishes_total") == {
         "outcome=reverted,publisher=memory": 1,
@@ -80,7 +80,7 @@ def test_the_queue_and_the_delay() -> None:
     assert scene.series("vmi_service_status_publish_queue_length") == {"publisher=memory": 1}
     (age,) = scene.series("vmi_service_status_publish_queue_age_seconds").values()
     assert round(age, 6) == 0.01
-    scene.work(Outcome(OutcomeKind.WRITTEN, Shown(1)))
+    scene.work(Outcome(OutcomeKind.WRITTEN, PublishedValue(1)))
     assert scene.series("vmi_service_status_publish_queue_length") == {"publisher=memory": 0}
     buckets = scene.series("vmi_service_status_publish_delay_seconds_bucket")
     assert buckets["change=first_rise,le=0.025,publisher=memory"] == 1

@@ -9,10 +9,10 @@ from prometheus_client.metrics_core import Metric
 from handler_service.metrics.families import counter, gauge, histogram
 from handler_service.model import OutcomeKind, Reason, VmiId
 from handler_service.publishing.policy import Change
-from handler_service.publishing.worker import Publication
+from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.store import EntryState
-from handler_service.stats import ApiTally
-from handler_service.status_manager import Hub, publish_state
+from handler_service.stats import ApiStats
+from handler_service.status_manager import StatusManager, publish_state
 from servicestatus.v1 import session_report_service_pb2 as pb
 
 _MESSAGES: Final = ("hello", "snapshot", "delta", "heartbeat", "goodbye", "unknown")
@@ -23,12 +23,12 @@ _PENDING: Final = "pending"
 _STATES: Final = (_HELD, _PENDING, *(kind.value for kind in OutcomeKind if kind.value not in ("written", "unchanged")))
 
 
-class PairCollector:
+class HandlerCollector:
     """Collects them from the hub and its publications."""
 
-    def __init__(self, hub: Hub, version: str) -> None:
+    def __init__(self, manager: StatusManager, version: str) -> None:
         """`version` is the program's."""
-        self._hub = hub
+        self._manager = manager
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
@@ -38,7 +38,7 @@ class PairCollector:
         )
         yield from self._vmis()
         yield from self._streams()
-        yield from self._publications()
+        yield from self._workers()
         yield histogram(
             "vmi_service_status_publish_delay_seconds",
             "From the moment that the handler knew of a value to the answer that showed it in place, by publisher and "
@@ -46,21 +46,21 @@ class PairCollector:
             "of spacing waits is.",
             ("publisher", "change"),
             {
-                (one.publisher.name, change.name.lower()): one.clockwork.delays[change]
-                for one in self._hub.publications
+                (one.publisher.name, change.name.lower()): one.scheduler.delays[change]
+                for one in self._manager.workers
                 for change in Change
             },
         )
 
     def _vmis(self) -> Iterator[Metric]:
-        reasons = Counter(standing.reason for standing in self._hub.standings().values())
+        reasons = Counter(desired.reason for desired in self._manager.desired_statuses().values())
         yield gauge(
             "vmi_service_status_vmis",
             "VMIs whose status this handler publishes, by the reason why they are observed, or are not.",
             ("reason",),
             (((reason.value,), reasons[reason]) for reason in Reason),
         )
-        states = Counter(entry.state for entry in self._hub.ledger.all_entries())
+        states = Counter(entry.state for entry in self._manager.reports.all_entries())
         yield gauge(
             "vmi_service_status_endpoints",
             "Sockets that this handler serves, one for each launcher pod, by what it hears on them.",
@@ -69,26 +69,26 @@ class PairCollector:
         )
 
     def _streams(self) -> Iterator[Metric]:
-        tally = self._hub.ledger.tally
-        yield counter("vmi_service_status_streams", "Streams that agents have opened.", (), [((), tally.streams)])
+        stats = self._manager.reports.stats
+        yield counter("vmi_service_status_streams", "Streams that agents have opened.", (), [((), stats.streams)])
         yield counter(
             "vmi_service_status_streams_refused",
             "Streams that ended with a status other than OK, by the status.",
             ("status",),
-            (((status,), number) for status, number in tally.refusals.items()),
+            (((status,), number) for status, number in stats.rejections.items()),
         )
         yield counter(
             "vmi_service_status_messages",
             "Messages that agents have sent, by their kind; deltas are changes.",
             ("kind",),
-            (((kind,), tally.messages[kind]) for kind in _MESSAGES),
+            (((kind,), stats.messages[kind]) for kind in _MESSAGES),
         )
         yield counter(
             "vmi_service_status_resyncs",
             "Snapshots that were asked for since an agent's message did not follow from those before, by the reason.",
             ("reason",),
             (
-                ((name.removeprefix(_RESYNC).lower(),), tally.resyncs[number])
+                ((name.removeprefix(_RESYNC).lower(),), stats.resyncs[number])
                 for name, number in pb.ResyncReason.items()
                 if number
             ),
@@ -97,17 +97,17 @@ class PairCollector:
             "vmi_service_status_lease_expiries",
             "Times that nothing was heard of an agent for a lease.",
             (),
-            [((), tally.lease_expiries)],
+            [((), stats.lease_expiries)],
         )
         yield counter(
             "vmi_service_status_unknown_items",
             "Messages, services and enum values that this handler is too old to know.",
             (),
-            [((), tally.unknown_items)],
+            [((), stats.unknown_items)],
         )
 
-    def _publications(self) -> Iterator[Metric]:
-        places = self._hub.publications
+    def _workers(self) -> Iterator[Metric]:
+        places = self._manager.workers
         yield counter(
             "vmi_service_status_publishes",
             "Writes that have ended, by publisher and outcome.",
@@ -121,8 +121,8 @@ class PairCollector:
             ("publisher", "state"),
             (((one.publisher.name, state), number) for one in places for state, number in _states(one).items()),
         )
-        now = self._hub.clock()
-        waiting = [(one.publisher.name, *one.clockwork.waiting(now)) for one in places]
+        now = self._manager.clock()
+        waiting = [(one.publisher.name, *one.scheduler.waiting(now)) for one in places]
         yield gauge(
             "vmi_service_status_publish_queue_length",
             "VMIs whose newest value waits for its turn to be written, or is being written.",
@@ -140,7 +140,7 @@ class PairCollector:
 class ApiCollector:
     """Collects what the handler asked of its API server."""
 
-    def __init__(self, api: ApiTally) -> None:
+    def __init__(self, api: ApiStats) -> None:
         """The numbers are read at each scrape."""
         self._api = api
 
@@ -187,16 +187,16 @@ def _each(numbers: Counter[str]) -> Iterator[tuple[tuple[str], int]]:
     return (((name,), number) for name, number in numbers.items())
 
 
-def _states(publication: Publication) -> dict[str, int]:
+def _states(worker: PublishWorker) -> dict[str, int]:
     states = dict.fromkeys(_STATES, 0)
-    for vmi in publication.clockwork.vmis():
-        states[_state(publication, vmi)] += 1
+    for vmi in worker.scheduler.vmis():
+        states[_state(worker, vmi)] += 1
     return states
 
 
-def _state(publication: Publication, vmi: VmiId) -> str:
-    state, _ = publish_state(publication, vmi)
+def _state(worker: PublishWorker, vmi: VmiId) -> str:
+    state, _ = publish_state(worker, vmi)
     if state == pb.PUBLISH_STATE_PUBLISHED:
         return _HELD
-    view = publication.clockwork.view(vmi)
+    view = worker.scheduler.view(vmi)
     return _PENDING if view is None or view.last is None or view.last.ok else view.last.kind.value
