@@ -69,7 +69,7 @@ class _Change:
 
 
 @dataclass(eq=False, slots=True)
-class Supervisor:
+class Watcher:
     """One watch."""
 
     kind: str
@@ -123,7 +123,7 @@ class ApiServer:
         #: Seconds by which watches are late.
         self.watch_lag = 0.0
         self.fates: deque[Fate] = deque()
-        self.watchers: set[Supervisor] = set()
+        self.watchers: set[Watcher] = set()
         self.commit("POST", f"{schema._PATH}/{schema.CRD}", self._crd())
 
     # --- requests ---
@@ -266,15 +266,15 @@ class ApiServer:
 
     def list(self, kind: str, label: tuple[str, str] | None) -> Object:
         """All objects of a kind that bear a label."""
-        selects = Supervisor(kind, label)._selects
+        selects = Watcher(kind, label)._selects
         items = [object_ for path, object_ in self._objects.items() if f"/{kind}/" in path and selects(object_)]
         return {"items": items, "metadata": {"resourceVersion": str(self._version)}}
 
-    def watch(self, kind: str, label: tuple[str, str] | None, version: int) -> Supervisor:
+    def watch(self, kind: str, label: tuple[str, str] | None, version: int) -> Watcher:
         """Changes after a version; raises ExpiredError."""
         if version < self._oldest:
             raise errors.of_status(410, {"message": "too old resource version"})
-        watcher = Supervisor(kind, label)
+        watcher = Watcher(kind, label)
         self.watchers.add(watcher)
         for change in self._log:
             if change.version > version:
@@ -305,7 +305,7 @@ class ApiServer:
         for watcher in self.watchers:
             self._tell(watcher, change)
 
-    def _tell(self, watcher: Supervisor, change: _Change) -> None:
+    def _tell(self, watcher: Watcher, change: _Change) -> None:
         line = watcher.line(change)
         if line is None:
             return
@@ -313,7 +313,7 @@ class ApiServer:
         watcher.due = max(watcher.due + 1e-6, due)
         self._loop.call_at(watcher.due, self._deliver, watcher, line)
 
-    def _deliver(self, watcher: Supervisor, line: bytes) -> None:
+    def _deliver(self, watcher: Watcher, line: bytes) -> None:
         if not watcher.over:
             watcher.lines.append(line)
             watcher.awaited.set()

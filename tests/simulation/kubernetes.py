@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from handler_service.kube import errors
 from handler_service.kube.client import KubeClient, Object
-from tests.simulation.apiserver import ApiServer, Request, Supervisor
+from tests.simulation.apiserver import ApiServer, Request, Watcher
 
 
 class ApiClient(KubeClient):
@@ -80,7 +80,7 @@ def _label(query: Mapping[str, str]) -> tuple[str, str] | None:
     return name, value
 
 
-async def _lines(watcher: Supervisor) -> AsyncIterator[bytes]:
+async def _lines(watcher: Watcher) -> AsyncIterator[bytes]:
     while True:
         while watcher.lines:
             yield watcher.lines.popleft()

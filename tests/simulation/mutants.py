@@ -175,8 +175,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishers/vmi_status.py",
-                "return Outcome(OutcomeKind.PRUNED, PublishedValue(0), ",
-                "return Outcome(OutcomeKind.WRITTEN, value, ",
+                "                OutcomeKind.PRUNED, PublishedValue(0), ",
+                "                OutcomeKind.WRITTEN, value, ",
             ),
         ),
     ),

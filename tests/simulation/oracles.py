@@ -84,7 +84,7 @@ def in_hindsight(world: Scene) -> list[Violation]:
         found += _ordered(place, held, truth)
         found += _unknown_is_not_zero(place, held, truth)
         if world.setting.calm:
-            found += _earliest(place, held, truth, world.flips)
+            found += _spaced(place, held, truth, world.flips)
     for (handler, place, uid), times in world.writes.items():
         found += _bounded(f"{handler} writes {place} of {uid}", times)
     for ack in world.acks:
@@ -118,7 +118,7 @@ def _unknown_is_not_zero(place: str, held: Held, truth: Truth) -> list[Violation
     return []
 
 
-def _earliest(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
+def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
     """Where nothing fails, a fall is not told before it is a second old."""
     before = 0
     for at, value, by in held.values:

@@ -125,7 +125,7 @@ class Pods(PodEndpoints):
         self._models: dict[str, Served] = {}
         self._wake = asyncio.Event()
 
-    def set_desired(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
+    def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
         """These, where they are here."""
         self._wanted = dict(pods())
         self._wake.set()

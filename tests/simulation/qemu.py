@@ -78,7 +78,7 @@ class Subscription:
 
     def __init__(self, libvirt: "Libvirt", rng: Random) -> None:
         self.queue = EventQueue()
-        self.actual: list[Event] = []
+        self.held: list[Event] = []
         self.lost = False
         self._libvirt = libvirt
         self._rng = rng
@@ -90,7 +90,7 @@ class Subscription:
         if self.lost:
             return
         if self._libvirt.hangs:
-            self.actual.append(event)
+            self.held.append(event)
             return
         self._last = max(self._last + 1e-6, self._loop.time() + self._libvirt.lag())
         self._loop.call_at(self._last, self._arrive, event)
@@ -217,7 +217,7 @@ class Libvirt:
         if self.hangs:
             self.hangs, self.unheard = False, 0
         for subscription in self.subscriptions:
-            held, subscription.actual = subscription.actual, []
+            held, subscription.held = subscription.held, []
             for event in held:
                 subscription.push(event)
         self._notify()

@@ -1,7 +1,7 @@
 """One stream between an agent and a handler, in the place of gRPC.
 
 Messages keep their order and arrive as bytes. A stream can be cut, for both ends at once or for the agent first, and
-can stall in either direction; a single message can be lost or doubled, which gRPC never does, but a mistake in either
+can stall in either way; a single message can be lost or doubled, which gRPC never does, but a mistake in either
 program might.
 """
 
@@ -28,7 +28,7 @@ Status = tuple[grpc.StatusCode, str]
 
 
 class Pipe(Generic[Message]):
-    """One direction."""
+    """One way."""
 
     def __init__(self, parse: Callable[[bytes], Message], rng: Random, plan: deque[str]) -> None:
         """`plan`: what becomes of the expendable messages to come: "lose", "double"."""

@@ -265,21 +265,21 @@ class World(Scene):
             wire.cut_agent()
             self._later(handler_after, wire.cut_handler)
 
-    def wire_stall(self, direction: str, seconds: float) -> None:
+    def wire_stall(self, way: str, seconds: float) -> None:
         """Nothing arrives for a while; both ends give up when keepalive does."""
         for wire in self._wires():
             for name, pipe in (("up", wire.up), ("down", wire.down)):
-                if direction in (name, "both"):
+                if way in (name, "both"):
                     pipe.stall(True)
             self._later(min(seconds, KEEPALIVE), lambda wire=wire: _unstall(wire, seconds))  # type: ignore[misc]
 
-    def wire_lose(self, direction: str, count: int) -> None:
+    def wire_lose(self, way: str, count: int) -> None:
         """So many messages are lost."""
-        (self.up_plan if direction == "up" else self.down_plan).extend(["lose"] * count)
+        (self.up_plan if way == "up" else self.down_plan).extend(["lose"] * count)
 
-    def wire_double(self, direction: str, count: int) -> None:
+    def wire_double(self, way: str, count: int) -> None:
         """So many messages arrive twice."""
-        (self.up_plan if direction == "up" else self.down_plan).extend(["double"] * count)
+        (self.up_plan if way == "up" else self.down_plan).extend(["double"] * count)
 
     def _wires(self) -> list[Wire]:
         return [wire for wire in self.pod.wires if wire.status is None] if self.pod is not None else []
