@@ -162,10 +162,10 @@ class Handler(ManagedProcess):
         """What it says of a VMI, as grpcurl prints it."""
         return self.admin.call(f"{SERVICE}/GetServiceStatus", {"namespace": namespace, "name": name})["status"]
 
-    def worker(self, namespace: str, name: str, publisher: str) -> Any:
+    def publication(self, namespace: str, name: str, publisher: str) -> Any:
         """What it says of one place of publication."""
         found = self.status(namespace, name)["publications"]
-        return next(worker for worker in found if worker["publisher"] == publisher)
+        return next(publication for publication in found if publication["publisher"] == publisher)
 
     def lines(self, text: str) -> list[str]:
         """The lines of its log, of all its runs, that contain a text."""

@@ -87,8 +87,8 @@ def test_a_failed_write_is_tried_again(
     assert vmi.service_status() == {"vncSessions": 1}
     assert vmi.told() == seen(1)
     for place in ("vmi-status", "companion"):
-        worker = handler.worker(vmi.namespace, vmi.name, place)
-        assert (worker["state"], worker["failures"]) == ("PUBLISH_STATE_PUBLISHED", "1")
+        publication = handler.publication(vmi.namespace, vmi.name, place)
+        assert (publication["state"], publication["failures"]) == ("PUBLISH_STATE_PUBLISHED", "1")
         (line,) = handler.lines(f"WARNING handler_service.publishing.worker: {place}: {vmi.namespace}/vm: ")
         assert any(f"/vm: {outcome}: " in line for outcome in outcomes)
         assert len(handler.lines(f"{place}: {vmi.namespace}/vm: published again")) == 1
@@ -118,8 +118,8 @@ def test_what_is_forbidden_is_told(
     peer.report(1)
     assert peer.wait_state(pb.PUBLISH_STATE_FAILING) == "403: no role allows it"
     rule.wait_used(2)
-    worker = handler.worker(vmi.namespace, vmi.name, place)
-    assert (worker["outcome"], worker["message"]) == ("forbidden", "403: no role allows it")
+    publication = handler.publication(vmi.namespace, vmi.name, place)
+    assert (publication["outcome"], publication["message"]) == ("forbidden", "403: no role allows it")
     assert len(handler.lines(f"{place}: {vmi.namespace}/vm: forbidden: 403: no role allows it")) == 1
     if place == "companion":
         vmi.wait_for(1)
@@ -169,7 +169,7 @@ def test_a_server_that_takes_the_patch_and_does_nothing_is_told_as_reverted(
     rule = gateway.ignore(is_vmi_patch, times=2)
     peer.report(1)
     assert peer.wait_state(pb.PUBLISH_STATE_FAILING) == "the server took the patch and answered with 0"
-    assert handler.worker(vmi.namespace, vmi.name, "vmi-status")["outcome"] == "reverted"
+    assert handler.publication(vmi.namespace, vmi.name, "vmi-status")["outcome"] == "reverted"
     vmi.wait_told(seen(1))
     rule.wait_used(2)
     peer.wait_published()

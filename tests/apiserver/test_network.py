@@ -56,7 +56,7 @@ def test_an_unreachable_api_server_is_told_once_and_tried_again(
     for sessions in (2, 3, 4):
         peer.report(sessions)
     assert "no answer" in peer.wait_state(pb.PUBLISH_STATE_FAILING)
-    wait_until(lambda: handler.worker(vmi.namespace, "vm", "vmi-status").get("failures"), what="it was tried")
+    wait_until(lambda: handler.publication(vmi.namespace, "vm", "vmi-status").get("failures"), what="it was tried")
     with vmi.record() as versions:
         proxy.mend()
         peer.wait_published()

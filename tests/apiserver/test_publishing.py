@@ -189,8 +189,8 @@ def test_grpcurl_shows_what_was_heard_and_what_was_published(handler: Handler, v
     assert endpoint["instance"] == peer.instance
     assert (endpoint["accepted"], endpoint["published"]) == ("1", "1")
     held = [{"service": "SERVICE_VNC", "sessions": 2}]
-    for worker, publisher in zip(status["publications"], ("companion", "vmi-status"), strict=True):
-        assert worker["publisher"] == publisher
-        assert worker["state"] == "PUBLISH_STATE_PUBLISHED"
-        assert worker["held"] == held
+    for publication, publisher in zip(status["publications"], ("companion", "vmi-status"), strict=True):
+        assert publication["publisher"] == publisher
+        assert publication["state"] == "PUBLISH_STATE_PUBLISHED"
+        assert publication["observed"] == held
     assert json.dumps(status).count(vmi.uid) == 1

@@ -48,7 +48,7 @@ def test_pruning_is_told_once_and_by_grpcurl(vmi: Vmi, handler: Handler, peers: 
     why = "the VMI's schema has no status.serviceStatus.vncSessions"
     said = f"vmi-status: {vmi.namespace}/vm: pruned: "
     assert [line.partition(said)[2] for line in handler.lines(said)] == [why]
-    published = handler.worker(vmi.namespace, vmi.name, "vmi-status")
+    published = handler.publication(vmi.namespace, vmi.name, "vmi-status")
     assert (published["state"], published["outcome"], published["message"]) == ("PUBLISH_STATE_PRUNED", "pruned", why)
 
 

@@ -12,7 +12,7 @@ NO_NODE = (FORBIDDEN, "the token names no node, only one that is bound to a pod 
 Patch = list[dict[str, Any]]
 
 
-def worker(vmi: Object, node: str, sessions: int) -> Patch:
+def status_patch(vmi: Object, node: str, sessions: int) -> Patch:
     """What the publisher `vmi-status` sends."""
     proofs = [
         {"op": "test", "path": "/metadata/uid", "value": vmi["metadata"]["uid"]},

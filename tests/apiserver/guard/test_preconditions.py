@@ -6,7 +6,7 @@ here first.
 
 import pytest
 
-from tests.apiserver.guard.requests import CONFLICT, HERE, NOT_FOUND, UNPROCESSABLE, status_of, worker
+from tests.apiserver.guard.requests import CONFLICT, HERE, NOT_FOUND, UNPROCESSABLE, status_of, status_patch
 from tests.apiserver.identities import Answer, Handler, companion_of
 from tests.cluster.objects import Object
 
@@ -26,7 +26,7 @@ def said(answer: Answer) -> tuple[int, str, str]:
 )
 def test_a_patch_whose_proof_fails_is_unprocessable(here: Handler, there: Handler, vmi: Object, test: Object) -> None:
     """Before any policy is asked: so on another's VMI the answer is the same."""
-    patch = [test, *worker(vmi, HERE, 1)]
+    patch = [test, *status_patch(vmi, HERE, 1)]
     for handler in (here, there):
         answer = handler.json_patch(vmi, patch)
         assert said(answer) == (

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from testbed.waiting import wait_until
-from tests.apiserver.guard.requests import FORBIDDEN, HERE, NO_NODE, OK, THERE, Patch, worker
+from tests.apiserver.guard.requests import FORBIDDEN, HERE, NO_NODE, OK, THERE, Patch, status_patch
 from tests.apiserver.identities import ACCOUNT, Handler, User, collection_of, companion_of, path_of
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object, virtual_machine_instance
@@ -17,27 +17,27 @@ def test_a_handler_publishes_on_the_vmis_of_its_node(here: Handler, vmi: Object,
     """The first viewer, the second, and nobody: the field is absent then. The rest of the status stays."""
     before = vmi["status"]
     for sessions in (1, 2):
-        after = here.json_patch(vmi, worker(vmi, HERE, sessions)).taken()
+        after = here.json_patch(vmi, status_patch(vmi, HERE, sessions)).taken()
         assert after["status"] == {**before, "serviceStatus": {"vncSessions": sessions}}
-    assert here.json_patch(vmi, worker(vmi, HERE, 0)).taken()["status"] == before
-    assert here.json_patch(vmi, worker(vmi, HERE, 0)).taken()["status"] == before
+    assert here.json_patch(vmi, status_patch(vmi, HERE, 0)).taken()["status"] == before
+    assert here.json_patch(vmi, status_patch(vmi, HERE, 0)).taken()["status"] == before
 
 
 def test_on_stock_kubevirt_the_patch_is_admitted_and_pruned(here: Handler, vmi: Object, stock_schema: None) -> None:
     """The handler has to find out from the answer, which is a success with nothing in it."""
-    assert here.json_patch(vmi, worker(vmi, HERE, 1)).taken() == vmi
+    assert here.json_patch(vmi, status_patch(vmi, HERE, 1)).taken() == vmi
 
 
 def test_a_handler_publishes_on_no_vmi_of_another_node(there: Handler, vmi: Object) -> None:
     """Its proofs do not help: they are about the VMI, not about the handler."""
-    answer = there.json_patch(vmi, worker(vmi, HERE, 1))
+    answer = there.json_patch(vmi, status_patch(vmi, HERE, 1))
     assert answer.denial == (FORBIDDEN, f'the VMI is on node "{HERE}", the handler on node "{THERE}"')
     assert answer.reason == "Forbidden"
 
 
 def test_a_token_without_a_node_publishes_nowhere(nowhere: User, vmi: Object) -> None:
     """Whoever may ask for tokens of the account gets one; it is not enough."""
-    assert nowhere.json_patch(vmi, worker(vmi, HERE, 1)).denial == NO_NODE
+    assert nowhere.json_patch(vmi, status_patch(vmi, HERE, 1)).denial == NO_NODE
 
 
 def test_nobody_publishes_on_a_vmi_without_a_node(
@@ -53,7 +53,7 @@ def test_nobody_publishes_on_a_vmi_without_a_node(
 def test_the_right_follows_a_migration(root: User, here: Handler, there: Handler, vmi: Object) -> None:
     """From the moment when status.nodeName names the target, the source may write no more."""
     root.merge_patch(vmi, {"status": {"nodeName": THERE}}).taken()
-    there.json_patch(vmi, worker(vmi, THERE, 1)).taken()
+    there.json_patch(vmi, status_patch(vmi, THERE, 1)).taken()
     patch: Patch = [{"op": "add", "path": "/status/serviceStatus", "value": {"vncSessions": 1}}]
     expected = f'the VMI is on node "{THERE}", the handler on node "{HERE}"'
     assert here.json_patch(vmi, patch).denial == (FORBIDDEN, expected)
@@ -136,7 +136,7 @@ def test_a_vmi_of_a_hundred_kilobytes_is_compared_within_the_budget(root: User, 
     large = virtual_machine_instance("large", namespace, spec={"disks": disks}, status=status)
     assert len(json.dumps(large)) > 100_000
     vmi = root.create(large).taken()
-    here.json_patch(vmi, worker(vmi, HERE, 1)).taken()
+    here.json_patch(vmi, status_patch(vmi, HERE, 1)).taken()
 
 
 def test_nobody_else_is_held_by_the_guards(control_plane: ControlPlane, root: User, vmi: Object) -> None:
