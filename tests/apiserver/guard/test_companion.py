@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.apiserver.guard.requests import CONFLICT, FORBIDDEN, HERE, NO_NODE, THERE, status_of
+from tests.apiserver.guard.requests import CONFLICT, FORBIDDEN, HERE, NO_NODE, OK, THERE, UNPROCESSABLE, status_of
 from tests.apiserver.identities import NODE_LABEL, Handler, User, companion_of
 from tests.cluster.objects import Object
 
@@ -111,6 +111,27 @@ def test_a_companion_is_created_with_nothing_that_would_keep_it(here: Handler, v
     companion = companion_of(vmi, HERE)
     companion["metadata"] |= {"finalizers": ["example.com/a"]}
     assert here.create(companion).denial == (FORBIDDEN, f"{MINE} finalizers")
+
+
+def test_a_companion_has_room_for_what_a_handler_writes_and_no_more(here: Handler, companion: Object) -> None:
+    """A stolen token cannot fill etcd with it."""
+    condition = {"status": "True", "reason": "A", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    kinds = [{**condition, "type": f"Kind{number}", "message": "x" * 1024} for number in range(5)]
+    here.write_status(companion, status_of(companion, HERE, conditions=kinds[:4])).taken()
+    assert here.merge_patch(companion, {}).code == OK
+    for conditions in (kinds, [{**kinds[0], "message": "x" * 1025}]):
+        newest = here.merge_patch(companion, {}).taken()
+        assert here.write_status(newest, status_of(companion, HERE, conditions=conditions)).code == UNPROCESSABLE
+
+
+def test_a_companion_keeps_the_record_of_its_field_managers(here: Handler, companion: Object) -> None:
+    """An empty entry would reset it for every client; in a write of the status the server ignores it."""
+    denied = (FORBIDDEN, "the record of field managers is the API server's")
+    reset = {"metadata": {"managedFields": [{}]}}
+    assert here.merge_patch(companion, reset).denial == denied
+    status = status_of(companion, HERE)
+    written = here.write_status(companion, status, managedFields=[{}]).taken()
+    assert written["metadata"]["managedFields"][0] == companion["metadata"]["managedFields"][0]
 
 
 def test_what_others_put_on_a_companion_stays(root: User, here: Handler, companion: Object) -> None:

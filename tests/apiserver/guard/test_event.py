@@ -10,7 +10,8 @@ from tests.cluster.objects import Object
 
 SIGNED = (FORBIDDEN, "an event bears the handler's name and its node")
 ABOUT = (FORBIDDEN, "an event is about a VMI of its namespace")
-KEPT = (FORBIDDEN, "an event has no finalizers and no owners")
+METADATA = "an event of the handler has a name and a namespace, and no other metadata:"
+NAMED = (FORBIDDEN, "an event names its VMI by kind, namespace, name and UID, and no other object")
 AGAIN = {"series": {"count": 2, "lastObservedTime": "2026-01-01T00:01:00.000000Z"}}
 
 
@@ -50,11 +51,50 @@ def test_an_event_is_about_a_vmi_of_its_namespace(here: Handler, vmi: Object, re
     assert here.create(event).denial == ABOUT
 
 
-def test_an_event_keeps_no_namespace_alive(here: Handler, vmi: Object) -> None:
-    """By a finalizer that nobody removes."""
+@pytest.mark.parametrize(
+    ("metadata", "names"),
+    [
+        ({"finalizers": ["example.com/kept"]}, "finalizers"),
+        ({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "b"}]}, "ownerReferences"),
+        ({"annotations": {"a": "x" * 250_000}}, "annotations"),
+        ({"labels": {"a": "b"}}, "labels"),
+    ],
+    ids=["finalizers", "owners", "annotations", "labels"],
+)
+def test_an_event_has_no_metadata_of_its_own(here: Handler, vmi: Object, metadata: dict[str, Any], names: str) -> None:
+    """A finalizer keeps a namespace alive, and 250 KB of annotations in each event fill etcd."""
     event = event_about(vmi, HERE)
-    event["metadata"]["finalizers"] = ["example.com/kept"]
-    assert here.create(event).denial == KEPT
+    event["metadata"] |= metadata
+    assert here.create(event).denial == (FORBIDDEN, f"{METADATA} {names}")
+
+
+def test_an_event_that_exists_gets_no_metadata_either(here: Handler, vmi: Object) -> None:
+    """The bounds of a create hold for an update."""
+    event = event_about(vmi, HERE)
+    here.create(event).taken()
+    late = {"metadata": {"annotations": {"a": "b"}}}
+    assert here.merge_patch(event, late).denial == (FORBIDDEN, f"{METADATA} annotations")
+
+
+def test_an_event_keeps_the_record_of_its_field_managers(here: Handler, vmi: Object) -> None:
+    """An empty entry would reset it."""
+    event = event_about(vmi, HERE)
+    here.create(event).taken()
+    reset = {"metadata": {"managedFields": [{}]}}
+    assert here.merge_patch(event, reset).denial == (FORBIDDEN, METADATA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"regarding": {"fieldPath": "x" * 10_000}}, {"regarding": {"resourceVersion": "1"}}, {"related": {"name": "a"}}],
+    ids=["path", "version", "related"],
+)
+def test_an_event_names_nothing_but_its_vmi(here: Handler, vmi: Object, change: dict[str, Any]) -> None:
+    """References without a bound are a place for text of any size."""
+    event = event_about(vmi, HERE)
+    for key, value in change.items():
+        event[key] = event.get(key, {}) | value
+    assert here.create(event).denial == NAMED
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
