@@ -1,15 +1,7 @@
 """The DaemonSet beside virt-handler: hears the agents of its node and publishes what follows."""
 
 import os
-from importlib.metadata import version
 
 # gRPC's C library writes to standard error past all that is done to a log, and a peer's words as they are: a GOAWAY
 # could forge lines and fill a disk. What goes wrong there is raised as an error too. It is read as gRPC is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
-DISTRIBUTION = "vmi-service-status"
-
-
-def program_version() -> str:
-    """The version of the installed distribution."""
-    return version(DISTRIBUTION)

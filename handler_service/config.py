@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from handler_service import program_version
 from handler_service.endpoints import static_endpoints
 from handler_service.endpoints.static_endpoints import StaticEndpoint
-from servicestatus import addresses, contract, flags, logs
+from servicestatus import addresses, contract, flags, logs, version
 from servicestatus.addresses import Address
 
 _T = TypeVar("_T")
@@ -131,7 +130,7 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
 
 
 def _parser() -> flags.FlagParser:
-    parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, program_version())
+    parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
     add = parser.add_argument
     add("--endpoint", action="append", type=_saying(static_endpoints.parse), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip

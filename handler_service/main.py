@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
-from handler_service import config, program_version
+from handler_service import config
 from handler_service.admin.server import AdminServer
 from handler_service.admin.status_service import StatusService
 from handler_service.endpoints.private_sockets import PrivateSockets
@@ -21,7 +21,7 @@ from handler_service.publishers.file import FilePublisher
 from handler_service.publishing.factory import worker
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
-from servicestatus import logs
+from servicestatus import logs, version
 from servicestatus.sockets import SocketError
 
 log = logging.getLogger("handler_service")
@@ -93,16 +93,16 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
         manager.workers.append(worker(FilePublisher(options.mode.file_dir), manager))
-        static = StaticEndpoints(options.mode.endpoints, manager, options.settings, program_version(), sockets)
+        static = StaticEndpoints(options.mode.endpoints, manager, options.settings, version.installed(), sockets)
         await stack.enter_async_context(static)
-        log.info("%s: serving %d endpoints", program_version(), len(options.mode.endpoints))
+        log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))
         return static
     # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
     from handler_service.cluster.wiring import cluster  # noqa: PLC0415
 
-    node = cluster(options.mode, manager, options.settings, program_version(), sockets)
+    node = cluster(options.mode, manager, options.settings, version.installed(), sockets)
     await stack.enter_async_context(node)
-    log.info("%s: serving node %s", program_version(), options.mode.node)
+    log.info("%s: serving node %s", version.installed(), options.mode.node)
     return node
 
 
@@ -122,7 +122,7 @@ def _metrics(options: config.Config, manager: StatusManager, source: Source) -> 
     from handler_service.metrics.exposition import Exposition  # noqa: PLC0415  # as above
 
     node = options.mode.node if isinstance(options.mode, config.ClusterConfig) else ""
-    return Exposition(manager, source.api(), node, program_version()).render
+    return Exposition(manager, source.api(), node, version.installed()).render
 
 
 async def _work(manager: StatusManager, source: Source) -> None:

@@ -1,7 +1,7 @@
-"""The installed version.
+"""Reads the installed version from the name of its folder, `vmi_service_status-VERSION.dist-info`.
 
-`importlib.metadata` would tell it too, for two megabytes of memory (it brings the parsers of mail and zip files), which
-are paid once for each VM. What is needed of it is the name of one folder, `vmi_service_status-VERSION.dist-info`.
+`importlib.metadata` costs two megabytes of memory for the same answer, because it imports the parsers of mail and zip
+files. The agent would pay that once for each VM.
 """
 
 import sys
@@ -13,7 +13,7 @@ _FOLDER: Final = "vmi_service_status-*.dist-info"
 
 
 def installed(path: Iterable[str] = sys.path) -> str:
-    """The version of this distribution; `unknown` when it runs from a folder without having been installed."""
+    """Return the version of this distribution; `unknown` if the program runs from a folder without an installation."""
     for entry in path:
         for folder in Path(entry).glob(_FOLDER):
             return folder.name.removesuffix(".dist-info").split("-")[1]
