@@ -7,10 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from handler_service.model import Reason, VmiId
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.decode import clipped
 from handler_service.reports.store import Entry, EntryState, ServiceState
 from handler_service.status_manager import StatusManager, publish_state
 from servicestatus import contract
+from servicestatus.text import truncate
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -119,7 +119,7 @@ def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
 def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
     state, message = publish_state(worker, vmi)
     status = pb.PublicationStatus(publisher=worker.publisher.name, state=state)
-    status.message = clipped(message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
+    status.message = truncate(message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
     view = worker.scheduler.view(vmi)
     if view is None:
         return status

@@ -18,7 +18,7 @@ from handler_service.kube import companion as companions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId
-from handler_service.reports.decode import clipped
+from servicestatus.text import truncate
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class EventWriter:
             "type": "Warning" if kind in _WARNINGS else "Normal",
             "reason": kind.value,
             "action": _ACTION,
-            "note": clipped(_note(vmi_event), _MAX_NOTE),
+            "note": truncate(_note(vmi_event), _MAX_NOTE),
             "reportingController": CONTROLLER,
             "reportingInstance": self._node,
             "regarding": {

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from handler_service.model import Reason
 from handler_service.reports.store import Identified, Observed, ServiceState
 from servicestatus import contract
+from servicestatus.text import fits, truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -45,14 +46,9 @@ class MismatchError(Exception):
     """A delta's numbers do not add up."""
 
 
-def clipped(text: str, limit: int) -> str:
-    """`text`, at most `limit` bytes of UTF-8."""
-    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
-
-
-def bounded(field: str, value: str, limit: int) -> str:
-    """`value` if it has at most `limit` bytes; raises OutOfBoundsError naming `field`."""
-    if len(value.encode("utf-8", "replace")) > limit:
+def require_within(field: str, value: str, limit: int) -> str:
+    """Return `value` if it has at most `limit` bytes; raises OutOfBoundsError naming `field`."""
+    if not fits(value, limit):
         raise OutOfBoundsError(f"{field} is longer than {limit} bytes")
     return value
 
@@ -62,7 +58,7 @@ def observation(message: types.Observation) -> Observed:
     return Observed(
         observed=message.observed,
         reason=_REASONS.get(message.reason, Reason.UNKNOWN),
-        message=clipped(message.message, contract.MAX_TEXT_BYTES),
+        message=truncate(message.message, contract.MAX_TEXT_BYTES),
         since=_seconds(message, "since"),
     )
 
@@ -156,7 +152,7 @@ def _identified(sessions: Iterable[types.IdentifiedSession]) -> dict[int, Identi
             raise OutOfBoundsError(f"identified session {session.id} is 0 or there twice")
         if session.peer_port > 65_535:
             raise OutOfBoundsError(f"peer_port {session.peer_port}")
-        address = bounded("peer_address", session.peer_address, contract.MAX_NAME_BYTES)
+        address = require_within("peer_address", session.peer_address, contract.MAX_NAME_BYTES)
         transport = session.transport if session.transport in _TRANSPORTS else types.TRANSPORT_UNSPECIFIED
         found[session.id] = Identified(transport, address, session.peer_port, _seconds(session, "started_at"))
     return found
@@ -182,14 +178,14 @@ def _seconds(message: Message, field: str) -> float | None:
 
 def hello_fields(hello: pb.Hello) -> None:
     """Check a Hello's bounds; raises OutOfBoundsError."""
-    bounded("instance", hello.instance, contract.MAX_NAME_BYTES)
-    bounded("agent_version", hello.agent_version, contract.MAX_NAME_BYTES)
+    require_within("instance", hello.instance, contract.MAX_NAME_BYTES)
+    require_within("agent_version", hello.agent_version, contract.MAX_NAME_BYTES)
     if not (hello.instance.isascii() and hello.instance.isprintable() and hello.instance.strip()):
         raise OutOfBoundsError("instance is empty or not printable ASCII")
     if len(hello.features) > contract.MAX_FEATURES:
         raise OutOfBoundsError(f"more than {contract.MAX_FEATURES} features")
     for feature in hello.features:
-        bounded("features", feature, contract.MAX_NAME_BYTES)
-    bounded("vmi.namespace", hello.vmi.namespace, contract.MAX_NAMESPACE_BYTES)
-    bounded("vmi.name", hello.vmi.name, contract.MAX_OBJECT_NAME_BYTES)
-    bounded("vmi.uid", hello.vmi.uid, contract.MAX_NAME_BYTES)
+        require_within("features", feature, contract.MAX_NAME_BYTES)
+    require_within("vmi.namespace", hello.vmi.namespace, contract.MAX_NAMESPACE_BYTES)
+    require_within("vmi.name", hello.vmi.name, contract.MAX_OBJECT_NAME_BYTES)
+    require_within("vmi.uid", hello.vmi.uid, contract.MAX_NAME_BYTES)

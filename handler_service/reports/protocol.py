@@ -17,6 +17,7 @@ from handler_service.reports import decode as messages
 from handler_service.reports.store import ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -131,7 +132,7 @@ class SessionProtocol:
             # Cumulative: what was seen published once, was.
             published=max(self._acked.published, min(accepted, published)),
             state=progress.state,
-            message=messages.clipped(progress.message, contract.MAX_TEXT_BYTES),
+            message=truncate(progress.message, contract.MAX_TEXT_BYTES),
         )
         if ack == self._acked or not accepted:
             return None

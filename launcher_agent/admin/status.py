@@ -8,6 +8,7 @@ from launcher_agent.reporting import encoding as messages
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import State, StreamState
 from servicestatus import contract
+from servicestatus.text import truncate
 from servicestatus.v1 import agent_status_service_pb2 as pb
 
 _STATES: Final[Mapping[StreamState, pb.StreamState]] = {
@@ -36,7 +37,7 @@ def agent_status(identity: Identity, state: State, protocol: ReportProtocol) -> 
         agent_version=identity.version,
         started_at=messages.timestamp(identity.started_at),
         observation=messages.observation(report.observation),
-        domain=messages.bounded(state.domain, contract.MAX_TEXT_BYTES),
+        domain=truncate(state.domain, contract.MAX_TEXT_BYTES),
         services=[messages.vnc_sessions(report.vnc, with_peers=True)],
         counters=messages.counters(report.counters, protocol.unknown_messages),
         handler=_handler(identity.handler_socket, state, protocol),

@@ -10,6 +10,7 @@ from launcher_agent.events import Transport
 from launcher_agent.sessions.report import Counters, Observation, Reason
 from launcher_agent.sessions.table import Accuracy, Session, TableView
 from servicestatus import contract
+from servicestatus.text import truncate
 from servicestatus.v1 import sessions_pb2 as pb
 
 _REASONS: Final[Mapping[Reason, pb.ObservationReason]] = {
@@ -32,11 +33,6 @@ _TRANSPORTS: Final[Mapping[Transport, pb.Transport]] = {
 _MICROSECONDS: Final = 1_000_000  # what a float of seconds since the epoch holds
 
 
-def bounded(text: str, limit: int) -> str:
-    """`text`, cut to at most `limit` bytes of UTF-8 and never within a character."""
-    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
-
-
 def timestamp(seconds: float | None) -> Timestamp | None:
     """Seconds since the epoch as a Timestamp; None stays None, which leaves a field unset."""
     if seconds is None:
@@ -56,7 +52,7 @@ def observation(seen: Observation) -> pb.Observation:
     return pb.Observation(
         observed=seen.reason.observed,
         reason=_REASONS[seen.reason],
-        message=bounded(seen.message, contract.MAX_TEXT_BYTES),
+        message=truncate(seen.message, contract.MAX_TEXT_BYTES),
         since=timestamp(seen.since),
     )
 
@@ -76,7 +72,7 @@ def identified(session: Session) -> pb.IdentifiedSession:
     return pb.IdentifiedSession(
         id=session.id,
         transport=transport(session.peer.transport),
-        peer_address=bounded(session.peer.host, contract.MAX_NAME_BYTES),
+        peer_address=truncate(session.peer.host, contract.MAX_NAME_BYTES),
         peer_port=session.peer.port,
         started_at=timestamp(session.started_at),
     )

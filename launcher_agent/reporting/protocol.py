@@ -24,6 +24,7 @@ from launcher_agent.reporting.deltas import vnc_delta
 from launcher_agent.sessions.report import Counters, Report
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import AgentCounters, VmiReference
 
@@ -56,7 +57,7 @@ class ReportProtocol:
         """`instance` names this run of the agent; `vmi` is a claim and may be empty."""
         hello = pb.Hello(
             instance=instance,
-            agent_version=messages.bounded(version, contract.MAX_NAME_BYTES),
+            agent_version=truncate(version, contract.MAX_NAME_BYTES),
             features=sorted(contract.FEATURES),
             vmi=vmi,
         )
@@ -106,7 +107,7 @@ class ReportProtocol:
         stream, settings = self.stream, stream_settings.settings(welcome)
         stream.settings = settings
         stream.features = stream_settings.features(welcome)
-        stream.handler_version = messages.bounded(welcome.handler_version, contract.MAX_NAME_BYTES)
+        stream.handler_version = truncate(welcome.handler_version, contract.MAX_NAME_BYTES)
         stream.vmi = stream_settings.vmi(welcome)
         stream.bucket = TokenBucket(settings.delta_burst, settings.delta_interval)
         stream.snapshot_due = now
@@ -118,7 +119,7 @@ class ReportProtocol:
             accepted=accepted,
             published=min(ack.published, accepted),
             state=ack.state,
-            message=messages.bounded(ack.message, contract.MAX_TEXT_BYTES),
+            message=truncate(ack.message, contract.MAX_TEXT_BYTES),
         )
 
     # --- What goes out ----------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ the contract allows.
 
 from google.protobuf.duration_pb2 import Duration
 
-from launcher_agent.reporting.encoding import bounded
 from servicestatus import contract
+from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 
@@ -34,9 +34,9 @@ def features(welcome: pb.Welcome) -> frozenset[str]:
 def vmi(welcome: pb.Welcome) -> VmiReference:
     """The VMI that the handler says the socket proves, for showing only."""
     return VmiReference(
-        namespace=bounded(welcome.vmi.namespace, contract.MAX_NAMESPACE_BYTES),
-        name=bounded(welcome.vmi.name, contract.MAX_OBJECT_NAME_BYTES),
-        uid=bounded(welcome.vmi.uid, contract.MAX_NAME_BYTES),
+        namespace=truncate(welcome.vmi.namespace, contract.MAX_NAMESPACE_BYTES),
+        name=truncate(welcome.vmi.name, contract.MAX_OBJECT_NAME_BYTES),
+        uid=truncate(welcome.vmi.uid, contract.MAX_NAME_BYTES),
     )
 
 

@@ -18,12 +18,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from launcher_agent import backoff as retry
 from launcher_agent.errors import StreamError
-from launcher_agent.reporting.encoding import bounded
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import Life, State, StreamState
 from launcher_agent.vm.connection import Sleep
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
+from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.session_report_service_pb2_grpc import SessionReportServiceStub
 
@@ -205,7 +205,7 @@ class ReportStream:
         self._note(_ended(attempt))
 
     def _note(self, ended: StreamError) -> None:
-        details = bounded(ended.details, contract.MAX_TEXT_BYTES)
+        details = truncate(ended.details, contract.MAX_TEXT_BYTES)
         handler = self._state.handler
         handler.last_status, handler.last_error = ended.status, details
         if self._said != ended.status:

@@ -1,8 +1,6 @@
 """The agent's words in the contract's."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from launcher_agent.events import Transport
 from launcher_agent.reporting import encoding as messages
@@ -10,19 +8,6 @@ from launcher_agent.sessions.report import Counters, Observation, Reason
 from launcher_agent.sessions.table import Accuracy, Session, TableView
 from servicestatus.v1 import sessions_pb2 as pb
 from tests.unit.agent.fakes import tcp
-
-
-@given(st.text(), st.integers(0, 20))
-def test_a_text_is_cut_between_characters(text: str, limit: int) -> None:
-    cut = messages.bounded(text, limit)
-    assert len(cut.encode()) <= limit
-    assert text.startswith(cut)
-    following = text[len(cut) : len(cut) + 1]
-    assert not following or len((cut + following).encode()) > limit
-
-
-def test_what_is_no_text_is_made_one() -> None:
-    assert messages.bounded("a\udcffb", 10) == "a?b"
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -30,18 +30,6 @@ def delta(before: int, started: int, ended: int, now: int, **fields: object) -> 
     return messages.delta_services([change], {VNC: ServiceState(sessions=before)})[VNC]
 
 
-# --- texts ---
-
-
-@pytest.mark.parametrize(
-    ("text", "limit", "expected"),
-    [("abc", 3, "abc"), ("abcd", 3, "abc"), ("äöü", 4, "äö"), ("äöü", 5, "äö"), ("😀", 3, ""), ("\ud800", 9, "?")],
-)
-def test_a_text_is_cut_between_characters(text: str, limit: int, expected: str) -> None:
-    """What is left is UTF-8, and can be sent on."""
-    assert messages.clipped(text, limit) == expected
-
-
 # --- hello ---
 
 

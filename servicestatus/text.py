@@ -1,0 +1,14 @@
+"""Bounds texts by their size in bytes, so that a peer's text costs no more than the contract allows."""
+
+
+def truncate(text: str, limit_bytes: int) -> str:
+    """Return the start of `text`: at most `limit_bytes` bytes of UTF-8, cut between characters.
+
+    A surrogate, which UTF-8 cannot carry, becomes `?`: a path of the file system may contain one.
+    """
+    return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore")
+
+
+def fits(text: str, limit_bytes: int) -> bool:
+    """Return whether `text` has at most `limit_bytes` bytes of UTF-8."""
+    return len(text.encode("utf-8", "replace")) <= limit_bytes
