@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from handler_service.model import Reason, VmiId
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import Entry, EntryState, ServiceState
+from handler_service.reports.store import Entry, EntryState, Observed, ServiceState
 from handler_service.status_manager import StatusManager, publish_state
 from servicestatus import contract
 from servicestatus.text import truncate
+from servicestatus.timestamps import timestamp
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -61,12 +60,12 @@ def _summary(manager: StatusManager, vmi: VmiId, entries: list[Entry], service: 
         sessions=sum(state.sessions for state in states),
         pending=sum(state.pending for state in states),
         accuracy=_least_accurate(state.accuracy for state in states),
+        since=None if desired is None else timestamp(desired.since),
     )
     if desired is not None:
         summary.observed = desired.observed
         if not desired.observed:
             summary.message = f"{desired.reason.value}: {desired.message}".removesuffix(": ")
-        _stamp(summary.since, desired.since)
     return summary
 
 
@@ -78,7 +77,7 @@ def _least_accurate(accuracies: Iterable[int]) -> "types.Accuracy":
 def _endpoint(manager: StatusManager, entry: Entry, wall: Wall) -> pb.EndpointStatus:
     progress = manager.progress(entry.endpoint)
     published = progress.sequence if progress.stream == entry.stream else 0
-    status = pb.EndpointStatus(
+    return pb.EndpointStatus(
         socket=entry.endpoint.socket,
         pod_uid=entry.endpoint.pod_uid,
         state=_STATES[entry.state],
@@ -91,28 +90,34 @@ def _endpoint(manager: StatusManager, entry: Entry, wall: Wall) -> pb.EndpointSt
         streams=entry.streams,
         unknown_items=entry.unknown_items,
         counters=types.AgentCounters(**entry.counters),
+        observation=_observation(entry.observation) if entry.has_reported else None,
+        last_seen=None if entry.last_seen is None else timestamp(wall(entry.last_seen)),
+        lease_until=timestamp(wall(entry.lease_until)),
     )
-    if entry.has_reported:
-        observed = entry.observation
-        status.observation.observed = observed.observed
-        status.observation.reason = _REASONS.get(observed.reason, types.OBSERVATION_REASON_UNSPECIFIED)
-        status.observation.message = observed.message
-        _stamp(status.observation.since, observed.since)
-    _stamp(status.last_seen, None if entry.last_seen is None else wall(entry.last_seen))
-    _stamp(status.lease_until, wall(entry.lease_until))
-    return status
+
+
+def _observation(observed: Observed) -> types.Observation:
+    return types.Observation(
+        observed=observed.observed,
+        reason=_REASONS.get(observed.reason, types.OBSERVATION_REASON_UNSPECIFIED),
+        message=observed.message,
+        since=timestamp(observed.since),
+    )
 
 
 def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
-    message = types.ServiceSessions(sessions=state.sessions, pending=state.pending)
+    message = types.ServiceSessions(sessions=state.sessions, pending=state.pending, since=timestamp(state.since))
     # All of them have a name in the contract: messages.py lets no other number into the ledger.
     message.service = service  # type: ignore[assignment]
     message.accuracy = state.accuracy  # type: ignore[assignment]
-    _stamp(message.since, state.since)
     for id_, session in state.identified.items():
-        identified = message.identified.add(id=id_, peer_address=session.address, peer_port=session.port)
+        identified = message.identified.add(
+            id=id_,
+            peer_address=session.address,
+            peer_port=session.port,
+            started_at=timestamp(session.started_at),
+        )
         identified.transport = session.transport  # type: ignore[assignment]
-        _stamp(identified.started_at, session.started_at)
     return message
 
 
@@ -127,11 +132,6 @@ def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.Publicatio
     status.writes, status.failures = view.writes, view.failures
     if view.actual is not None:
         status.observed.add(service=types.SERVICE_VNC, sessions=view.actual.sessions)
-    _stamp(status.last_write, None if view.last_write is None else wall(view.last_write))
+    if view.last_write is not None:
+        status.last_write.CopyFrom(timestamp(wall(view.last_write)))
     return status
-
-
-def _stamp(field: Timestamp, seconds: float | None) -> None:
-    """Set a Timestamp field, rounded to microseconds: a float of today has no more."""
-    if seconds is not None:
-        field.FromMicroseconds(round(seconds * 1e6))

@@ -18,6 +18,7 @@ from handler_service.model import Endpoint
 from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
+from servicestatus.timestamps import duration
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 
@@ -153,9 +154,7 @@ class _Stream:
 
     def drain(self, grace: float) -> None:
         """Queue a DrainNotice, and end the stream after `grace` seconds."""
-        notice = pb.DrainNotice()
-        notice.grace.FromNanoseconds(round(grace * 1e9))
-        self._post(pb.ReportSessionsResponse(drain_notice=notice))
+        self._post(pb.ReportSessionsResponse(drain_notice=pb.DrainNotice(grace=duration(grace))))
         self._wake.set()
         asyncio.get_running_loop().call_later(grace, self.end, RejectedError("UNAVAILABLE", STOPPING))
 

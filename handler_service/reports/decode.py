@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from handler_service.model import Reason
 from handler_service.reports.store import Identified, Observed, ServiceState
 from servicestatus import contract
 from servicestatus.text import fits, truncate
+from servicestatus.timestamps import time_of
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -59,7 +57,7 @@ def observation(message: types.Observation) -> Observed:
         observed=message.observed,
         reason=_REASONS.get(message.reason, Reason.UNKNOWN),
         message=truncate(message.message, contract.MAX_TEXT_BYTES),
-        since=_seconds(message, "since"),
+        since=time_of(message, "since"),
     )
 
 
@@ -140,7 +138,7 @@ def _state(message: types.ServiceSessions | pb.ServiceDelta, identified: dict[in
         sessions=message.sessions,
         pending=message.pending,
         accuracy=_accuracy(message.accuracy),
-        since=_seconds(message, "since"),
+        since=time_of(message, "since"),
         identified=MappingProxyType(identified),
     )
 
@@ -154,7 +152,7 @@ def _identified(sessions: Iterable[types.IdentifiedSession]) -> dict[int, Identi
             raise OutOfBoundsError(f"peer_port {session.peer_port}")
         address = require_within("peer_address", session.peer_address, contract.MAX_NAME_BYTES)
         transport = session.transport if session.transport in _TRANSPORTS else types.TRANSPORT_UNSPECIFIED
-        found[session.id] = Identified(transport, address, session.peer_port, _seconds(session, "started_at"))
+        found[session.id] = Identified(transport, address, session.peer_port, time_of(session, "started_at"))
     return found
 
 
@@ -162,18 +160,6 @@ def _accuracy(value: int) -> int:
     """Not said, or a word of a later version: the reading that never lowers a value wrongly."""
     stated = value in _ACCURACIES and value != types.ACCURACY_UNSPECIFIED
     return value if stated else types.ACCURACY_UPPER_BOUND
-
-
-def _seconds(message: Message, field: str) -> float | None:
-    """Wall time of a Timestamp field; None when it is not set, or is no time that the calendar has."""
-    if not message.HasField(field):
-        return None
-    stamp: Timestamp = getattr(message, field)
-    # The last second of 9999 is what a Timestamp may hold; beyond it every formatter of dates fails. That second itself
-    # is left out, because a float of that size rounds up to the next one.
-    if not (0 <= stamp.seconds < 253_402_300_799 and 0 <= stamp.nanos < 1_000_000_000):
-        return None
-    return stamp.seconds + stamp.nanos / 1e9
 
 
 def hello_fields(hello: pb.Hello) -> None:

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.duration_pb2 import Duration
-
 from handler_service.model import Endpoint
 from handler_service.reports import decode as messages
 from handler_service.reports.store import ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.text import truncate
+from servicestatus.timestamps import duration
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -169,11 +168,11 @@ class SessionProtocol:
                 handler_version=self._version,
                 features=sorted(self._features),
                 vmi=types.VmiReference(**self._endpoint.vmi._asdict()),
-                heartbeat_interval=_duration(self._settings.heartbeat_interval),
-                lease=_duration(self._settings.lease),
+                heartbeat_interval=duration(self._settings.heartbeat_interval),
+                lease=duration(self._settings.lease),
                 window=self._settings.window,
                 delta_burst=self._settings.delta_burst,
-                delta_interval=_duration(self._settings.delta_interval),
+                delta_interval=duration(self._settings.delta_interval),
             )
         )
 
@@ -253,9 +252,3 @@ class SessionProtocol:
 
     def _unknown(self, number: int) -> None:
         self._reports.unknown(self._endpoint.id, number)
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration

@@ -9,6 +9,7 @@ from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import State, StreamState
 from servicestatus import contract
 from servicestatus.text import truncate
+from servicestatus.timestamps import duration, timestamp
 from servicestatus.v1 import agent_status_service_pb2 as pb
 
 _STATES: Final[Mapping[StreamState, pb.StreamState]] = {
@@ -35,7 +36,7 @@ def agent_status(identity: Identity, state: State, protocol: ReportProtocol) -> 
     return pb.AgentStatus(
         instance=identity.instance,
         agent_version=identity.version,
-        started_at=messages.timestamp(identity.started_at),
+        started_at=timestamp(identity.started_at),
         observation=messages.observation(report.observation),
         domain=truncate(state.domain, contract.MAX_TEXT_BYTES),
         services=[messages.vnc_sessions(report.vnc, with_peers=True)],
@@ -59,6 +60,6 @@ def _handler(socket: str, state: State, protocol: ReportProtocol) -> pb.HandlerC
         last_ack=stream.last_ack,
     )
     if stream.settings is not None:
-        connection.heartbeat_interval.CopyFrom(messages.duration(stream.settings.heartbeat_interval))
-        connection.lease.CopyFrom(messages.duration(stream.settings.lease))
+        connection.heartbeat_interval.CopyFrom(duration(stream.settings.heartbeat_interval))
+        connection.lease.CopyFrom(duration(stream.settings.lease))
     return connection

@@ -9,6 +9,7 @@ from typing import Final
 from launcher_agent.reporting import encoding as messages
 from launcher_agent.sessions.table import TableView
 from servicestatus import contract
+from servicestatus.timestamps import timestamp
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import SERVICE_VNC
 
@@ -31,7 +32,7 @@ def vnc_delta(before: TableView, after: TableView, *, with_peers: bool) -> pb.Se
         sessions=after.sessions,
         pending=after.pending,
         accuracy=messages.accuracy(after.accuracy),
-        since=messages.timestamp(after.since),
+        since=timestamp(after.since),
         opened=[messages.identified(session) for session in sorted(opened, key=lambda session: session.id)],
         closed=sorted(session.id for session in closed),
     )

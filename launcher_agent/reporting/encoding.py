@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from launcher_agent.events import Transport
 from launcher_agent.sessions.report import Counters, Observation, Reason
 from launcher_agent.sessions.table import Accuracy, Session, TableView
 from servicestatus import contract
 from servicestatus.text import truncate
+from servicestatus.timestamps import timestamp
 from servicestatus.v1 import sessions_pb2 as pb
 
 _REASONS: Final[Mapping[Reason, pb.ObservationReason]] = {
@@ -30,21 +28,6 @@ _TRANSPORTS: Final[Mapping[Transport, pb.Transport]] = {
     Transport.UNIX: pb.TRANSPORT_UNIX,
     Transport.TCP: pb.TRANSPORT_TCP,
 }
-_MICROSECONDS: Final = 1_000_000  # what a float of seconds since the epoch holds
-
-
-def timestamp(seconds: float | None) -> Timestamp | None:
-    """Seconds since the epoch as a Timestamp; None stays None, which leaves a field unset."""
-    if seconds is None:
-        return None
-    whole, micros = divmod(round(seconds * _MICROSECONDS), _MICROSECONDS)
-    return Timestamp(seconds=whole, nanos=micros * 1000)
-
-
-def duration(seconds: float) -> Duration:
-    """Seconds as a Duration."""
-    whole, micros = divmod(round(seconds * _MICROSECONDS), _MICROSECONDS)
-    return Duration(seconds=whole, nanos=micros * 1000)
 
 
 def observation(seen: Observation) -> pb.Observation:

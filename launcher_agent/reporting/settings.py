@@ -4,10 +4,9 @@ A handler's mistake must make the agent neither spin nor fall silent, and a text
 the contract allows.
 """
 
-from google.protobuf.duration_pb2 import Duration
-
 from servicestatus import contract
 from servicestatus.text import truncate
+from servicestatus.timestamps import seconds_of
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 
@@ -15,14 +14,14 @@ from servicestatus.v1.sessions_pb2 import VmiReference
 def settings(welcome: pb.Welcome) -> contract.StreamSettings:
     """The terms of a stream."""
     default = contract.DEFAULT_SETTINGS
-    heartbeat = _seconds(welcome, "heartbeat_interval", default.heartbeat_interval, contract.HEARTBEAT_RANGE)
-    lease = _seconds(welcome, "lease", default.lease, contract.LEASE_RANGE)
+    heartbeat = _setting(welcome, "heartbeat_interval", default.heartbeat_interval, contract.HEARTBEAT_RANGE)
+    lease = _setting(welcome, "lease", default.lease, contract.LEASE_RANGE)
     return contract.StreamSettings(
         heartbeat_interval=heartbeat,
         lease=max(lease, 2 * heartbeat),
         window=_number(welcome.window, default.window),
         delta_burst=_number(welcome.delta_burst, default.delta_burst),
-        delta_interval=_seconds(welcome, "delta_interval", default.delta_interval, contract.DELTA_INTERVAL_RANGE),
+        delta_interval=_setting(welcome, "delta_interval", default.delta_interval, contract.DELTA_INTERVAL_RANGE),
     )
 
 
@@ -40,11 +39,9 @@ def vmi(welcome: pb.Welcome) -> VmiReference:
     )
 
 
-def _seconds(welcome: pb.Welcome, field: str, default: float, bounds: tuple[float, float]) -> float:
-    if not welcome.HasField(field):
-        return default
-    value: Duration = getattr(welcome, field)
-    return min(max(value.seconds + value.nanos / 1e9, bounds[0]), bounds[1])
+def _setting(welcome: pb.Welcome, field: str, default: float, bounds: tuple[float, float]) -> float:
+    seconds = seconds_of(welcome, field)
+    return default if seconds is None else min(max(seconds, bounds[0]), bounds[1])
 
 
 def _number(value: int, default: int) -> int:

@@ -32,14 +32,6 @@ def test_every_transport_has_its_word_in_the_contract(transport: Transport) -> N
     assert pb.Transport.Name(messages.transport(transport)) == f"TRANSPORT_{transport.name}"
 
 
-def test_times_are_microseconds_exact_whatever_a_float_holds() -> None:
-    stamp = messages.timestamp(1_795_511_552.281029)
-    assert stamp is not None
-    assert (stamp.seconds, stamp.nanos) == (1_795_511_552, 281_029_000)
-    assert messages.timestamp(None) is None
-    assert (messages.duration(0.25).seconds, messages.duration(0.25).nanos) == (0, 250_000_000)
-
-
 def test_peers_are_told_to_those_who_may_know_them() -> None:
     view = TableView(sessions=1, identified=(Session(7, tcp(40001), 2.0),))
     (told,) = messages.vnc_sessions(view, with_peers=True).identified
