@@ -22,8 +22,8 @@ from typing import Any, Final
 from launcher_agent.events import Phase, SocketAddress, Transport
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
+from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 

@@ -7,7 +7,10 @@ seconds since the epoch and are never compared with anything, only shown.
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from servicestatus.reasons import Reason as AgentReason
+from servicestatus.v1 import sessions_pb2 as types
 
 
 class VmiId(NamedTuple):
@@ -44,21 +47,38 @@ class Watermark(NamedTuple):
 
 
 class Reason(Enum):
-    """Why a VMI's value is observed or not: CamelCase words fit for a Kubernetes condition."""
+    """Why a VMI's value is observed or not: an agent's reason, or one of the handler's own.
 
-    WATCHING = "Watching"
-    NO_DOMAIN = "NoDomain"
-    LIBVIRT_UNREACHABLE = "LibvirtUnreachable"
-    RECONCILING = "Reconciling"
-    AMBIGUOUS_DOMAIN = "AmbiguousDomain"
-    LOWER_BOUND = "LowerBound"
+    The values are the words that Kubernetes conditions show.
+    """
+
+    WATCHING = AgentReason.WATCHING.value
+    NO_DOMAIN = AgentReason.NO_DOMAIN.value
+    LIBVIRT_UNREACHABLE = AgentReason.LIBVIRT_UNREACHABLE.value
+    RECONCILING = AgentReason.RECONCILING.value
+    AMBIGUOUS_DOMAIN = AgentReason.AMBIGUOUS_DOMAIN.value
+    LOWER_BOUND = AgentReason.LOWER_BOUND.value
+    # The handler's own.
     AGENT_STARTING = "AgentStarting"
     AGENT_SILENT = "AgentSilent"
     AGENT_STOPPED = "AgentStopped"
     NO_AGENT = "NoAgent"
     SOCKET_REFUSED = "SocketRefused"
     FINISHED = "Finished"
+    #: The agent gave none, or one of a later version.
     UNKNOWN = "Unknown"
+
+    @property
+    def wire(self) -> types.ObservationReason:
+        """The value in messages; unspecified for the handler's own reasons, which the contract does not have."""
+        agents = AgentReason.__members__.get(self.name)
+        return types.OBSERVATION_REASON_UNSPECIFIED if agents is None else agents.wire
+
+    @classmethod
+    def of_wire(cls, value: int) -> Self:
+        """Return the reason of a value in an agent's message."""
+        agents = AgentReason.of_wire(value)
+        return cls.UNKNOWN if agents is None else cls[agents.name]
 
 
 @dataclass(frozen=True, slots=True)

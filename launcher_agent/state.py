@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from launcher_agent.sessions.report import Counters, Observation, Reason, Report
+from launcher_agent.sessions.report import Counters, Observation, Report
 from launcher_agent.sessions.table import SessionTable
+from servicestatus.reasons import Reason
 
 #: Seconds since the epoch, such as `time.time`.
 WallClock = Callable[[], float]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from handler_service.model import Reason, VmiId
+from handler_service.model import VmiId
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.store import Entry, EntryState, Observed, ServiceState
 from handler_service.status_manager import StatusManager, publish_state
@@ -19,14 +19,6 @@ _STATES: Final[Mapping[EntryState, "pb.EndpointState"]] = {
     EntryState.DISCONNECTED: pb.ENDPOINT_STATE_DISCONNECTED,
     EntryState.SILENT: pb.ENDPOINT_STATE_SILENT,
     EntryState.GOODBYE: pb.ENDPOINT_STATE_GOODBYE,
-}
-_REASONS: Final[Mapping[Reason, "types.ObservationReason"]] = {
-    Reason.WATCHING: types.OBSERVATION_REASON_WATCHING,
-    Reason.NO_DOMAIN: types.OBSERVATION_REASON_NO_DOMAIN,
-    Reason.LIBVIRT_UNREACHABLE: types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE,
-    Reason.RECONCILING: types.OBSERVATION_REASON_RECONCILING,
-    Reason.AMBIGUOUS_DOMAIN: types.OBSERVATION_REASON_AMBIGUOUS_DOMAIN,
-    Reason.LOWER_BOUND: types.OBSERVATION_REASON_LOWER_BOUND,
 }
 #: From the surest to the least sure.
 _ACCURACIES: Final = (types.ACCURACY_EXACT, types.ACCURACY_UPPER_BOUND, types.ACCURACY_LOWER_BOUND)
@@ -99,7 +91,7 @@ def _endpoint(manager: StatusManager, entry: Entry, wall: Wall) -> pb.EndpointSt
 def _observation(observed: Observed) -> types.Observation:
     return types.Observation(
         observed=observed.observed,
-        reason=_REASONS.get(observed.reason, types.OBSERVATION_REASON_UNSPECIFIED),
+        reason=observed.reason.wire,
         message=observed.message,
         since=timestamp(observed.since),
     )

@@ -21,16 +21,6 @@ _Service = TypeVar("_Service", types.ServiceSessions, pb.ServiceDelta)
 #: The services that this handler has a field for. Others are ignored and counted.
 KNOWN_SERVICES: Final = frozenset({types.SERVICE_VNC})
 
-_REASONS: Final[Mapping[int, Reason]] = {
-    types.OBSERVATION_REASON_WATCHING: Reason.WATCHING,
-    types.OBSERVATION_REASON_NO_DOMAIN: Reason.NO_DOMAIN,
-    types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE: Reason.LIBVIRT_UNREACHABLE,
-    types.OBSERVATION_REASON_RECONCILING: Reason.RECONCILING,
-    types.OBSERVATION_REASON_AMBIGUOUS_DOMAIN: Reason.AMBIGUOUS_DOMAIN,
-    types.OBSERVATION_REASON_LOWER_BOUND: Reason.LOWER_BOUND,
-}
-
-
 _OBSERVATION_REASONS: Final = frozenset(types.ObservationReason.values())
 _ACCURACIES: Final = frozenset(types.Accuracy.values())
 _TRANSPORTS: Final = frozenset(types.Transport.values())
@@ -55,7 +45,7 @@ def observation(message: types.Observation) -> Observed:
     """What the agent says of its own sight. An unknown reason stays a reason."""
     return Observed(
         observed=message.observed,
-        reason=_REASONS.get(message.reason, Reason.UNKNOWN),
+        reason=Reason.of_wire(message.reason),
         message=truncate(message.message, contract.MAX_TEXT_BYTES),
         since=time_of(message, "since"),
     )

@@ -4,21 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from launcher_agent.events import Transport
-from launcher_agent.sessions.report import Counters, Observation, Reason
+from launcher_agent.sessions.report import Counters, Observation
 from launcher_agent.sessions.table import Accuracy, Session, TableView
 from servicestatus import contract
 from servicestatus.text import truncate
 from servicestatus.timestamps import timestamp
 from servicestatus.v1 import sessions_pb2 as pb
 
-_REASONS: Final[Mapping[Reason, pb.ObservationReason]] = {
-    Reason.WATCHING: pb.OBSERVATION_REASON_WATCHING,
-    Reason.NO_DOMAIN: pb.OBSERVATION_REASON_NO_DOMAIN,
-    Reason.LIBVIRT_UNREACHABLE: pb.OBSERVATION_REASON_LIBVIRT_UNREACHABLE,
-    Reason.RECONCILING: pb.OBSERVATION_REASON_RECONCILING,
-    Reason.AMBIGUOUS_DOMAIN: pb.OBSERVATION_REASON_AMBIGUOUS_DOMAIN,
-    Reason.LOWER_BOUND: pb.OBSERVATION_REASON_LOWER_BOUND,
-}
 _ACCURACIES: Final[Mapping[Accuracy, pb.Accuracy]] = {
     Accuracy.EXACT: pb.ACCURACY_EXACT,
     Accuracy.UPPER_BOUND: pb.ACCURACY_UPPER_BOUND,
@@ -34,7 +26,7 @@ def observation(seen: Observation) -> pb.Observation:
     """Whether the agent sees the truth."""
     return pb.Observation(
         observed=seen.reason.observed,
-        reason=_REASONS[seen.reason],
+        reason=seen.reason.wire,
         message=truncate(seen.message, contract.MAX_TEXT_BYTES),
         since=timestamp(seen.since),
     )

@@ -1,29 +1,9 @@
 """What the agent can say at one moment: whether it sees the truth, what it sees, what it has lived through."""
 
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Final
 
 from launcher_agent.sessions.table import TableView
-
-
-class Reason(Enum):
-    """Why the sessions are, or are not, observed. The contract's words; see there."""
-
-    WATCHING = auto()
-    NO_DOMAIN = auto()
-    LIBVIRT_UNREACHABLE = auto()
-    RECONCILING = auto()
-    AMBIGUOUS_DOMAIN = auto()
-    LOWER_BOUND = auto()
-
-    @property
-    def observed(self) -> bool:
-        """Whether the numbers are the truth and not only the last ones known."""
-        return self in _OBSERVED
-
-
-_OBSERVED: Final = frozenset({Reason.WATCHING, Reason.NO_DOMAIN})
+from servicestatus.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from launcher_agent.backoff import FullJitter, Policy, Uniform
 from launcher_agent.errors import LibvirtError
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
 from launcher_agent.vm.connection import Connection, Libvirt, Sleep
 from launcher_agent.vm.domain_watch import DomainWatch
+from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)
 

@@ -28,12 +28,12 @@ from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport
 from launcher_agent.reporting.protocol import ReportProtocol
-from launcher_agent.sessions.report import Reason
 from launcher_agent.sessions.table import SessionTable
 from launcher_agent.state import State
 from launcher_agent.vm import domain_xml, graphics_events, vnc_query
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import SERVICE_VNC, VmiReference
 from tests.hostile import http2

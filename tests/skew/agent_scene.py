@@ -9,8 +9,8 @@ from pathlib import Path
 from launcher_agent.events import Phase
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
+from servicestatus.reasons import Reason
 from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.unit.agent.fakes import UNIX, tcp
 

@@ -1,7 +1,8 @@
 """What the edges share."""
 
-from launcher_agent.sessions.report import Counters, Observation, Reason
+from launcher_agent.sessions.report import Counters, Observation
 from launcher_agent.state import State
+from servicestatus.reasons import Reason
 from tests.unit.agent.fakes import VirtualTime
 
 

@@ -16,8 +16,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from launcher_agent.admin import server as admin
 from launcher_agent.admin.status import Identity
 from launcher_agent.reporting.protocol import ReportProtocol
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State
+from servicestatus.reasons import Reason
 from servicestatus.sockets import SocketError
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1.agent_status_service_pb2_grpc import AgentStatusServiceStub

@@ -3,8 +3,8 @@
 from launcher_agent.admin.status import Identity, agent_status
 from launcher_agent.events import Phase
 from launcher_agent.reporting.protocol import ReportProtocol
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import State, StreamState
+from servicestatus.reasons import Reason
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2 as reports
 from servicestatus.v1.sessions_pb2 import VmiReference

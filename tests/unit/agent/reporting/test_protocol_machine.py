@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from launcher_agent.events import Phase, SocketAddress
 from launcher_agent.reporting.protocol import ReportProtocol
-from launcher_agent.sessions.report import Counters, Observation, Reason, Report
+from launcher_agent.sessions.report import Counters, Observation, Report
 from launcher_agent.sessions.table import SessionTable
 from servicestatus import contract
+from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import Observation as ObservationMessage
 from servicestatus.v1.sessions_pb2 import ServiceSessions, VmiReference

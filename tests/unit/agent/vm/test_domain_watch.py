@@ -16,11 +16,11 @@ from launcher_agent.events import (
     Transport,
     UnreadableEvent,
 )
-from launcher_agent.sessions.report import Reason
 from launcher_agent.sessions.table import Accuracy
 from launcher_agent.state import Life, State
 from launcher_agent.vm.domain_watch import DomainWatch
 from launcher_agent.vm.domains import Domain
+from servicestatus.reasons import Reason
 from tests.unit.agent.fakes import PLAIN_XML, UNIX, FakeConnection, VirtualTime, settle, tcp
 
 IDLE, RUNNING = Domain("vm", None), Domain("vm", 7)

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from launcher_agent.errors import LibvirtError
 from launcher_agent.events import Change, Phase
-from launcher_agent.sessions.report import Reason
 from launcher_agent.state import Life, State
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.supervisor import Supervisor
+from servicestatus.reasons import Reason
 from tests.unit.agent.fakes import UNIX, FakeConnection, FakeLibvirt, VirtualTime, highest, settle, tcp
 
 RUNNING = Domain("vm", 7)
