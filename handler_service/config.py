@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from handler_service.endpoints import static_endpoints
-from handler_service.endpoints.static_endpoints import StaticEndpoint
-from servicestatus import addresses, contract, flags, logs, version
+from handler_service.model import VmiId
+from servicestatus import addresses, contract, flags, logs, names, version
 from servicestatus.addresses import Address
 
 _T = TypeVar("_T")
@@ -36,6 +35,14 @@ examples:
 Every flag is an environment variable too: --file-dir is HANDLER_SERVICE_FILE_DIR. Repeatable flags take values
 separated by white space there.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StaticEndpoint:
+    """A value of --endpoint: the VMI that a socket is for."""
+
+    vmi: VmiId
+    socket: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,22 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     )
 
 
+def parse_endpoint(text: str) -> StaticEndpoint:
+    """Parse `NAMESPACE/NAME=SOCKET`; raises ValueError that says what is wrong."""
+    name, separator, socket = text.partition("=")
+    namespace, slash, name = name.partition("/")
+    if not (separator and slash and socket):
+        raise ValueError("it is not NAMESPACE/NAME=SOCKET")
+    if not names.is_namespace(namespace):
+        raise ValueError(f"{namespace!r} is not the name of a namespace")
+    if not names.is_object_name(name):
+        raise ValueError(f"{name!r} is not the name of a VMI")
+    path = Path(socket).absolute()
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is not a directory: make it first, or name another socket")
+    return StaticEndpoint(VmiId(namespace, name, ""), path)
+
+
 def _static(parser: flags.FlagParser, options: argparse.Namespace) -> StaticConfig:
     if not options.endpoint:
         parser.fail("--endpoint", "at least one is needed with --publisher file; on a node say --publisher auto")
@@ -132,7 +155,7 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
 def _parser() -> flags.FlagParser:
     parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
     add = parser.add_argument
-    add("--endpoint", action="append", type=_saying(static_endpoints.parse), default=[],
+    add("--endpoint", action="append", type=_saying(parse_endpoint), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
     add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
         help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
@@ -192,7 +215,7 @@ def _saying(parse: Callable[[str], _T]) -> Callable[[str], _T]:
 
 
 def _node_name(text: str) -> str:
-    if not static_endpoints.is_object_name(text):
+    if not names.is_object_name(text):
         raise ValueError("it is not the name of a node")
     return text
 

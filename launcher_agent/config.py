@@ -1,6 +1,5 @@
 """The command line of the agent, parsed once and checked at once."""
 
-import re
 from argparse import ArgumentTypeError, BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +7,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from servicestatus import contract, logs
+from servicestatus import logs, names
 from servicestatus.flags import FlagParser, filled
 
 #: A socket's address holds 107 bytes. Its directory is opened, so what else is in it is `/proc/self/fd/NNNNNN/`.
 _MAX_SOCKET_NAME: Final = 80
-
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 _EPILOG: Final = """\
 every flag can be set in the environment too: --log-level is LAUNCHER_AGENT_LOG_LEVEL, --no-query is
@@ -135,13 +132,12 @@ def _optional_socket(text: str) -> Path | None:
 
 
 def _namespace(text: str) -> str:
-    if text and (len(text) > contract.MAX_NAMESPACE_BYTES or not _LABEL.fullmatch(text)):
+    if text and not names.is_namespace(text):
         raise ArgumentTypeError(f"{text!r} is not a Kubernetes namespace")
     return text
 
 
 def _object_name(text: str) -> str:
-    labels = all(_LABEL.fullmatch(label) for label in text.split("."))
-    if text and (len(text) > contract.MAX_OBJECT_NAME_BYTES or not labels):
+    if text and not names.is_object_name(text):
         raise ArgumentTypeError(f"{text!r} is not a Kubernetes name")
     return text

@@ -1,51 +1,16 @@
-"""Endpoints from the command line: `NAMESPACE/NAME=SOCKET`, for one host without a cluster."""
+"""Serves the endpoints of the command line, on a host without a cluster."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
+from handler_service.config import StaticEndpoint
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.server import EndpointServer
-from handler_service.model import Assignment, Endpoint, VmiId
+from handler_service.model import Assignment, Endpoint
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketLock
-
-_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAMESPACE: Final = re.compile(_LABEL)
-_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-
-
-@dataclass(frozen=True, slots=True)
-class StaticEndpoint:
-    """One value of --endpoint."""
-
-    vmi: VmiId
-    socket: Path
-
-
-def parse(text: str) -> StaticEndpoint:
-    """Parse `NAMESPACE/NAME=SOCKET`; raises ValueError that says what is wrong."""
-    name, separator, socket = text.partition("=")
-    namespace, slash, name = name.partition("/")
-    if not (separator and slash and socket):
-        raise ValueError("it is not NAMESPACE/NAME=SOCKET")
-    if not _NAMESPACE.fullmatch(namespace) or len(namespace) > contract.MAX_NAMESPACE_BYTES:
-        raise ValueError(f"{namespace!r} is not the name of a namespace")
-    if not is_object_name(name):
-        raise ValueError(f"{name!r} is not the name of a VMI")
-    path = Path(socket).absolute()
-    if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory: make it first, or name another socket")
-    return StaticEndpoint(VmiId(namespace, name, ""), path)
-
-
-def is_object_name(text: str) -> bool:
-    """Whether a Kubernetes object may be called so (a DNS subdomain)."""
-    return len(text) <= contract.MAX_OBJECT_NAME_BYTES and _NAME.fullmatch(text) is not None
 
 
 class StaticEndpoints:

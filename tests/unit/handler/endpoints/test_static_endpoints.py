@@ -11,9 +11,9 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from handler_service.config import StaticEndpoint
 from handler_service.endpoints.private_sockets import PrivateSockets
-from handler_service.endpoints.static_endpoints import StaticEndpoint, StaticEndpoints, parse
-from handler_service.model import VmiId
+from handler_service.endpoints.static_endpoints import StaticEndpoints
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketError
@@ -41,43 +41,6 @@ async def welcomed(path: Path) -> pb.Welcome:
         welcome = await peer.greet()
         peer.call.cancel()
         return welcome
-
-
-# --- the value ---
-
-
-def test_a_value_names_a_vmi_and_its_socket(tmp_path: Path) -> None:
-    """The rest of a path may hold anything, an equals sign too."""
-    assert parse(f"default/vm={tmp_path}/s") == StaticEndpoint(VMI, tmp_path / "s")
-    assert parse(f"a-1/b.c-2={tmp_path}/a=b") == StaticEndpoint(VmiId("a-1", "b.c-2", ""), tmp_path / "a=b")
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "is not NAMESPACE/NAME=SOCKET"),
-        ("vm=/s", "is not NAMESPACE/NAME=SOCKET"),
-        ("default/vm", "is not NAMESPACE/NAME=SOCKET"),
-        ("default/vm=", "is not NAMESPACE/NAME=SOCKET"),
-        ("/vm=/s", "'' is not the name of a namespace"),
-        ("Default/vm=/s", "'Default' is not the name of a namespace"),
-        ("a.b/vm=/s", "'a.b' is not the name of a namespace"),
-        ("../vm=/s", "'..' is not the name of a namespace"),
-        ("n" * 64 + "/vm=/s", "is not the name of a namespace"),
-        ("default/=/s", "'' is not the name of a VMI"),
-        ("default/../x=/s", "'../x' is not the name of a VMI"),
-        ("default/vm-=/s", "'vm-' is not the name of a VMI"),
-        ("default/v..m=/s", "'v..m' is not the name of a VMI"),
-        ("default/vm\n=/s", "is not the name of a VMI"),
-        ("default/" + "m" * 254 + "=/s", "is not the name of a VMI"),
-        ("default/vm=/nowhere/at/all/s", "/nowhere/at/all is not a directory"),
-    ],
-)
-def test_a_wrong_value_says_what_is_wrong(text: str, problem: str) -> None:
-    """No name can lead out of the directory of documents."""
-    with pytest.raises(ValueError, match="is not") as refused:
-        parse(text)
-    assert problem in str(refused.value)
 
 
 # --- who serves ---
