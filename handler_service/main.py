@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from handler_service.publishers.file import FilePublisher
 from handler_service.publishing.factory import worker
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
-from servicestatus import logs, version
+from servicestatus import logs, signals, version
 from servicestatus.sockets import SocketError
 
 log = logging.getLogger("handler_service")
@@ -66,7 +65,7 @@ def main() -> None:
 
 async def run(options: config.Config) -> None:
     """Serve until a signal comes; raises SocketError, ConfigurationError."""
-    stop = _stop_on_signals()
+    stop = signals.stop_event()
     manager = StatusManager(options.settings.lease, time.monotonic)
     async with AsyncExitStack() as stack:
         admin = AdminServer(options.admin_socket, StatusService(manager, _wall), options.admin_address)
@@ -144,13 +143,6 @@ def _raise_file_limit() -> None:
     """A pod costs seven open files, and containers begin with 1024 where containerd says nothing else."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 def _wall(monotonic: float) -> float:

@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import State
 from launcher_agent.vm.client import Libvirt
 from launcher_agent.vm.supervisor import Supervisor
-from servicestatus import logs, version
+from servicestatus import logs, signals, version
 from servicestatus.sockets import SocketError
 from servicestatus.v1.sessions_pb2 import VmiReference
 
@@ -71,7 +70,7 @@ class Agent:
 
     async def run(self) -> None:
         """Watch and report until SIGTERM or SIGINT."""
-        stop = _stop_signals()
+        stop = signals.stop_event()
         log.info("launcher-agent %s, instance %s", self._identity.version, self._identity.instance)
         state = State(time.time)
         vmi = VmiReference(namespace=self._options.namespace, name=self._options.name)
@@ -112,10 +111,3 @@ class Agent:
             sleep=asyncio.sleep,
             uniform=random.uniform,
         )
-
-
-def _stop_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
