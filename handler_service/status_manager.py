@@ -12,6 +12,7 @@ from handler_service.model import Assignment, DesiredStatus, Endpoint, OutcomeKi
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.protocol import PublishProgress
 from handler_service.reports.store import ReportStore
+from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -24,7 +25,7 @@ _MAX_SLEEP: Final = 5.0
 class StatusManager:
     """All VMIs of this handler."""
 
-    def __init__(self, lease: float, clock: Callable[[], float]) -> None:
+    def __init__(self, lease: float, clock: Clock) -> None:
         """`lease` in seconds."""
         self.clock = clock
         self._lease = lease

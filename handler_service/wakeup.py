@@ -4,13 +4,14 @@ In a storm most changes concern what is due later than the sleep ends anyway: th
 """
 
 import asyncio
-from collections.abc import Callable
+
+from servicestatus.clock import Clock
 
 
 class Wakeup:
     """Of one sleeper. Invariant: a ring between two sleeps is not lost, it ends the next one at once."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         """`clock` gives monotonic seconds."""
         self._clock = clock
         self._set = asyncio.Event()

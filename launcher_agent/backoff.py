@@ -4,15 +4,14 @@ All pauses carry full jitter, the first one too: when a handler restarts, every 
 the same millisecond. The waiting itself is tenacity's; its source of randomness is replaced by one that is a parameter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tenacity import RetryCallState, wait_exponential
 from tenacity.wait import wait_base
 
-#: A number evenly drawn between two others, such as `random.Random().uniform`.
-Uniform = Callable[[float, float], float]
+from servicestatus.clock import Uniform
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ changed in between they never see. All of it lives in the event loop's thread.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from launcher_agent.sessions.report import Counters, Observation, Report
 from launcher_agent.sessions.table import SessionTable
+from servicestatus.clock import WallClock
 from servicestatus.reasons import Reason
-
-#: Seconds since the epoch, such as `time.time`.
-WallClock = Callable[[], float]
 
 
 class Life(Enum):

@@ -17,6 +17,7 @@ from typing import Final
 
 from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from servicestatus import contract
+from servicestatus.clock import Clock
 from servicestatus.rate_limit import TokenBucket
 
 #: Small, since what is in it is passed on before it is paid for: a kilobyte can hold a dozen calls.
@@ -42,7 +43,7 @@ class Allowance:
 
     __slots__ = ("_clock", "_paid_until")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._paid_until = float("-inf")
 
@@ -62,7 +63,7 @@ class Http2Proxy:
         listener: socket.socket,
         server: str,
         refused: Callable[[str], None],
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         """Take over `listener`. `server` is the path of the server's socket; `refused` hears why a connection ended."""
         self._listener = listener

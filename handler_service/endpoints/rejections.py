@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from servicestatus.clock import Clock
+
 #: Seconds until the same is told again.
 AGAIN: Final = 600.0
 
@@ -10,7 +12,7 @@ AGAIN: Final = 600.0
 class RejectionLog:
     """Invariant: the kinds are few, so at most that many lines come from one socket in AGAIN seconds."""
 
-    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float]) -> None:
+    def __init__(self, tell: Callable[[str], None], clock: Clock) -> None:
         """`tell` takes a line for people; `clock` gives monotonic seconds."""
         self._tell = tell
         self._clock = clock

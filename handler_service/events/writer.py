@@ -8,7 +8,6 @@ manifests/base/guard-event.yaml holds the handler to it.
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +17,7 @@ from handler_service.kube import companion as companions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId
+from servicestatus.clock import WallClock
 from servicestatus.text import truncate
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class _Series:
 class EventWriter:
     """The events of one node's handler."""
 
-    def __init__(self, client: KubeClient, node: str, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: KubeClient, node: str, wall: WallClock = time.time) -> None:
         """`wall` is what the events' times are taken from."""
         self._client = client
         self._node = node

@@ -19,6 +19,7 @@ from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import outcomes
+from servicestatus.clock import WallClock
 
 #: What a VMI without a companion shows.
 _NOTHING: Final = PublishedValue(0, None)
@@ -29,9 +30,7 @@ class CompanionPublisher:
 
     name = "companion"
 
-    def __init__(
-        self, client: KubeClient, node: str, current: Callable[[], bool], wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, client: KubeClient, node: str, current: Callable[[], bool], wall: WallClock = time.time) -> None:
         """`node` is the one whose VMIs are published; `current` says whether the watches of VMIs work."""
         self._client = client
         self._node = node

@@ -13,6 +13,7 @@ from handler_service.publishers import Publisher
 from handler_service.publishing.item import Job
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.wakeup import Wakeup
+from servicestatus.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class PublishWorker:
         self,
         publisher: Publisher,
         scheduler: WriteScheduler,
-        clock: Callable[[], float],
+        clock: Clock,
         answered: Callable[[VmiId], None],
     ) -> None:
         """`answered` is called when something may have become published, or has failed."""

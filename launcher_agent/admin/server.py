@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from launcher_agent.admin.status import Identity, agent_status
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import State
-from launcher_agent.vm.connection import Sleep
 from servicestatus import contract
+from servicestatus.clock import Sleep
 from servicestatus.sockets import SocketDirectory, SocketError, SocketLock
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1.agent_status_service_pb2_grpc import (

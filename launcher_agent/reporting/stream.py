@@ -20,8 +20,8 @@ from launcher_agent import backoff as retry
 from launcher_agent.errors import StreamError
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import Life, State, StreamState
-from launcher_agent.vm.connection import Sleep
 from servicestatus import contract
+from servicestatus.clock import Clock, Sleep, Uniform
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -30,8 +30,6 @@ from servicestatus.v1.session_report_service_pb2_grpc import SessionReportServic
 log = logging.getLogger(__name__)
 
 Call = grpc.aio.StreamStreamCall[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
-#: Seconds of a clock that only grows, such as `time.monotonic`.
-Clock = Callable[[], float]
 
 #: Opens one stream to whoever serves a socket, and closes it. SocketError where there is no socket to dial.
 Dial = Callable[[Path], contextlib.AbstractAsyncContextManager[Call]]
@@ -72,7 +70,7 @@ class ReportStream:
         *,
         clock: Clock,
         sleep: Sleep,
-        uniform: retry.Uniform,
+        uniform: Uniform,
         welcome_timeout: float = contract.HELLO_TIMEOUT,
         dial: Dial = dial,
     ) -> None:

@@ -1,14 +1,10 @@
 """What the watching modules need of libvirt. `libvirt_source` has the real one, the tests one of their own."""
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from launcher_agent.events import SocketAddress
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
-
-#: Waits so many seconds, such as `asyncio.sleep`.
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Connection(Protocol):

@@ -29,10 +29,11 @@ from launcher_agent.events import (
 )
 from launcher_agent.state import Life, State
 from launcher_agent.vm import domain_xml
-from launcher_agent.vm.connection import Connection, Sleep
+from launcher_agent.vm.connection import Connection
 from launcher_agent.vm.domain_xml import Graphics
 from launcher_agent.vm.domains import Ambiguous, Domain, choose
 from launcher_agent.vm.query_loop import QueryLoop
+from servicestatus.clock import Sleep
 from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from typing import Final
 from launcher_agent.errors import AgentError
 from launcher_agent.events import QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
 from launcher_agent.state import Stats
-from launcher_agent.vm.connection import Connection, Sleep
+from launcher_agent.vm.connection import Connection
+from servicestatus.clock import Sleep
 
 #: Events reach the inbox within a few milliseconds of QEMU's answer; on a node that is out of breath, within this.
 _QUIET: Final = 0.2

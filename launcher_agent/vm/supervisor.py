@@ -8,11 +8,12 @@ from typing import Final, NoReturn
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from launcher_agent.backoff import FullJitter, Policy, Uniform
+from launcher_agent.backoff import FullJitter, Policy
 from launcher_agent.errors import LibvirtError
 from launcher_agent.state import State
-from launcher_agent.vm.connection import Connection, Libvirt, Sleep
+from launcher_agent.vm.connection import Connection, Libvirt
 from launcher_agent.vm.domain_watch import DomainWatch
+from servicestatus.clock import Sleep, Uniform
 from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)

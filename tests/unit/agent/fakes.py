@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
 
 from launcher_agent.errors import LibvirtError
 from launcher_agent.events import (
@@ -155,6 +154,3 @@ class FakeLibvirt:
 def highest(low: float, high: float) -> float:
     """A `uniform` that always draws the most."""
     return max(low, high)
-
-
-Uniform = Callable[[float, float], float]

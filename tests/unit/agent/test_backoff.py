@@ -5,10 +5,11 @@ import pytest
 import tenacity
 
 from launcher_agent import backoff as retry
+from servicestatus.clock import Uniform
 from tests.unit.agent.fakes import highest
 
 
-def pauses(status: str, uniform: retry.Uniform, attempts: int = 12) -> list[float]:
+def pauses(status: str, uniform: Uniform, attempts: int = 12) -> list[float]:
     wait = retry.FullJitter(retry.policy(status), uniform)
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     found = []
