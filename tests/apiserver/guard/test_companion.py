@@ -127,7 +127,7 @@ def test_a_companion_has_room_for_what_a_handler_writes_and_no_more(here: Handle
 def test_a_companion_keeps_the_record_of_its_field_managers(here: Handler, companion: Object) -> None:
     """An empty entry would reset it for every client; in a write of the status the server ignores it."""
     denied = (FORBIDDEN, "the record of field managers is the API server's")
-    reset = {"metadata": {"managedFields": [{}]}}
+    reset: Object = {"metadata": {"managedFields": [{}]}}
     assert here.merge_patch(companion, reset).denial == denied
     status = status_of(companion, HERE)
     written = here.write_status(companion, status, managedFields=[{}]).taken()

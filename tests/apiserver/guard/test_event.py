@@ -80,7 +80,7 @@ def test_an_event_keeps_the_record_of_its_field_managers(here: Handler, vmi: Obj
     """An empty entry would reset it."""
     event = event_about(vmi, HERE)
     here.create(event).taken()
-    reset = {"metadata": {"managedFields": [{}]}}
+    reset: Object = {"metadata": {"managedFields": [{}]}}
     assert here.merge_patch(event, reset).denial == (FORBIDDEN, METADATA)
 
 
