@@ -68,7 +68,7 @@ bench: setup ## What it costs, beside the same in Go: a table, docs/performance.
 	@hack/bench.sh $(ARGS)
 
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
-	@hack/images $(ARGS)
+	@.venv/bin/python -m hack.builds images $(ARGS)
 
 docs: setup ## The documentation as pages that need no server: dist/docs/index.html (3 s)
 	@.venv/bin/mkdocs build --strict

@@ -24,12 +24,6 @@ OURS: Final = "ours"
 PEER: Final = "peer"
 
 
-def build_peer() -> Path:
-    """Where its programs are."""
-    done = subprocess.run([REPOSITORY / "hack" / "peer"], stdout=subprocess.PIPE, text=True, check=True)
-    return Path(done.stdout.strip())
-
-
 @dataclass(frozen=True)
 class Roots:
     """The images' files, with the peer's programs beside ours.

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench import readings
 from bench.containers import Root, sweep
-from bench.sides import OURS, PEER, Roots, Side, build_peer
+from bench.sides import OURS, PEER, Roots, Side
+from hack.builds import peer
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Node
@@ -101,11 +102,11 @@ def stage(folder: Path, *, quick: bool) -> Iterator[Stage]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sweep()
     with ExitStack() as stack:
-        peer = build_peer()
+        programs = peer.build()
         roots = Roots(
-            {name: stack.enter_context(Root(AGENT, [peer / "peer-launcher"])) for name in (OURS, PEER)},
-            stack.enter_context(Root(HANDLER, [peer / "peer-handler"])),
-            peer,
+            {name: stack.enter_context(Root(AGENT, [programs / "peer-launcher"])) for name in (OURS, PEER)},
+            stack.enter_context(Root(HANDLER, [programs / "peer-handler"])),
+            programs,
         )
         plane = stack.enter_context(ControlPlane(folder / "plane", resources=[WITH_SERVICE_STATUS, BASE]))
         install(plane)

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# Measures the pair beside its peer in Go: hack/bench.sh [--only NAME]... ; everything that has to be built is built before.
+# Measures the agent and the handler beside their peer in Go: hack/bench.sh [--only NAME]...
 . "$(dirname "$0")/common.sh"
-hack/gotools --wait "${APISERVER_TOOLS[@]}" > /dev/null
-hack/images > /dev/null
-hack/peer > /dev/null
+"$VENV/bin/python" -m hack.builds parts bench
 exec "$VENV/bin/python" -m bench "$@"

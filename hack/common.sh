@@ -1,49 +1,42 @@
-# shellcheck shell=bash disable=SC2034 # what is set here is read by the scripts that source it
-# Sourced by every script here: where things are, and how to talk. Scripts run in the root of the tree.
+# shellcheck shell=bash disable=SC2034 # scripts that source this file read what it sets
+# Sourced by every script in hack/: sets paths, defines how scripts report, and changes to the root of the tree.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vmi-service-status
 cd "$ROOT"
 
-# The Go programs that parts of the test suite start.
-LIBVIRT_TOOLS=(grpcurl)
-APISERVER_TOOLS=(etcd kube-apiserver kube-controller-manager kubectl)
-NODE_TOOLS=("${APISERVER_TOOLS[@]}" kubelet kube-scheduler kube-proxy containerd containerd-shim-runc-v2 ctr)
-
-# Says every so many seconds that something is still at work, until `settle` or the script's end: `patience WHAT [20]`. On
-# standard error, in whole lines, so that it reads as well in a log of CI as at a terminal. It waits at a pipe that ends
-# with the script, however that ends: a `sleep` would hold the script's output open, and a script that its parent has not
-# waited for yet still has a pid.
-patience() {
-  settle
+# Reports every so many seconds that something still runs, until `end_progress` or the script's end: `progress WHAT [20]`.
+# It writes whole lines to standard error, which read as well in a log of CI as at a terminal. It waits at a pipe that the
+# kernel closes when the script ends: a `sleep` would hold the script's output open, and the script's pid may outlive it.
+progress() {
+  end_progress
   local what=$1 every=${2:-20}
-  exec {PATIENT}> >(
+  exec {PROGRESS}> >(
     exec > /dev/null 9>&- # neither the script's answer nor its lock
     start=$SECONDS next=$every
     while
       status=0
       read -rt 1 || status=$?
-      ((status > 128)) # the second is over; else the pipe is
+      ((status > 128)) # the second has passed; any other status means that the pipe was closed
     do
       if ((SECONDS - start >= next)); then
-        say "$what: still at it ($((SECONDS - start)) s)"
+        say "$what: still running ($((SECONDS - start)) s)"
         next=$((next + every))
       fi
     done
   )
-  PATIENT_PID=$!
+  PROGRESS_PID=$!
 }
-settle() {
-  if [[ -n ${PATIENT:-} ]]; then
-    exec {PATIENT}>&-
-    kill "$PATIENT_PID" 2> /dev/null || true # what the script has started may hold the pipe as well
+end_progress() {
+  if [[ -n ${PROGRESS:-} ]]; then
+    exec {PROGRESS}>&-
+    kill "$PROGRESS_PID" 2> /dev/null || true # a program that the script has started may hold the pipe as well
   fi
-  PATIENT=
+  PROGRESS=
 }
 
-# Messages go to standard error: what a script answers with on standard output can be captured.
+# Messages go to standard error, so that what a script answers on standard output can be captured.
 say() { printf '%s\n' "$*" >&2; }
 die() {
   say "$*"

@@ -56,7 +56,7 @@ check() {
 
 # Errors are counted from here on, not fatal where they happen.
 set +e
-patience lint
+progress lint
 check 'types (mypy)' types
 check 'style (ruff check)' ruff check --quiet
 check 'format (ruff format)' ruff format --quiet --diff
@@ -67,7 +67,7 @@ check 'generated code' generated_code
 check 'companion reference' companion_reference
 check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py
-check 'shell scripts (shellcheck)' shellcheck hack/*.sh hack/gotools hack/images hack/kubevirt hack/peer hack/recipes tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
+check 'shell scripts (shellcheck)' shellcheck hack/*.sh tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
 failed=0
 for i in "${!names[@]}"; do
@@ -77,5 +77,5 @@ for i in "${!names[@]}"; do
   printf '%-6s  %-28s %3d.%d s\n' "$answer" "$name" $((tenths / 10)) $((tenths % 10))
   if [[ $answer == FAILED ]]; then sed 's/^/        /' "$work/$name"; fi
 done
-settle
+end_progress
 ((failed == 0)) || die "lint: $failed of ${#names[@]} checks failed"

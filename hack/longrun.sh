@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs one of the tests that take as long as one likes: hack/longrun.sh chaos|soak; MINUTES and SEED in the environment.
+# Runs a test of any length: hack/longrun.sh chaos|soak; the variables MINUTES and SEED choose how long and which faults.
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
 
-hack/gotools --wait "${APISERVER_TOOLS[@]}" "${LIBVIRT_TOOLS[@]}" > /dev/null
+python -m hack.builds parts faults
 exec python -m tests.faults "${1:?usage: hack/longrun.sh chaos|soak}"

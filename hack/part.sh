@@ -2,7 +2,7 @@
 # Runs one part of `make test`: hack/part.sh PART [PYTEST ARGUMENT...]
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
-# Room for the reason beside the name of a test that failed, also where no terminal says how wide it is.
+# Wide enough for the name of a failed test and the reason beside it, also without a terminal.
 export COLUMNS=${COLUMNS:-160}
 start=$SECONDS
 
@@ -24,40 +24,9 @@ case $part in
 esac
 
 printf '\n=== %s: %s\n' "$part" "$title"
-# What a test would have to wait for is made before its clock starts.
-# Two of these scripts name what they made by a hash of themselves, so what they say meanwhile is said here.
-made() {
-  local what=$1
-  shift
-  patience "$part: $what"
-  "$@" > /dev/null
-  settle
-}
-gotools() { made 'the Go programs are built, or another make builds them' hack/gotools --wait "$@"; }
-case $part in
-  libvirt) gotools "${LIBVIRT_TOOLS[@]}" ;;
-  apiserver)
-    gotools "${APISERVER_TOOLS[@]}"
-    hack/recipes > /dev/null
-    ;;
-  bench)
-    gotools "${APISERVER_TOOLS[@]}"
-    hack/images > /dev/null
-    made 'the Go pair that the bench compares with' hack/peer
-    ;;
-  faults) gotools "${LIBVIRT_TOOLS[@]}" "${APISERVER_TOOLS[@]}" ;;
-  node)
-    gotools "${NODE_TOOLS[@]}"
-    hack/images > /dev/null
-    made "the image of a launcher's stand-in" python -m tests.node.launcher.image
-    ;;
-  kubevirt)
-    gotools "${NODE_TOOLS[@]}"
-    hack/images > /dev/null
-    made 'KubeVirt' hack/kubevirt
-    ;;
-esac
-# A test has a time limit of its own, but what hangs while a fixture ends is past it. No part takes a third of this.
+# What the tests would have to wait for is built before their time limits start.
+python -m hack.builds parts "$part"
+# Each test has a time limit, but a fixture that hangs while it ends is not covered by it. No part takes a third of this.
 tests() { timeout --foreground --kill-after=60 --signal=INT 2400 python -m pytest "$@"; }
 case $part in
   lint) hack/lint.sh ;;

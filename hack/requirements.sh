@@ -2,7 +2,7 @@
 # Writes requirements/*.txt anew: the newest versions that pyproject.toml admits, for every Python from 3.11 on, each
 # with the hashes of its files and without a word about where they come from.
 #
-#   build.txt    what pip needs to build the rest        go.txt    the Go of hack/gotools where the machine has none
+#   build.txt    what pip needs to build the rest        go.txt    the Go of hack/builds where the machine has none
 #   fuzz.txt     what `make fuzz` alone needs
 #   dev.txt      everything, for .venv                   agent.txt, handler.txt    what each image installs
 . "$(dirname "$0")/common.sh"
@@ -14,7 +14,7 @@ compile() {
 }
 
 say 'requirements: resolving (10 s)'
-patience 'requirements'
+progress 'requirements'
 compile pyproject.toml --all-extras --group build --group dev --output-file requirements/dev.txt
 # What was tested is what ships: the others take their versions from dev.txt.
 compile pyproject.toml --extra agent --constraints requirements/dev.txt --output-file requirements/agent.txt
@@ -22,4 +22,4 @@ compile pyproject.toml --extra handler --constraints requirements/dev.txt --outp
 compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 compile --group go --output-file requirements/go.txt
 compile --group fuzz --output-file requirements/fuzz.txt
-settle
+end_progress

@@ -79,9 +79,9 @@ system_tools() {
   sudo apt-get install --no-install-recommends ${missing[*]}"
   fi
   say "setup: installing ${missing[*]} (about a minute)"
-  patience 'setup: Debian packages'
+  progress 'setup: Debian packages'
   install_packages "${missing[@]}"
-  settle
+  end_progress
 }
 
 # --- .venv ------------------------------------------------------------------------------------------------------------
@@ -104,11 +104,11 @@ packages() {
   python=$(choose_python) || die "setup: ${PYTHON:-no python3 here} is not a Python 3.11 or newer with its venv module" \
     "and headers (Debian: python3-venv, python3-dev); PYTHON=/path/to/python chooses one"
   say "setup: Python packages into .venv, by $python (about a minute; libvirt-python is compiled)"
-  patience 'setup: Python packages'
+  progress 'setup: Python packages'
   "$python" -m venv --clear "$VENV"
   pip_install --require-hashes -r requirements/build.txt
   pip_install --require-hashes --no-build-isolation -r requirements/dev.txt
-  settle
+  end_progress
   echo "$key" > "$VENV/.packages"
 }
 

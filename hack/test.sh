@@ -2,15 +2,15 @@
 # Runs parts of the test suite: hack/test.sh PART... Two at a time, each line of output with its part's name before it,
 # since most of them wait (for leases, for a kubelet) more than they compute. JOBS=1 runs one after the other. KubeVirt's
 # runs alone: twenty VMs that start at once take all that a small machine has, and others' deadlines with it.
-# After a failure no further part starts; those under way run to their end, so that nothing of theirs is left behind.
-# While the first ones run, the Go programs and the KubeVirt that the others need are built in the background.
+# After a failure no further part starts; the parts that run already run to their end, so that they leave nothing behind.
+# While the first parts run, everything that the others need is built in the background.
 . "$(dirname "$0")/common.sh"
 # A job of its own process group can be ended whole, and does not ignore Ctrl-C as bash's background jobs do otherwise.
 set -m
 
 jobs=${JOBS:-$(($(nproc) > 1 ? 2 : 1))}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "test: JOBS=$jobs is not a number of parts to run at once"
-builds=("$(hack/gotools --background "${LIBVIRT_TOOLS[@]}" "${NODE_TOOLS[@]}")" "$(hack/kubevirt --background)")
+builds=$("$VENV/bin/python" -m hack.builds --background parts "$@")
 declare -A part_of=() started=()
 logs=$(mktemp -d)
 summary=
@@ -23,8 +23,8 @@ interrupt() {
 }
 finish() {
   local status=$?
-  # Nothing to end if all went well: the last part waited for it.
-  kill -- "${builds[@]/#/-}" 2> /dev/null || true
+  # If all parts passed, the last one has waited for this.
+  kill -- "-$builds" 2> /dev/null || true
   # Where only the end of the output is kept, it must tell what to look for.
   grep -hE '\| (FAILED |ERROR tests/)' "$logs"/* || true
   rm -rf "$logs"

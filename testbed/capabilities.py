@@ -6,25 +6,22 @@ one of them changed: so what lies here may be outdated, but never wrong.
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from hack.builds.cache import CACHE
+
 # Where libvirt keeps them, below its XDG_CACHE_HOME.
 CAPABILITIES = Path("libvirt/qemu/cache/capabilities")
-
-
-def user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmi-service-status"
 
 
 class CapabilitiesCache:
     """Keyed by the binaries, so that two versions on one machine do not drive each other out."""
 
     def __init__(self, binaries: Iterable[Path], root: Path | None = None) -> None:
-        self.directory = (root or user_cache()) / "libvirt" / _key(binaries)
+        self.directory = (root or CACHE) / "libvirt" / _key(binaries)
 
     def restore(self, cache_home: Path) -> None:
         target = cache_home / CAPABILITIES

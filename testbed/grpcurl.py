@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hack.builds import gotools
 from testbed.processes import ManagedProcess
 
-ROOT = Path(__file__).parents[1]
 Request = Mapping[str, Any]
 # Seconds: a server that does not answer fails the call with DEADLINE_EXCEEDED.
 MAX_TIME = 20
@@ -30,9 +30,8 @@ class GrpcurlError(Exception):
 
 @functools.cache
 def binary() -> Path:
-    """Built, if need be, by the project's own script."""
-    gotools = subprocess.run([ROOT / "hack/gotools", "grpcurl"], stdout=subprocess.PIPE, text=True, check=True)
-    return Path(gotools.stdout.strip()) / "grpcurl"
+    """Return its path; it is built if the cache does not have it."""
+    return gotools.build(["grpcurl"]) / "grpcurl"
 
 
 class Grpcurl:

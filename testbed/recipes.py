@@ -1,4 +1,4 @@
-"""`python -m testbed.recipes FOLDER` writes the Go programs of docs/ there, for hack/recipes to build."""
+"""`python -m testbed.recipes FOLDER` writes the Go programs of docs/ there, for hack/builds to build."""
 
 import sys
 from pathlib import Path

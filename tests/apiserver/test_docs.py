@@ -7,13 +7,13 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from hack.builds.recipes import build as build_recipes
 from servicestatus.v1 import session_report_service_pb2 as pb
 from testbed.documents import Example, examples
 from testbed.playing import Scene, play
@@ -47,8 +47,7 @@ def peer(vmi: Vmi, peers: Peers) -> Peer:
 @pytest.fixture(scope="session")
 def recipes() -> Path:
     """The folder of the Go programs in docs/, built."""
-    built = subprocess.run([REPOSITORY / "hack/recipes"], stdout=subprocess.PIPE, text=True, check=True, timeout=100)
-    return Path(built.stdout.strip())
+    return build_recipes()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.cluster.cache import CACHE
+from hack.builds.cache import CACHE
 from tests.cluster.cluster import Cluster
 from tests.cluster.tools import tool
 

@@ -1,4 +1,4 @@
-// The tools that the tests on a real API server and on real nodes start, pinned by go.sum; hack/gotools builds them.
+// The tools that the tests on a real API server and on real nodes start, pinned by go.sum; hack/builds builds them.
 // kubernetes needs each of its staging modules replaced by the published one of its release.
 module vmi-service-status/tests/cluster
 

@@ -6,30 +6,24 @@ overlay file system only ever replace or remove them. Its databases are written 
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from hack.builds.cache import Store, key_of
 from tests.cluster import debian
 from tests.cluster.builtin import write_builtin
-from tests.cluster.cache import CACHE, used
 from tests.cluster.commands import run
-from tests.cluster.mutex import held
 from tests.cluster.server import Server, accepts
 from tests.cluster.tools import tool
 
 # KubeVirt's images, two gigabytes, take 11 s.
 IMPORT_TIMEOUT = 300.0
+STORE = Store("containerd")
 
 
 def prepared_store(archives: Sequence[Path]) -> Path:
-    """A store that holds the built-in images and those of the archives."""
-    store = CACHE / "containerd" / _key(archives)
-    with held("containerd-store", timeout=IMPORT_TIMEOUT):
-        if not store.exists():
-            _make(store, archives)
-        used(store)
-    return store
+    """Return a store that holds the built-in images and those of the archives."""
+    return STORE.obtain(_key(archives), lambda new: _make(new, archives), what="a store with the images of a node")
 
 
 def copy_store(store: Path, to: Path) -> None:
@@ -50,8 +44,7 @@ def copy_store(store: Path, to: Path) -> None:
 
 
 def _key(archives: Sequence[Path]) -> str:
-    parts = [run(tool("containerd"), "--version"), *debian.PACKAGES, *(_digest(archive) for archive in archives)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return key_of(run(tool("containerd"), "--version"), *debian.PACKAGES, *(_digest(archive) for archive in archives))
 
 
 def _digest(path: Path) -> str:
@@ -60,25 +53,15 @@ def _digest(path: Path) -> str:
 
 
 def _make(store: Path, archives: Sequence[Path]) -> None:
-    """The rename is last: a store that is there is whole. What a killed one left is removed by the next."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    for left in store.parent.glob("new-*"):
-        shutil.rmtree(left)
-    new = Path(tempfile.mkdtemp(prefix="new-", dir=store.parent))
-    builtin = write_builtin(new / "builtin.tar", debian.unpacked() / "bin/busybox")
-    _import([builtin, *archives], new)
-    (new / "root").rename(store)
-    shutil.rmtree(new)
-
-
-def _import(archives: Sequence[Path], folder: Path) -> None:
-    """By a containerd in a mount namespace of its own, which is stopped in order before its store is taken."""
+    """Import the archives with a containerd of its own, which stops before its store is renamed."""
+    folder = store.parent
+    builtin = write_builtin(folder / "builtin.tar", debian.unpacked() / "bin/busybox")
     config = folder / "containerd.toml"
-    config.write_text(f'version = 3\nroot = "{folder}/root"\nstate = "{folder}/state"\nimports = []\n')
+    config.write_text(f'version = 3\nroot = "{store}"\nstate = "{folder}/state"\nimports = []\n')
     socket = folder / "containerd.sock"
     command: list[str | Path] = ["unshare", "--mount", tool("containerd"), "--config", config, "--address", socket]
     with Server(command, log=folder / "containerd.log", ready=lambda: accepts(socket)) as containerd:
-        for archive in archives:
+        for archive in (builtin, *archives):
             ctr = (tool("ctr"), "--address", socket, "--namespace=k8s.io")
             run(*ctr, "images", "import", archive, timeout=IMPORT_TIMEOUT)
         containerd.stop()

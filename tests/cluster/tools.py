@@ -1,17 +1,17 @@
-"""Where the programs that the tests start come from: an error that says how to get them, never a search by chance.
+"""Finds the programs that the tests start; a missing one is an error that says how to get it.
 
 Order: the folder in `KUBEBUILDER_ASSETS`, as controller-runtime's envtest has it (it need not hold all of them), then
-what `hack/gotools` built from this package's go.mod.
+what hack/builds has built from this package's go.mod.
 """
 
 import os
 import shutil
-import subprocess
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
+from hack.builds import gotools
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-GOTOOLS = REPOSITORY / "hack" / "gotools"
 
 
 class MissingToolError(Exception):
@@ -23,7 +23,8 @@ def tool(name: str) -> Path:
     for folder in _folders():
         if os.access(folder / name, os.X_OK):
             return folder / name
-    raise MissingToolError(f"{name} is in none of {[str(f) for f in _folders()]}; `hack/gotools {name}` builds it")
+    searched = [str(folder) for folder in _folders()]
+    raise MissingToolError(f"{name} is in none of {searched}; `python -m hack.builds gotools {name}` builds it")
 
 
 def require(*names: str) -> None:
@@ -41,13 +42,9 @@ def require_system(*names: str) -> None:
 
 def _folders() -> list[Path]:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return ([Path(assets)] if assets else []) + ([built] if (built := _built()) else [])
+    return ([Path(assets)] if assets else []) + [_built()]
 
 
-@lru_cache
-def _built() -> Path | None:
-    """Where hack/gotools puts what it builds; None in a tree without it."""
-    if not GOTOOLS.exists():
-        return None
-    answer = subprocess.run([GOTOOLS, "--dir"], capture_output=True, text=True, check=True, timeout=60)
-    return Path(answer.stdout.strip())
+@cache
+def _built() -> Path:
+    return gotools.folder()

@@ -9,8 +9,8 @@ import contextlib
 import sys
 from pathlib import Path
 
+from hack.builds.cache import CACHE
 from tests.apiserver.client import Client
-from tests.cluster.cache import CACHE
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment

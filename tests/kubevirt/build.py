@@ -1,14 +1,10 @@
-"""The KubeVirt that `hack/kubevirt` has built, in the cache."""
+"""The KubeVirt that hack/builds has built, in the cache."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.builds import kubevirt
 from tests.cluster.images import REGISTRY
-from tests.cluster.tools import REPOSITORY
-
-# Building takes minutes and is done before the tests' clocks start; this is the time to find that nothing has changed.
-TIMEOUT = 60.0
 
 
 def image_name(program: str, version: str) -> str:
@@ -22,11 +18,8 @@ class Build:
 
     @classmethod
     def find(cls) -> "Build":
-        done = subprocess.run(
-            [REPOSITORY / "hack/kubevirt"], capture_output=True, text=True, check=False, timeout=TIMEOUT
-        )
-        assert done.returncode == 0, f"hack/kubevirt: {done.stderr}"
-        return cls(Path(done.stdout.strip()))
+        """Return the one in the cache; it is built, which takes minutes, before the tests' time limits start."""
+        return cls(kubevirt.build())
 
     @property
     def version(self) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hack.builds.cache import CACHE
 from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster import debian
 from tests.cluster.builtin import write_builtin
-from tests.cluster.cache import CACHE
 from tests.cluster.commands import CommandError, run
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node import Node

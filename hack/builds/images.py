@@ -1,0 +1,151 @@
+"""Builds the images as docker archives, which `ctr images import`, `docker load` and `podman load` take.
+
+Variables: BUILDER=buildah|podman|docker chooses the engine. BASE=IMAGE is what the build stage starts from. Without it,
+that is a base made of Debian's packages if mmdebstrap is installed, else the Dockerfile's, which is pulled.
+SOURCE_DATE_EPOCH and REVISION, for a release, are the date of all files and the commit.
+"""
+
+import os
+import platform
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.builds import engines
+from hack.builds.cache import Store, describe_files, key_of
+from hack.builds.commands import ROOT, BuildError
+from hack.builds.debian import EPOCH, DebianRoot
+from hack.builds.engines import Engine
+from hack.builds.machine import PipSettings, apt_settings
+from hack.builds.progress import progress, say
+
+STORE = Store("images", pattern="*.tar")
+BASES = Store("image-base")
+BASE_ROOT = DebianRoot()
+TAG = "dev"
+
+# Raise it when this module makes something else of the same inputs.
+STEPS = 1
+
+# The build sees nothing but these and each image's own (.dockerignore).
+COMMON = (
+    "hack/images.d",
+    ".dockerignore",
+    "pyproject.toml",
+    "LICENSE",
+    "servicestatus",
+    "requirements/build.txt",
+)
+
+# MB. Layers that nothing is built upon any more pile up, some 10 MB with each change of a program.
+STORAGE_LIMIT = 6000
+# Lines of a failed build that are shown.
+LOG_LINES = 30
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the project."""
+
+    name: str
+    dockerfile: str
+    inputs: tuple[str, ...]
+
+    def key(self, environment: Mapping[str, str]) -> str:
+        """Return the key of everything that the archive depends on."""
+        chosen = (environment.get(name, "") for name in ("BASE", "SOURCE_DATE_EPOCH", "REVISION"))
+        files = describe_files(*COMMON, self.dockerfile, *self.inputs)
+        return key_of(str(STEPS), files, *chosen, platform.machine())
+
+
+IMAGES = {
+    image.name: image
+    for image in (
+        Image("launcher-agent", "Dockerfile.launcher", ("requirements/agent.txt", "launcher_agent")),
+        Image("handler-service", "Dockerfile.handler", ("requirements/handler.txt", "handler_service")),
+    )
+}
+
+
+def build(names: Iterable[str] = ()) -> list[Path]:
+    """Return the archives of these images, or of all of them."""
+    wanted = list(names) or list(IMAGES)
+    for name in wanted:
+        if name not in IMAGES:
+            raise BuildError(f"there is no image {name}; there are: {', '.join(IMAGES)}")
+    return [_obtain(IMAGES[name]) for name in wanted]
+
+
+def _obtain(image: Image) -> Path:
+    return STORE.obtain(
+        f"{image.name}-{image.key(os.environ)}.tar",
+        lambda new: _make(new, image),
+        what=image.name,
+        estimate="about two minutes; 10 s if only the program changed",
+    )
+
+
+def _make(archive: Path, image: Image) -> None:
+    log = STORE.folder / f"{image.name}.log"
+    log.unlink(missing_ok=True)
+    storage = STORE.folder / "buildah"
+    _limit_storage(storage)
+    engine = engines.choose(storage, os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = _plan(image, _base(engine), PipSettings.read(), Path(folder))
+        try:
+            engine.build(plan, archive, log)
+        except BuildError as error:
+            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            raise BuildError(
+                "\n".join([*lines, f"{image.name} was not built: {error}; the whole log: {log}"])
+            ) from error
+
+
+def _plan(image: Image, base: str, pip: PipSettings, folder: Path) -> engines.Plan:
+    """Return how an image is built. The machine's settings go in as secrets, which no layer keeps."""
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
+    arguments = {
+        "VERSION": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+        "REVISION": os.environ.get("REVISION") or "unknown",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        **({"BASE": base} if base else {}),
+    }
+    secrets = {"apt.conf": apt_settings().encode(), "pip.conf": pip.text.encode()}
+    secrets["certificates"] = pip.certificates.read_bytes() if pip.certificates else b""
+    for name, content in secrets.items():
+        (folder / name).write_bytes(content)
+    return engines.Plan(
+        dockerfile=image.dockerfile,
+        name=f"vmi-service-status/{image.name}:{TAG}",
+        epoch=epoch,
+        arguments=arguments,
+        secrets={name: folder / name for name in secrets},
+        volume=pip.wheels,
+    )
+
+
+def _base(engine: Engine) -> str:
+    """Return the image that the build stage starts from; none where the Dockerfile's own is to be pulled."""
+    if base := os.environ.get("BASE", ""):
+        return base
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        return ""
+    key = key_of(str(BASE_ROOT))
+    archive = BASES.obtain(f"{key}.tar", BASE_ROOT.write, what="a base of Debian packages", estimate="about a minute")
+    name = f"localhost/vmi-service-status/base:{key}"
+    if not engine.has(name):
+        with progress("images: loading the base"):
+            engine.load_root(archive, name)
+    return name
+
+
+def _limit_storage(storage: Path) -> None:
+    """Remove the layers when they have become too many."""
+    size = sum(path.lstat().st_blocks * 512 for path in storage.rglob("*") if not path.is_symlink())
+    if size > STORAGE_LIMIT * 1_000_000:
+        say(f"images: {storage} has grown above {STORAGE_LIMIT} MB and is made again")
+        shutil.rmtree(storage)

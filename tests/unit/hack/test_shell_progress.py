@@ -1,0 +1,39 @@
+"""What scripts report while they run (hack/common.sh), and that the report ends with the script."""
+
+import subprocess
+import time
+from pathlib import Path
+
+COMMON = Path(__file__).parents[3] / "hack/common.sh"
+# Seconds: the report notices the end of the script within one second; without that it would wait for 1000.
+SOON = 30
+
+
+def _run(script: str) -> tuple[int, str, str, float]:
+    """The status, standard output, standard error and duration of a script that has sourced common.sh."""
+    start = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", f". {COMMON}\n{script}"], capture_output=True, text=True, check=False, timeout=2 * SOON
+    )
+    return done.returncode, done.stdout, done.stderr, time.monotonic() - start
+
+
+def test_a_script_reports_that_it_runs_until_the_step_ends() -> None:
+    """It reports on standard error, so that what a script answers can be captured."""
+    status, answer, said, _ = _run("progress 'images: the base' 1\nsleep 2.5\nend_progress\nsleep 2.5\necho answer")
+    assert status == 0
+    assert answer == "answer\n"
+    assert said.startswith("images: the base: still running (1 s)\n")
+    assert 1 <= said.count("still running") <= 3
+
+
+def test_a_short_step_is_not_reported() -> None:
+    assert _run("progress 'x'\nend_progress\necho answer")[:3] == (0, "answer\n", "")
+
+
+def test_the_report_ends_with_a_script_that_fails() -> None:
+    """It holds no output open, so a reader of that output does not wait."""
+    status, _, said, seconds = _run("progress 'x' 1000\nfalse\necho never")
+    assert status == 1
+    assert said == ""
+    assert seconds < SOON
