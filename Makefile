@@ -1,37 +1,40 @@
-# Everything that people and CI do here, by name. What a target does stands in hack/.
+# Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  The first run on a machine installs its tools (2 min); make test-unit ARGS='-k takeover' passes ARGS to pytest."
 
-demo: setup ## A VM, viewers that come and go, and its status following them; no cluster needed (30 s)
+demo: setup-demo ## A VM, viewers that come and go, and its status following them; no cluster needed (30 s)
 	@.venv/bin/python -m demo $(ARGS)
 
-demo-live: setup ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
+demo-live: setup-demo ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
 	@.venv/bin/python -m demo --live $(ARGS)
+
+check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitoring, 200 histories, four planted bugs (1 min)
+	@HISTORIES=200 hack/test.sh unit lint monitoring simulation
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (some 35 min; an hour when all must be built)
 	@hack/test.sh lint unit monitoring simulation apiserver node libvirt faults hostile bench kubevirt
 
-lint: setup ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
+lint: setup-check ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
 
-test-unit: setup ## The rules of both programs, in memory and in virtual time (30 s)
+test-unit: setup-check ## The rules of both programs, in memory and in virtual time (30 s)
 	@hack/part.sh unit $(ARGS)
 
-test-monitoring: setup ## Metrics, alerts and dashboard, by Prometheus' own tool (5 s)
+test-monitoring: setup-check ## Metrics, alerts and dashboard, by Prometheus' own tool (5 s)
 	@hack/part.sh monitoring $(ARGS)
 
-test-simulation: setup ## 2,000 histories of faults in virtual time; each promise held against them (1 min)
+test-simulation: setup-check ## 2,000 histories of faults in virtual time; each promise held against them (1 min)
 	@hack/part.sh simulation $(ARGS)
 
-simulate: setup ## The same at length: make simulate SEEDS=100000 (25 min); ARGS='--replay SEED' shows one
+simulate: setup-check ## The same at length: make simulate SEEDS=100000 (25 min); ARGS='--replay SEED' shows one
 	@.venv/bin/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
 
-mutants: setup ## Plant twenty bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
+mutants: setup-check ## Plant twenty bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
 	@.venv/bin/python -m tests.simulation --mutants $(ARGS)
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)
@@ -70,20 +73,24 @@ bench: setup ## What it costs, beside the same in Go: a table, docs/performance.
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@.venv/bin/python -m hack.builds images $(ARGS)
 
-docs: setup ## The documentation as pages that need no server: dist/docs/index.html (3 s)
+docs: setup-docs ## The documentation as pages that need no server: dist/docs/index.html (3 s)
 	@.venv/bin/mkdocs build --strict
 
-gencode: setup ## Generate the Python code of proto/ and the companion's reference anew (2 s)
+gencode: setup-check ## Generate the Python code of proto/ and the companion's reference anew (2 s)
 	@hack/gencode.sh
 
-release-descriptor: setup ## At a release: the API as it is now becomes the one that must not break (1 s)
+release-descriptor: setup-check ## At a release: the API as it is now becomes the one that must not break (1 s)
 	@mkdir -p proto/released && .venv/bin/buf build --exclude-source-info --output proto/released/v1.binpb
 
-requirements: setup ## Choose the newest admitted versions of all Python packages, with hashes (10 s)
+requirements: setup-check ## Choose the newest admitted versions of all Python packages, with hashes (10 s)
 	@hack/requirements.sh
 
 clean: ## Remove what was made in this tree, .venv too; the cache of Go tools stays
 	@hack/clean.sh
 
-setup: # not in the list: every target that needs it calls it
+# Not in the list: every target that needs it calls it. A profile has what its targets need, and `setup` has all of it.
+setup:
 	@hack/setup.sh
+
+setup-%:
+	@hack/setup.sh $*

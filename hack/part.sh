@@ -12,7 +12,7 @@ case $part in
   lint) title='every check that runs nothing: types, style, imports, API, generated code, lock files, scripts' ;;
   unit) title='the rules of both programs, in memory and in virtual time' ;;
   monitoring) title='metrics, alerts and dashboard, as Prometheus takes them' ;;
-  simulation) title='both programs in a world of models: 2,000 histories of faults, and bugs that are planted' ;;
+  simulation) title="both programs in a world of models: ${HISTORIES:-2000} histories of faults, and planted bugs" ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
   faults) title='everything is killed, frozen and restarted, and the promises are kept' ;;
@@ -31,6 +31,7 @@ tests() { timeout --foreground --kill-after=60 --signal=INT 2400 python -m pytes
 case $part in
   lint) hack/lint.sh ;;
   hostile) tests tests/hostile tests/skew tests/fuzz "$@" ;;
+  simulation) tests tests/simulation --histories="${HISTORIES:-2000}" "$@" ;;
   *) tests "tests/$part" "$@" ;;
 esac
 printf '=== %s: passed in %d s\n' "$part" $((SECONDS - start))

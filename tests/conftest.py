@@ -7,6 +7,10 @@ import pytest
 from testbed.progress import Progress
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--histories", type=int, default=2000, help="how many histories tests/simulation runs")
+
+
 def pytest_configure() -> None:
     """A job that a shell started in the background ignores SIGINT, and each program under test would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
