@@ -20,16 +20,27 @@ _SOURCE = re.compile(r"://|--(?:extra-)?index-url|--find-links|--no-index|^-e ")
 def wanted(pyproject: Path) -> dict[str, list[str]]:
     """What each lock file has to hold, as pyproject.toml says it."""
     project = tomllib.loads(pyproject.read_text())
-    groups, extras = project["dependency-groups"], project["project"]["optional-dependencies"]
+    extras = project["project"]["optional-dependencies"]
+    groups = {name: list(members(project["dependency-groups"], name)) for name in project["dependency-groups"]}
     base = project["project"]["dependencies"]
     return {
         "build.txt": groups["build"],
         "go.txt": groups["go"],
         "fuzz.txt": groups["fuzz"],
+        "docs.txt": groups["docs"],
         "agent.txt": base + extras["agent"],
         "handler.txt": base + extras["handler"],
         "dev.txt": base + extras["agent"] + extras["handler"] + groups["build"] + groups["dev"],
     }
+
+
+def members(groups: dict[str, list[str | dict[str, str]]], name: str) -> Iterator[str]:
+    """The requirements of a dependency group and of the groups that it includes."""
+    for member in groups[name]:
+        if isinstance(member, str):
+            yield member
+        else:
+            yield from members(groups, member["include-group"])
 
 
 def pins(lock: Path) -> dict[str, str]:

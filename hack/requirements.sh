@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Writes requirements/*.txt anew: the newest versions that pyproject.toml admits, for every Python from 3.11 on, each
-# with the hashes of its files and without a word about where they come from.
+# Writes requirements/*.txt again: the newest versions that pyproject.toml admits, for every Python from 3.11 on, each
+# with the hashes of its files and without the place that they come from.
 #
 #   build.txt    what pip needs to build the rest        go.txt    the Go of hack/builds where the machine has none
 #   fuzz.txt     what `make fuzz` alone needs
-#   dev.txt      everything, for .venv                   agent.txt, handler.txt    what each image installs
+#   docs.txt     what `make docs` alone needs            agent.txt, handler.txt    what each image installs
+#   dev.txt      everything, for .venv
 . "$(dirname "$0")/common.sh"
 
 export UV_CUSTOM_COMPILE_COMMAND='make requirements'
@@ -20,6 +21,7 @@ compile pyproject.toml --all-extras --group build --group dev --output-file requ
 compile pyproject.toml --extra agent --constraints requirements/dev.txt --output-file requirements/agent.txt
 compile pyproject.toml --extra handler --constraints requirements/dev.txt --output-file requirements/handler.txt
 compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
+compile --group docs --constraints requirements/dev.txt --output-file requirements/docs.txt
 compile --group go --output-file requirements/go.txt
 compile --group fuzz --output-file requirements/fuzz.txt
 end_progress

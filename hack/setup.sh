@@ -1,9 +1,22 @@
 #!/usr/bin/env bash
-# Makes this machine and tree ready for `make test` and `make demo`: system tools, then .venv with every Python package
-# at the version and hash of requirements/. Where nothing changed it does nothing, in a moment.
+# Prepares this machine and this tree: hack/setup.sh [full|check|demo|docs]. It installs the system tools that are missing,
+# then .venv with Python packages at the versions and hashes of requirements/. If nothing changed, it ends at once.
+#
+#   full     everything that `make test` needs; it serves the other three too
+#   check    what `make check` needs: the same Python packages, fewer system tools
+#   demo     what both programs and one VM need
+#   docs     what turns docs/ into pages
 #
 #   PYTHON=python3.13 hack/setup.sh    chooses the Python of .venv; without it, the first one found that is 3.11 or newer
 . "$(dirname "$0")/common.sh"
+
+PROFILE=${1:-full}
+case $PROFILE in
+  full | check) LOCKS=(requirements/build.txt requirements/dev.txt) ;;
+  demo) LOCKS=(requirements/build.txt requirements/agent.txt) ;;
+  docs) LOCKS=(requirements/docs.txt) ;;
+  *) die "setup: $PROFILE is not a profile; there are: full, check, demo, docs" ;;
+esac
 
 # --- Python ---------------------------------------------------------------------------------------------------------
 
@@ -31,29 +44,49 @@ choose_python() {
 found() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" > /dev/null; }
 found_file() { compgen -G "$1" > /dev/null; }
 
-# Debian's packages of what is not there. It asks for the tool and not for the package, so that other distributions pass.
+# Prints the Debian packages of the tools that are missing. It looks for the tool and not for the package, so that other
+# distributions pass.
 lacking() {
+  if [[ $PROFILE != docs ]]; then lacking_for_libvirt_python; fi
+  case $PROFILE in
+    full) lacking_for_demo && lacking_for_check && lacking_for_nodes ;;
+    check) lacking_for_check ;;
+    demo) lacking_for_demo ;;
+  esac
+  [[ -x $VENV/bin/python || -n ${PYTHON:-} ]] || choose_python > /dev/null || echo python3 python3-venv python3-dev
+}
+
+# libvirt-python comes as source and is compiled against the libvirt of this machine.
+lacking_for_libvirt_python() {
+  found gcc || echo gcc libc6-dev
+  found pkg-config || echo pkgconf
+  found_file '/usr/include/libvirt/libvirt.h' || echo libvirt-dev
+}
+
+lacking_for_demo() {
   found libvirtd || found virtqemud || echo libvirt-daemon
   found_file '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so' \
     || found_file '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' || echo libvirt-daemon-driver-qemu
   found qemu-system-x86_64 || echo qemu-system-x86
   found setpriv || echo util-linux
+}
+
+lacking_for_check() {
+  found shellcheck || echo shellcheck
+  # promtool, the program that checks and tests the alerts' rules.
+  found promtool || echo prometheus
+}
+
+lacking_for_nodes() {
   found ip || echo iproute2
   found iptables || echo iptables
   found openssl || echo openssl
-  found shellcheck || echo shellcheck
-  # The alerts' rules are checked, unit-tested and fired with the program that runs them in a cluster.
-  found promtool && found prometheus || echo prometheus
+  found prometheus || echo prometheus
   # KubeVirt's programs: one has a file capability, one is linked statically.
   found setcap || echo libcap2-bin
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap
-  # libvirt-python comes as source and is compiled against the libvirt that is here.
-  found gcc || echo gcc libc6-dev
-  found pkg-config || echo pkgconf
-  found_file '/usr/include/libvirt/libvirt.h' || echo libvirt-dev
-  [[ -x $VENV/bin/python || -n ${PYTHON:-} ]] || choose_python > /dev/null || echo python3 python3-venv python3-dev
 }
 
 # Nothing here uses a system service (the tests start a libvirtd of their own), so no package may start one. Debian asks
@@ -70,13 +103,20 @@ install_packages() (
   apt-get -qq -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends "$@" > /dev/null
 )
 
+# The package brings a server, of which `make check` uses nothing.
+without_prometheus() {
+  if [[ " ${missing[*]} " == *' prometheus '* ]]; then
+    printf '\nOf prometheus only promtool is needed here: a release of Prometheus has it, and any folder of PATH will do.'
+  fi
+}
+
 system_tools() {
   local -a missing
-  mapfile -t missing < <(lacking | tr ' ' '\n')
+  mapfile -t missing < <(lacking | tr ' ' '\n' | sort -u)
   if ((${#missing[@]} == 0)); then return; fi
   if ((EUID != 0)) || ! found apt-get; then
-    die "setup: please install what is missing (Debian's names), then try again:
-  sudo apt-get install --no-install-recommends ${missing[*]}"
+    die "setup: these tools are missing and only root can install them; please do (the names are Debian's), then try again:
+  sudo apt-get install --no-install-recommends ${missing[*]}$(without_prometheus)"
   fi
   say "setup: installing ${missing[*]} (about a minute)"
   progress 'setup: Debian packages'
@@ -86,37 +126,54 @@ system_tools() {
 
 # --- .venv ------------------------------------------------------------------------------------------------------------
 
-# A file in .venv holds the key of what was installed. It is written last, so an interrupted set-up is done again.
-installed() { [[ -x $VENV/bin/python && $(cat "$VENV/$1" 2> /dev/null) == "$2" ]]; }
+# A file in .venv for each profile holds the key of what was installed. It is written last, so an interrupted set-up is
+# done again. The full profile and `check` have the same packages.
+MARK=.packages-${PROFILE/check/full}
+
+is_installed() { [[ -x $VENV/bin/python && $(cat "$VENV/$1" 2> /dev/null) == "$2" ]]; }
 
 # The root is part of the key: an environment that was copied or moved still points to where it was made.
 key_of() { { echo "$ROOT" && cat "$@"; } | sha256sum | cut -d ' ' -f 1; }
 
-wanted_python() { [[ -z ${PYTHON:-} || $("$PYTHON" --version) == $("$VENV/bin/python" --version) ]]; }
+has_chosen_python() { [[ -z ${PYTHON:-} || $("$PYTHON" --version) == $("$VENV/bin/python" --version) ]]; }
 
 pip_install() { "$VENV/bin/python" -m pip --disable-pip-version-check --no-input --quiet install "$@"; }
 
-# Made anew when a requirement changed, so that nothing is left in it that the requirements no longer name.
+# An environment is made again when a requirement changed, so that nothing is left in it that the requirements no longer
+# name. Profiles share versions, so a profile is added to the others that are there; only the full one starts from nothing.
 packages() {
-  local key python
-  key=$(key_of requirements/build.txt requirements/dev.txt)
-  if installed .packages "$key" && wanted_python; then return; fi
+  local full key lock python
+  full=$(key_of requirements/build.txt requirements/dev.txt)
+  key=$(key_of "${LOCKS[@]}")
+  if { is_installed .packages-full "$full" || is_installed "$MARK" "$key"; } && has_chosen_python; then return; fi
   python=$(choose_python) || die "setup: ${PYTHON:-no python3 here} is not a Python 3.11 or newer with its venv module" \
     "and headers (Debian: python3-venv, python3-dev); PYTHON=/path/to/python chooses one"
-  say "setup: Python packages into .venv, by $python (about a minute; libvirt-python is compiled)"
+  say "setup: Python packages into .venv, by $python ($(estimate))"
   progress 'setup: Python packages'
-  "$python" -m venv --clear "$VENV"
-  pip_install --require-hashes -r requirements/build.txt
-  pip_install --require-hashes --no-build-isolation -r requirements/dev.txt
+  can_be_extended || "$python" -m venv --clear "$VENV"
+  for lock in "${LOCKS[@]}"; do pip_install --require-hashes --no-build-isolation -r "$lock"; done
   end_progress
-  echo "$key" > "$VENV/.packages"
+  echo "$key" > "$VENV/$MARK"
 }
 
-# Both programs' own packages, in place: an edited module needs no new installation, changed metadata does.
+can_be_extended() {
+  [[ $MARK != .packages-full && -x $VENV/bin/python && ! -e $VENV/.packages-full && ! -e $VENV/$MARK ]] && has_chosen_python
+}
+
+estimate() {
+  case $PROFILE in
+    docs) echo '10 s' ;;
+    demo) echo 'half a minute; libvirt-python is compiled' ;;
+    *) echo 'about a minute; libvirt-python is compiled' ;;
+  esac
+}
+
+# Installs both programs in place: an edited module needs no new installation, changed metadata does.
 programs() {
   local key
+  if [[ $PROFILE == docs ]]; then return; fi
   key=$(key_of pyproject.toml)
-  if installed .programs "$key"; then return; fi
+  if is_installed .programs "$key"; then return; fi
   pip_install --no-deps --no-build-isolation --editable .
   echo "$key" > "$VENV/.programs"
 }
