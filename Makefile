@@ -76,7 +76,7 @@ images: setup ## Both images as archives in the cache; prints their paths (1 s; 
 docs: setup-docs ## The documentation as pages that need no server: dist/docs/index.html (3 s)
 	@.venv/bin/mkdocs build --strict
 
-gencode: setup-check ## Generate the Python code of proto/ and the companion's reference anew (2 s)
+gencode: setup-check ## Generate the Python code of proto/ and the companion's reference again (2 s)
 	@hack/gencode.sh
 
 release-descriptor: setup-check ## At a release: the API as it is now becomes the one that must not break (1 s)

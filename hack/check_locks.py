@@ -1,7 +1,7 @@
-"""Holds requirements/*.txt to pyproject.toml: everything asked for is locked, once for all files, by hash, sourceless.
+"""Checks requirements/*.txt against pyproject.toml: each is locked at one version, by hash, without a source.
 
-A lock file that misses something would let pip fetch it unpinned; one that names where files come from would fail for
-whoever installs from somewhere else.
+If a lock file lacked a package, pip would fetch it unpinned. If it named the place of a package, it would fail on a
+machine that installs from another place.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Writes docs/companion-api.md, the reference of the companion object, from its CRD. Another FILE may be named.
 
 The CRD is what an API server holds people to, and the handler has the words of its conditions, so nothing of either is
-written twice; `make lint` writes the page anew and compares.
+written twice; `make lint` writes the page again and compares.
 """
 
 import sys
@@ -19,7 +19,7 @@ _CRD = _ROOT / "manifests/base/crd.yaml"
 _PAGE = _ROOT / "docs/companion-api.md"
 
 _HEAD = """\
-<!-- Written by hack/companion_reference.py from manifests/base/crd.yaml; `make gencode` writes it anew. -->
+<!-- Written by hack/companion_reference.py from manifests/base/crd.yaml; `make gencode` writes it again. -->
 
 # The companion object
 
@@ -31,9 +31,9 @@ _HEAD = """\
 | for kubectl | `{plural}`, `{singular}`, `{short}`; a part of `kubectl get all` |
 | path | `/apis/{group}/{version}/namespaces/NAMESPACE/{plural}/NAME` |
 | scope | {scope}: it has the namespace and the name of its VMI |
-| status | a subresource: whoever may write the object may not write what it says |
+| status | a subresource: the right to write the object does not include the right to write its status |
 
-How to read, wait and watch: [for whoever writes a UI](ui-author.md), [for whoever writes a tool](tool-author.md).
+How to read, wait and watch: [for authors of a UI](ui-author.md), [for authors of a tool](tool-author.md).
 """
 
 

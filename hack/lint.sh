@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check that needs no running program. All run at once; the answers come in the order below, a failed one with
-# what it said, and none hides another.
+# Runs every check of the source, all at the same time. The results are printed in the order below; the output of a check
+# is printed if it fails, and a failure does not stop the others.
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
 
@@ -38,6 +38,15 @@ types() {
   mypy --no-error-summary "${code[@]}"
 }
 
+# Two sets of imports: the programs may use only what an image installs, everything else the groups for development too.
+dependencies() {
+  deptry --no-ansi servicestatus launcher_agent handler_service \
+    && deptry --no-ansi --ignore DEP002,DEP004 testbed tests demo bench hack
+}
+
+# Generated files, hashes and pictures hold no words. pyproject.toml lists what codespell takes for mistakes.
+spelling() { git ls-files -z -- '*.py' '*.sh' '*.proto' '*.md' '*.toml' '*.yaml' Makefile 'Dockerfile.*' | xargs -0 codespell; }
+
 # --- all at once ------------------------------------------------------------------------------------------------------
 
 names=() pids=()
@@ -67,6 +76,9 @@ check 'generated code' generated_code
 check 'companion reference' companion_reference
 check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py
+check 'declared imports (deptry)' dependencies
+check 'spelling (codespell)' spelling
+check 'words (check_words.py)' python hack/check_words.py
 check 'shell scripts (shellcheck)' shellcheck hack/*.sh tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
 failed=0
@@ -74,7 +86,7 @@ for i in "${!names[@]}"; do
   name=${names[i]} answer=ok
   wait "${pids[i]}" || { answer=FAILED && failed=$((failed + 1)); }
   tenths=$(< "$work/$name.time")
-  printf '%-6s  %-28s %3d.%d s\n' "$answer" "$name" $((tenths / 10)) $((tenths % 10))
+  printf '%-6s  %-30s %3d.%d s\n' "$answer" "$name" $((tenths / 10)) $((tenths % 10))
   if [[ $answer == FAILED ]]; then sed 's/^/        /' "$work/$name"; fi
 done
 end_progress

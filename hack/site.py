@@ -75,10 +75,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """A page that asks for something from elsewhere tells others who reads it, and fails where there is no network."""
+    """Warn about a page that loads a file from another site, which would learn who reads it and needs a network."""
     for page in Path(config.site_dir).rglob("*.html"):
         for asset in _ASSET.findall(page.read_text()):
-            log.warning("%s asks for something from elsewhere: %s", page.name, asset)
+            log.warning("%s loads a file from another site: %s", page.name, asset)
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

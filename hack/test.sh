@@ -25,7 +25,7 @@ finish() {
   local status=$?
   # If all parts passed, the last one has waited for this.
   kill -- "-$builds" 2> /dev/null || true
-  # Where only the end of the output is kept, it must tell what to look for.
+  # If only the end of the output is kept, it must name the tests that failed.
   grep -hE '\| (FAILED |ERROR tests/)' "$logs"/* || true
   rm -rf "$logs"
   printf '\n%-10s  %-7s  %s\n%s' part result time "$summary"

@@ -33,13 +33,13 @@ def _build(docs: Path, index: str) -> Path:
 def test_a_link_that_leads_nowhere_is_refused(docs: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And so is what a reader's browser would have to fetch from elsewhere."""
     text = """
-[a page](nowhere.md) [a heading](other.md#nothing) [a file of the tree](../hack/nobody.sh)
+[a page](nowhere.md) [a heading](other.md#nothing) [a file of the tree](../hack/missing.sh)
 [a heading in the tree](../CHANGELOG.md#never) [an absolute path](/root) ![a picture](https://example.org/picture.png)
 """
     with pytest.raises(Abort):
         _build(docs, text)
     told = [record.getMessage() for record in caplog.records]
-    for lost in ("'nowhere.md'", "#nothing", "hack/nobody.sh", "CHANGELOG.md#never", "/root", "org/picture.png"):
+    for lost in ("'nowhere.md'", "#nothing", "hack/missing.sh", "CHANGELOG.md#never", "/root", "org/picture.png"):
         assert [message for message in told if lost in message], lost
 
 

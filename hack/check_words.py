@@ -1,0 +1,140 @@
+"""Checks docstrings, comments, strings and CONTRIBUTING.md for words that hack/words.toml replaces by plain English.
+
+Identifiers are not checked. hack/words.toml lists the paths that are not clean yet. A path that is clean must not be
+listed, so the list can only become shorter.
+"""
+
+import argparse
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "hack/words.toml"
+
+# The kinds of Python tokens that hold text; 3.12 and newer split an f-string into several tokens.
+_TEXT = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+# A comment in a shell script, a Makefile, a Dockerfile, YAML or TOML; in a .proto file.
+_COMMENT = re.compile(r"(?:^|\s)#(.*)")
+_PROTO_COMMENT = re.compile(r"//(.*)")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What hack/words.toml says."""
+
+    instead: Mapping[str, str]  # a word, as a regular expression, and what to write
+    permitted: Sequence[str]  # phrases in which such a word is right, as regular expressions
+    checked: Sequence[str]  # patterns of files, as `git ls-files` takes them
+    not_clean_yet: Sequence[str]  # paths of files, or of folders with a slash at the end
+
+    @classmethod
+    def read(cls, file: Path) -> "Words":
+        return cls(**tomllib.loads(file.read_text()))
+
+    @cached_property
+    def _any(self) -> re.Pattern[str]:
+        return re.compile(rf"\b(?:{'|'.join(self.instead)})\b", re.IGNORECASE)
+
+    def found_in(self, line: str) -> Iterator[str]:
+        """Yield a sentence for each word of a line that should be another one."""
+        if not self._any.search(line):  # most lines; 35 searches in each would take five seconds
+            return
+        for phrase in self.permitted:
+            line = re.sub(phrase, "", line, flags=re.IGNORECASE)
+        for word, better in self.instead.items():
+            for found in re.finditer(rf"\b(?:{word})\b", line, re.IGNORECASE):
+                yield f'"{found[0]}": {better}'
+
+
+def texts(name: str, content: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that are read as English, each with its number."""
+    if name.endswith(".py"):
+        yield from _texts_of_python(content)
+        return
+    pattern = _PROTO_COMMENT if name.endswith(".proto") else _COMMENT
+    for number, line in enumerate(content.splitlines(), 1):
+        if name.endswith(".md"):
+            yield number, line
+        elif comment := pattern.search(line):
+            yield number, comment[1]
+
+
+def _texts_of_python(content: str) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
+        if token.type in _TEXT:
+            for offset, line in enumerate(_decoded(token).splitlines()):
+                yield token.start[0] + offset, line
+
+
+def _decoded(token: tokenize.TokenInfo) -> str:
+    """Return the text of a token. What stands in a string as `\\n` would join two words."""
+    text = token.string
+    if token.type == tokenize.STRING and "\n" not in text and not text.lower().startswith(("f", "rf", "fr")):
+        return str(ast.literal_eval(text)).replace("\n", " ")
+    return text
+
+
+def mistakes(words: Words, name: str, content: str) -> list[str]:
+    """Return a sentence for each word of a file that should be another one."""
+    return [
+        f"{name}:{number}: {sentence}" for number, line in texts(name, content) for sentence in words.found_in(line)
+    ]
+
+
+def covers(path: str, name: str) -> bool:
+    """Return whether an exception for a file, or for a folder, covers a file."""
+    return name == path or (path.endswith("/") and name.startswith(path))
+
+
+def unused(words: Words, found: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the exceptions that cover no mistake."""
+    dirty = [name for name, sentences in found.items() if sentences]
+    return [path for path in words.not_clean_yet if not any(covers(path, name) for name in dirty)]
+
+
+def check(words: Words, found: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what is wrong, given the mistakes in each file."""
+    answer: list[str] = []
+    for name, sentences in found.items():
+        if not any(covers(path, name) for path in words.not_clean_yet):
+            answer += sentences
+    clean = [f"hack/words.toml: {path} is clean or missing" for path in unused(words, found)]
+    return answer + (clean and [*clean, "run: .venv/bin/python hack/check_words.py --shrink"])
+
+
+def shrink(config: str, paths: Sequence[str]) -> str:
+    """Return the text of hack/words.toml without the lines of these paths."""
+    lines = {f'"{path}",' for path in paths}
+    return "".join(line for line in config.splitlines(keepends=True) if line.strip() not in lines)
+
+
+def main() -> None:
+    """Check the files of the tree."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--list", nargs="*", metavar="PATH", help="print every word, exceptions or not, below PATH")
+    parser.add_argument("--shrink", action="store_true", help="remove what is clean from not_clean_yet")
+    options = parser.parse_args()
+    words = Words.read(CONFIG)
+    listed = subprocess.run(["git", "ls-files", *words.checked], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    found = {name: mistakes(words, name, (ROOT / name).read_text()) for name in names}
+    if options.list is not None:
+        chosen = [name for name in names if not options.list or name.startswith(tuple(options.list))]
+        sys.stdout.writelines(f"{sentence}\n" for name in chosen for sentence in found[name])
+    elif options.shrink:
+        CONFIG.write_text(shrink(CONFIG.read_text(), unused(words, found)))
+    elif wrong := check(words, found):
+        sys.exit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
