@@ -11,8 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from handler_service import config
-from handler_service.admin.server import AdminServer
-from handler_service.admin.status_service import StatusService
+from handler_service.admin.status_service import StatusService, admin_server
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoints
 from handler_service.errors import ConfigurationError
@@ -68,7 +67,7 @@ async def run(options: config.Config) -> None:
     stop = signals.stop_event()
     manager = StatusManager(options.settings.lease, time.monotonic)
     async with AsyncExitStack() as stack:
-        admin = AdminServer(options.admin_socket, StatusService(manager, _wall), options.admin_address)
+        admin = admin_server(options.admin_socket, StatusService(manager, _wall), options.admin_address)
         await stack.enter_async_context(admin)
         source = await _source(options, manager, stack)
         await _serve_http(options, manager, source, stop, stack)

@@ -86,11 +86,11 @@ class Agent:
             for task in running:
                 task.cancel()
 
-    def _admin(self, state: State, protocol: ReportProtocol) -> contextlib.AbstractAsyncContextManager[None]:
+    def _admin(self, state: State, protocol: ReportProtocol) -> contextlib.AbstractAsyncContextManager[object]:
         if self._options.admin_socket is None:
             return contextlib.nullcontext()
         service = admin.AgentStatusService(self._identity, state, protocol, asyncio.sleep)
-        return admin.serve(self._options.admin_socket, service)
+        return admin.admin_server(self._options.admin_socket, service)
 
     def _watcher(self, state: State) -> Supervisor:
         return Supervisor(

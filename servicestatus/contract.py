@@ -90,6 +90,12 @@ _SMALL_BUFFERS: Final[Options] = [
     ("grpc.http2.lookahead_bytes", 16_384),
 ]
 
+
+def override(options: Options, *others: tuple[str, int]) -> Options:
+    """Return `options` with `others` in place of options of the same name: of two equal names gRPC takes the first."""
+    return list((dict(options) | dict(others)).items())
+
+
 CHANNEL_OPTIONS: Final[Options] = [
     *_LIVENESS,
     *_SMALL_BUFFERS,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -10,8 +11,12 @@ import grpc.aio
 from handler_service.admin import status_messages
 from handler_service.model import VmiId
 from handler_service.status_manager import StatusManager
+from servicestatus.addresses import Address
+from servicestatus.admin_server import AdminServer
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["ServiceStatusService"].full_name
 
 #: Each watcher costs a copy of what changes; a person and a few tools need no more.
 MAX_WATCHERS: Final = 16
@@ -94,3 +99,12 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
 
     def _status(self, vmi: VmiId) -> pb.VmiServiceStatus:
         return status_messages.vmi_status(self._manager, vmi, self._wall)
+
+
+def admin_server(socket: Path, service: StatusService, address: Address | None = None) -> AdminServer:
+    """Return the server of the handler's debug API."""
+
+    def add(server: Any) -> None:
+        pb_grpc.add_ServiceStatusServiceServicer_to_server(service, server)
+
+    return AdminServer(socket, SERVICE, add, address, end_watches=service.stop)

@@ -1,23 +1,19 @@
-"""The agent's debugging door, on a unix socket of its own: AgentStatusService, reflection and grpc.health.v1.
+"""The agent's debug API, AgentStatusService: read-only and bounded.
 
-It is read-only and bounded, and shows peers' addresses: who may open the socket may see them (mode 0660).
+It shows peers' addresses to every process that may open its socket.
 """
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from launcher_agent.admin.status import Identity, agent_status
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import State
-from servicestatus import contract
+from servicestatus.admin_server import AdminServer
 from servicestatus.clock import Sleep
-from servicestatus.sockets import SocketDirectory, SocketError, SocketLock
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1.agent_status_service_pb2_grpc import (
     AgentStatusServiceServicer,
@@ -25,7 +21,6 @@ from servicestatus.v1.agent_status_service_pb2_grpc import (
 )
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["AgentStatusService"].full_name
-_MODE: Final = 0o660
 
 #: A person or two with grpcurl, and a forgotten one.
 _MAX_WATCHERS: Final = 4
@@ -84,30 +79,10 @@ class AgentStatusService(AgentStatusServiceServicer):
         return agent_status(self._identity, self._state, self._protocol)
 
 
-@contextlib.asynccontextmanager
-async def serve(path: Path, service: AgentStatusService) -> AsyncIterator[None]:
-    """Serve on the unix socket `path`. SocketError if that cannot be."""
-    with SocketLock(path), contextlib.closing(SocketDirectory.open(path.parent)) as directory:
-        directory.remove_stale(path.name)
-        server = grpc.aio.server(options=contract.SERVER_OPTIONS)
+def admin_server(path: Path, service: AgentStatusService) -> AdminServer:
+    """Return the server of the agent's debug API."""
+
+    def add(server: Any) -> None:
         add_AgentStatusServiceServicer_to_server(service, server)
-        healthy = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-        names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        _bind(server, directory, path)
-        for name in (health.OVERALL_HEALTH, _SERVICE):
-            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await server.start()
-        try:
-            yield
-        finally:
-            await server.stop(None)
 
-
-def _bind(server: grpc.aio.Server, directory: SocketDirectory, path: Path) -> None:
-    try:
-        server.add_insecure_port(directory.address(path.name))
-        path.chmod(_MODE)
-    except (OSError, RuntimeError) as error:
-        raise SocketError(f"{path} cannot be bound: {error}") from error
+    return AdminServer(path, _SERVICE, add)

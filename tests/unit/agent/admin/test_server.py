@@ -1,7 +1,6 @@
 """The debugging door, on a real socket."""
 
 import asyncio
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from launcher_agent.admin.status import Identity
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import State
 from servicestatus.reasons import Reason
-from servicestatus.sockets import SocketError
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1.agent_status_service_pb2_grpc import AgentStatusServiceStub
 from servicestatus.v1.sessions_pb2 import VmiReference
@@ -57,7 +55,7 @@ def service(state: State) -> admin.AgentStatusService:
 @asynccontextmanager
 async def door(path: Path) -> AsyncIterator[Door]:
     state = State(lambda: 7.0)
-    async with admin.serve(path, service(state)), grpc.aio.insecure_channel(f"unix:{path}") as channel:
+    async with admin.admin_server(path, service(state)), grpc.aio.insecure_channel(f"unix:{path}") as channel:
         yield Door(state, channel)
 
 
@@ -145,44 +143,6 @@ async def test_reflection_lists_what_is_served(folder: Path) -> None:
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
         }
-
-
-async def test_it_is_for_the_owner_and_the_group(folder: Path) -> None:
-    async with door(folder / "agent.sock"):
-        assert stat.S_IMODE((folder / "agent.sock").stat().st_mode) == 0o660
-
-
-async def test_a_second_agent_is_refused_and_the_first_goes_on(folder: Path) -> None:
-    path = folder / "agent.sock"
-    async with door(path) as made:
-        with pytest.raises(SocketError, match="is served by another process"):
-            async with admin.serve(path, service(made.state)):
-                pass
-        assert (await made.get()).instance == "i1"
-
-
-async def test_a_socket_that_a_killed_agent_left_is_taken_over(folder: Path) -> None:
-    path = folder / "agent.sock"
-    async with door(path):
-        (folder / "kept").hardlink_to(path)
-    (folder / "kept").rename(path)
-    async with door(path) as made:
-        assert (await made.get()).instance == "i1"
-
-
-async def test_what_is_no_socket_is_never_replaced(folder: Path) -> None:
-    path = folder / "agent.sock"
-    path.write_text("precious")
-    with pytest.raises(SocketError, match="is no socket"):
-        async with door(path):
-            pass
-    assert path.read_text() == "precious"
-
-
-async def test_a_directory_that_is_not_there_is_told(folder: Path) -> None:
-    with pytest.raises(SocketError, match="missing is not there: make it first"):
-        async with door(folder / "missing" / "agent.sock"):
-            pass
 
 
 async def test_a_watcher_does_not_hold_up_the_end(folder: Path) -> None:

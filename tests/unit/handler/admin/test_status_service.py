@@ -1,7 +1,6 @@
 """ServiceStatusService, health and reflection on a real admin socket, by gRPC stubs."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from handler_service.admin.server import SERVICE, AdminServer
-from handler_service.admin.status_service import MAX_WATCHERS, StatusService
+from handler_service.admin.status_service import MAX_WATCHERS, SERVICE, StatusService, admin_server
 from handler_service.model import Assignment, Endpoint, Outcome, OutcomeKind, VmiId
-from servicestatus.sockets import SocketError
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
 from servicestatus.v1 import session_report_service_pb2 as report_pb
@@ -36,7 +33,7 @@ class Admin:
         self.handler = server
         self.socket = socket
         self.service = StatusService(server.manager, lambda monotonic: monotonic + AHEAD)
-        self.server = AdminServer(socket, self.service)
+        self.server = admin_server(socket, self.service)
         self.channel = grpc.aio.insecure_channel(f"unix:{socket}")
         self.stub: Any = pb_grpc.ServiceStatusServiceStub(self.channel)
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
@@ -337,42 +334,6 @@ async def test_a_large_request_is_refused(admin: Admin) -> None:
     """Nobody sends more than a name here."""
     code, _ = await failed(admin.get("default", "x" * 20_000))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-async def test_a_second_admin_server_is_refused(admin: Admin) -> None:
-    """And disturbs nothing."""
-    with pytest.raises(SocketError, match=r"admin\.sock is served by another process"):
-        async with AdminServer(admin.socket, admin.service):
-            pass
-    assert await admin.list() == ["default/vm"]
-
-
-async def test_an_admin_server_that_cannot_have_its_socket_lets_go_of_all(tmp_path: Path) -> None:
-    """It can be tried again."""
-    socket = tmp_path / "admin.sock"
-    socket.write_text("precious")
-    async with handler(tmp_path) as server:
-        service = StatusService(server.manager, lambda monotonic: monotonic)
-        with pytest.raises(SocketError, match="is there and is no socket"):
-            async with AdminServer(socket, service):
-                pass
-        socket.unlink()
-        async with AdminServer(socket, service):
-            assert socket.is_socket()
-    assert not socket.exists()
-
-
-async def test_a_client_that_stays_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """Health watches never end by themselves."""
-    async with handler(tmp_path) as server:
-        admin = Admin(server, tmp_path / "admin.sock")
-        async with asyncio.timeout(DEADLINE):
-            async with admin.server:
-                watch = admin.health.Watch(health_pb2.HealthCheckRequest())
-                await watch.read()
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await watch.read()
-        await admin.channel.close()
 
 
 async def test_a_vmi_without_an_endpoint_is_told_too(admin: Admin) -> None:
