@@ -23,11 +23,11 @@ from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 #: Streams that were ended have so long to be told why; a server without streams stops at once.
 STOP_GRACE: Final = 0.5
 
-_OPTIONS: Final[contract.Options] = [
-    *contract.SERVER_OPTIONS,
-    # An agent's stream, and whatever a later agent may want to ask besides. The later of two equal options counts.
+_OPTIONS: Final = contract.override(
+    contract.SERVER_OPTIONS,
+    # An agent's stream, and one call that a later agent may make while the stream is open.
     ("grpc.max_concurrent_streams", 2),
-]
+)
 
 
 class EndpointServer:
