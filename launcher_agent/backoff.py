@@ -1,28 +1,12 @@
-"""When to dial again after a stream has ended, as data: each status with its pause and the reason for it.
+"""Says when to dial again after a stream has ended, as data: each status with its pause and the reason for it.
 
-All pauses carry full jitter, the first one too: when a handler restarts, every agent of its node loses its stream in
-the same millisecond. The waiting itself is tenacity's; its source of randomness is replaced by one that is a parameter.
+`servicestatus.backoff` computes the pauses, all of which have full jitter.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from tenacity import RetryCallState, wait_exponential
-from tenacity.wait import wait_base
-
-from servicestatus.clock import Uniform
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How to wait: evenly drawn between `floor` and a ceiling, which doubles from `first` to `cap`. Seconds."""
-
-    first: float
-    cap: float
-    floor: float = 0.0
-    why: str = ""
-
+from servicestatus.backoff import Policy
 
 #: A handler that is upgraded or restarted is back within two seconds, and all its values must be right three seconds
 #: after that. 250 agents that dial on average every 1.5 s cost a node 170 dials a second while no handler is there, and
@@ -59,16 +43,3 @@ def policy(status: str) -> Policy:
 def needs_intervention(status: str) -> bool:
     """Whether trying again cannot help by itself, so that it is worth a warning."""
     return policy(status) is _RARELY
-
-
-class FullJitter(wait_base):
-    """Waits between a policy's floor and its growing ceiling, evenly drawn."""
-
-    def __init__(self, chosen: Policy, uniform: Uniform) -> None:
-        self._floor = chosen.floor
-        self._ceiling = wait_exponential(multiplier=chosen.first, max=chosen.cap)
-        self._uniform = uniform
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to wait before the next attempt."""
-        return self._uniform(self._floor, max(self._floor, self._ceiling(retry_state)))

@@ -15,12 +15,3 @@ class QueryError(AgentError):
 
 class DomainXMLError(AgentError):
     """A domain's description that cannot be read."""
-
-
-class StreamError(AgentError):
-    """A stream to the handler has ended. `status` is the name of a gRPC status."""
-
-    def __init__(self, status: str, details: str) -> None:
-        super().__init__(f"{status}: {details}" if details else status)
-        self.status = status
-        self.details = details

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.errors import ExpiredError, KubeError, ServerError, of_status
+from servicestatus.backoff import Backoff, Policy
+from servicestatus.clock import Uniform
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,9 @@ METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 _JSON: Final = "application/json"
 #: Objects in one page of a list: a node has about 250 VMs.
 _PAGE: Final = 500
-#: Seconds of the backoff. What is published is right within ten seconds of the API server's recovery, so the cap is
+#: What is published is right within ten seconds of the API server's recovery, so the cap is
 #: half of that: a hundred nodes with four watches each ask a server that is down 160 times a second, spread evenly.
-_BACKOFF_FIRST: Final = 0.5
-_BACKOFF_CAP: Final = 5.0
+_BACKOFF: Final = Policy(first=0.5, cap=5.0)
 #: A watch that was cut after so many seconds had worked: the pauses begin anew.
 _PROVEN: Final = 5.0
 #: A watch that ends before so many seconds without a word was not served, whatever its status said.
@@ -76,6 +75,7 @@ class Reflector:
         *,
         recovered: Callable[[], None] = lambda: None,
         proven: float = _PROVEN,
+        uniform: Uniform = random.uniform,
     ) -> None:
         """A watch is renewed after about `watch_seconds`; a silent one is given up not much later.
 
@@ -89,6 +89,8 @@ class Reflector:
         self._failing = False
         self._tell_recovered = recovered
         self._proven = proven
+        self._uniform = uniform
+        self._backoff = Backoff(uniform)
         self._opened = float("inf")
         self._renewing = False
         # Of the watch that is open: a moment that never comes, unless renew() asks for it.
@@ -112,14 +114,14 @@ class Reflector:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(KubeError),
-                wait=self._wait,
-                before_sleep=self._tell,
-            ):
-                with attempt:
-                    await self._round()
-            self._recovered()
+            try:
+                await self._round()
+            except KubeError as error:
+                self._tell(error)
+                await asyncio.sleep(self._pause(error))
+            else:
+                self._backoff.reset()
+                self._recovered()
 
     async def _round(self) -> None:
         """One watch, with the list that it needs; returns when the watch ends in good order."""
@@ -156,7 +158,7 @@ class Reflector:
 
     async def _watch(self) -> None:
         # Spread, so that the watches of a cluster do not end together for ever after one restart.
-        seconds = self._watch_seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing
+        seconds = self._watch_seconds * self._uniform(0.8, 1.2)
         query = {
             **self._selection.query,
             "watch": "1",
@@ -189,21 +191,18 @@ class Reflector:
         elif kind == "DELETED":
             self._sink.deleted(object_)
 
-    async def _tell(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
+    def _tell(self, error: KubeError) -> None:
         news = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING  # a server may always forget
         level = logging.DEBUG if self._failing else news
         log.log(level, "%s: cannot follow: %s; trying again until it works", self._selection.path, error)
         self._failing = True
 
-    def _wait(self, state: RetryCallState) -> float:
-        """Seconds until the next try. Where watches are cut again and again, each has worked in between."""
+    def _pause(self, error: KubeError) -> float:
+        """Return the seconds until the next try. Where watches are cut again and again, each has worked in between."""
         if _now() >= self._opened + self._proven:
-            state.attempt_number = 1
+            self._backoff.reset()
         self._opened = float("inf")
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, KubeError) and error.retry_after is not None else 0.0
-        return asked + wait_random_exponential(multiplier=_BACKOFF_FIRST, max=_BACKOFF_CAP)(state)
+        return (error.retry_after or 0.0) + self._backoff.pause(_BACKOFF)
 
     def _recovered(self) -> None:
         if self._failing:

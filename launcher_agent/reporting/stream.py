@@ -11,16 +11,15 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from launcher_agent import backoff as retry
-from launcher_agent.errors import StreamError
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.state import Life, State, StreamState
 from servicestatus import contract
+from servicestatus.backoff import Backoff
 from servicestatus.clock import Clock, Sleep, Uniform
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.text import truncate
@@ -48,6 +47,13 @@ _OPTIONS: Final = [
     # gRPC's own retries keep a copy of what was sent.
     ("grpc.enable_retries", 0),
 ]
+
+
+class StreamEnd(NamedTuple):
+    """How a stream ended. `status` is the name of a gRPC status."""
+
+    status: str
+    details: str
 
 
 @contextlib.asynccontextmanager
@@ -81,28 +87,21 @@ class ReportStream:
         self._state = state
         self._clock = clock
         self._sleep = sleep
-        self._uniform = uniform
+        self._backoff = Backoff(uniform)
         self._dial = dial
         self._stopping = False
         self._welcomed: float | None = None  # when the stream at hand was
         self._said = ""  # the status that was logged last, so that it is said once
         self._closed = asyncio.Event()
         self._closed.set()
-        self._retrying = AsyncRetrying(
-            wait=self._wait,
-            retry=retry_if_exception_type(StreamError),
-            before_sleep=self._back_off,
-            sleep=sleep,
-        )
 
     async def run(self) -> None:
         """Report until `goodbye`."""
         while not self._stopping:
-            ended: StreamError = await self._retrying(self._attempt)
+            ended = await self._attempt()
             if not self._stopping:
                 self._note(ended)
-                policy = retry.policy(ended.status)
-                await self._sleep(self._uniform(policy.floor, max(policy.floor, policy.first)))
+                await self._sleep(self._backoff.pause(retry.policy(ended.status)))
 
     async def goodbye(self) -> None:
         """Say goodbye on the stream that is open, if one is, and wait until the handler has ended it."""
@@ -112,19 +111,18 @@ class ReportStream:
 
     # --- Attempts ---------------------------------------------------------------------------------------------------
 
-    async def _attempt(self) -> StreamError:
-        """One stream. How it ended: returned when it had worked, raised when it had not."""
+    async def _attempt(self) -> StreamEnd:
+        """Run one stream, and return how it ended."""
         self._closed.clear()
         try:
             ended = await self._stream()
         finally:
             self._closed.set()
-        worked = self._welcomed is not None and self._clock() - self._welcomed >= _PROVEN
-        if worked or self._stopping:
-            return ended
-        raise ended
+        if self._welcomed is not None and self._clock() - self._welcomed >= _PROVEN:
+            self._backoff.reset()
+        return ended
 
-    async def _stream(self) -> StreamError:
+    async def _stream(self) -> StreamEnd:
         self._state.handler.streams += 1
         self._welcomed = None
         self._enter(StreamState.CONNECTING)
@@ -132,9 +130,9 @@ class ReportStream:
             async with self._dial(self._socket) as call:
                 return await self._converse(call)
         except SocketError as error:
-            return StreamError("UNAVAILABLE", str(error))
+            return StreamEnd("UNAVAILABLE", str(error))
 
-    async def _converse(self, call: Call) -> StreamError:
+    async def _converse(self, call: Call) -> StreamEnd:
         hello = self._protocol.hello()
         with self._state.changes() as changes:
             async with asyncio.TaskGroup() as tasks:
@@ -145,18 +143,18 @@ class ReportStream:
 
     # --- The two halves of a stream ---------------------------------------------------------------------------------
 
-    async def _read(self, call: Call) -> StreamError:
+    async def _read(self, call: Call) -> StreamEnd:
         try:
             async with asyncio.timeout(self._welcome_timeout) as welcome_timeout:
                 while (response := await call.read()) is not grpc.aio.EOF:
                     self._receive(response if isinstance(response, pb.ReportSessionsResponse) else _NONSENSE)
                     if self._welcomed is not None:
                         welcome_timeout.reschedule(None)
-            return StreamError((await call.code()).name, await call.details())
+            return StreamEnd((await call.code()).name, await call.details())
         except TimeoutError:
-            return StreamError("DEADLINE_EXCEEDED", f"no Welcome within {self._welcome_timeout:g} s")
+            return StreamEnd("DEADLINE_EXCEEDED", f"no Welcome within {self._welcome_timeout:g} s")
         except grpc.aio.AioRpcError as error:
-            return StreamError(error.code().name, error.details() or "")
+            return StreamEnd(error.code().name, error.details() or "")
 
     def _receive(self, response: pb.ReportSessionsResponse) -> None:
         self._protocol.receive(response, self._clock())
@@ -196,13 +194,7 @@ class ReportStream:
 
     # --- Between two streams ----------------------------------------------------------------------------------------
 
-    def _wait(self, attempt: RetryCallState) -> float:
-        return retry.FullJitter(retry.policy(_ended(attempt).status), self._uniform)(attempt)
-
-    def _back_off(self, attempt: RetryCallState) -> None:
-        self._note(_ended(attempt))
-
-    def _note(self, ended: StreamError) -> None:
+    def _note(self, ended: StreamEnd) -> None:
         details = truncate(ended.details, contract.MAX_TEXT_BYTES)
         handler = self._state.handler
         handler.last_status, handler.last_error = ended.status, details
@@ -215,9 +207,3 @@ class ReportStream:
     def _enter(self, state: StreamState) -> None:
         self._state.handler.state = state
         self._state.touch()
-
-
-def _ended(attempt: RetryCallState) -> StreamError:
-    error = attempt.outcome.exception() if attempt.outcome else None
-    assert isinstance(error, StreamError)
-    return error

@@ -6,13 +6,11 @@ While libvirt is away the table stays as it was, and is told as what it is: the 
 import logging
 from typing import Final, NoReturn
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-
-from launcher_agent.backoff import FullJitter, Policy
 from launcher_agent.errors import LibvirtError
 from launcher_agent.state import State
 from launcher_agent.vm.connection import Connection, Libvirt
 from launcher_agent.vm.domain_watch import DomainWatch
+from servicestatus.backoff import Backoff, Policy
 from servicestatus.clock import Sleep, Uniform
 from servicestatus.reasons import Reason
 
@@ -35,24 +33,27 @@ class Supervisor:
         self._wanted = wanted
         self._may_query = may_query
         self._sleep = sleep
-        self._retrying = AsyncRetrying(
-            wait=FullJitter(_PAUSE, uniform),
-            retry=retry_if_exception_type(LibvirtError),
-            before_sleep=self._failed,
-            sleep=sleep,
-        )
-        self._uniform = uniform
+        self._backoff = Backoff(uniform)
 
     async def run(self) -> NoReturn:
         """Watch for ever."""
         while True:
-            connection: Connection = await self._retrying(self._libvirt.connect)
+            connection = await self._connect()
+            self._backoff.reset()
             log.info("connected to libvirt")
             self._state.stats.libvirt_connects += 1
             lost = await self._watch(connection)
             log.warning("libvirt is lost: %s", lost)
             self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))
-            await self._sleep(self._uniform(_PAUSE.floor, _PAUSE.first))
+            await self._sleep(self._backoff.pause(_PAUSE))
+
+    async def _connect(self) -> Connection:
+        while True:
+            try:
+                return await self._libvirt.connect()
+            except LibvirtError as error:
+                self._failed(error)
+            await self._sleep(self._backoff.pause(_PAUSE))
 
     async def _watch(self, connection: Connection) -> LibvirtError:
         watch = DomainWatch(connection, self._state, self._wanted, self._sleep, may_query=self._may_query)
@@ -64,8 +65,7 @@ class Supervisor:
             connection.close()
         raise AssertionError("a watch ends by an error")  # pragma: no cover
 
-    def _failed(self, attempt: RetryCallState) -> None:
-        error = attempt.outcome.exception() if attempt.outcome else None
+    def _failed(self, error: LibvirtError) -> None:
         if str(error) != self._state.observation.message:
             log.info("waiting for libvirt: %s", error)
         self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(error))

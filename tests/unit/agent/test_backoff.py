@@ -2,21 +2,16 @@
 
 import grpc
 import pytest
-import tenacity
 
 from launcher_agent import backoff as retry
+from servicestatus.backoff import Backoff
 from servicestatus.clock import Uniform
 from tests.unit.agent.fakes import highest
 
 
 def pauses(status: str, uniform: Uniform, attempts: int = 12) -> list[float]:
-    wait = retry.FullJitter(retry.policy(status), uniform)
-    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-    found = []
-    for attempt in range(1, attempts + 1):
-        state.attempt_number = attempt
-        found.append(wait(state))
-    return found
+    backoff = Backoff(uniform)
+    return [backoff.pause(retry.policy(status)) for _ in range(attempts)]
 
 
 def lowest(low: float, high: float) -> float:
@@ -52,10 +47,3 @@ def test_what_needs_someone_is_tried_about_once_a_minute(status: str) -> None:
 def test_a_status_without_a_row_is_treated_with_care() -> None:
     assert retry.policy("DATA_LOSS") == retry.policy("UNKNOWN")
     assert not retry.needs_intervention("DATA_LOSS")
-
-
-def test_a_very_long_outage_does_not_overflow_the_pause() -> None:
-    wait = retry.FullJitter(retry.policy("UNAVAILABLE"), highest)
-    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-    state.attempt_number = 1_000_000
-    assert wait(state) == 3.0

@@ -184,7 +184,7 @@ async def test_a_stream_that_worked_for_a_while_starts_the_pauses_anew(socket: P
             made.later += lived
             conversation.end(grpc.StatusCode.UNAVAILABLE)
             pauses.append(await made.pauses.end())
-        assert pauses == [0.1, 0.2, 0.1, 0.1, 0.2]
+        assert pauses == [0.1, 0.2, 0.1, 0.2, 0.4]
 
 
 @pytest.mark.parametrize(
