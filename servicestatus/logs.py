@@ -1,35 +1,61 @@
-"""One log line for each record, on standard error, as text or as JSON.
+"""Writes one line for each log record on standard error, as text or as JSON, with the VMI and the pod as fields.
 
-Invariant: whatever a peer sent, a record is one line of printable characters, so nobody forges a line, moves the
-cursor of a terminal, or hides text. Escaping is done here, once, for every record.
+A record that concerns a VMI or a pod names it by `fields`, and not in its message:
+
+    log.warning("no report for %d s", seconds, extra=logs.fields(vmi=endpoint.vmi, pod=endpoint.pod_uid))
+
+The text form ends in ` vmi=default/vm pod=0b5e...`; the JSON object has the members `vmi` and `pod`. A pipeline can
+filter by them. A field that is empty is left out.
+
+Invariant: whatever a peer sent, a record is one line of printable characters, so that no peer can forge a line, move
+the cursor of a terminal, or hide text. Messages and fields are escaped here, once, for every record.
 """
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from servicestatus.rate_limit import TokenBucket
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
-#: A record is cut here. A peer's text is bounded to 256 bytes before it is logged; the rest is ours.
+#: A message is cut here. A peer's text is bounded to 256 bytes before it is logged; the rest is the program's own.
 _MAX_CHARACTERS: Final = 4096
-#: gRPC logs a traceback for each call whose peer hangs up at the wrong moment: so many at once, then one in a minute.
+_FIELDS: Final = "fields"
+_UNSAFE: Final = re.compile(r'[\s="]')
+#: gRPC logs a traceback for each call whose peer hangs up at the wrong moment: five at once, then one in a minute.
 _LIBRARIES: Final = frozenset({"asyncio", "grpc"})
 _LIBRARY_BURST: Final = 5
 _LIBRARY_INTERVAL: Final = 60.0
 
 
 def printable(text: str) -> str:
-    """`text` with every character that is not printable escaped, cut at 4096 characters."""
+    """Return `text` with every character that is not printable escaped, cut at 4096 characters."""
     cut = text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 
+def fields(*, vmi: object = "", pod: str = "") -> dict[str, Any]:
+    """Return the `extra` of a record about a VMI (shown as `NAMESPACE/NAME`), a pod (its UID), or both."""
+    named = {"vmi": str(vmi), "pod": pod}
+    return {_FIELDS: {name: value for name, value in named.items() if value}}
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, str]:
+    found: dict[str, str] = getattr(record, _FIELDS, {})
+    return {name: printable(value) for name, value in found.items()}
+
+
+def _quoted(value: str) -> str:
+    """A field's value in a text line, in quotes where a reader could take its end for something else."""
+    return json.dumps(value, ensure_ascii=False) if _UNSAFE.search(value) else value
+
+
 class _Formatter(logging.Formatter):
-    def _fields(self, record: logging.LogRecord) -> tuple[str, str]:
+    def _time_and_message(self, record: logging.LogRecord) -> tuple[str, str]:
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         message = record.getMessage()
         if record.exc_info:
@@ -38,23 +64,25 @@ class _Formatter(logging.Formatter):
 
 
 class TextFormatter(_Formatter):
-    """`2026-01-31T12:00:00.000Z WARNING launcher_agent.reporting.stream: message`."""
+    """`2026-01-31T12:00:00.000Z WARNING launcher_agent.reporting.stream: message vmi=default/vm pod=0b5e...`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        when, message = self._fields(record)
-        return f"{when} {record.levelname} {record.name}: {message}"
+        when, message = self._time_and_message(record)
+        named = "".join(f" {name}={_quoted(value)}" for name, value in _fields_of(record).items())
+        return f"{when} {record.levelname} {record.name}: {message}{named}"
 
 
 class JSONFormatter(_Formatter):
-    """One JSON object with `time`, `level`, `logger` and `message`."""
+    """One JSON object with `time`, `level`, `logger`, `message`, and the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        when, message = self._fields(record)
-        return json.dumps({"time": when, "level": record.levelname.lower(), "logger": record.name, "message": message})
+        when, message = self._time_and_message(record)
+        line = {"time": when, "level": record.levelname.lower(), "logger": record.name, "message": message}
+        return json.dumps(line | _fields_of(record))
 
 
 class _Sparing(logging.Filter):
-    """Lets through a few of a library's records: what it has to say of a peer, it says as often as the peer likes."""
+    """Lets through a few of a library's records: a peer decides how often a library logs its failures."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from handler_service.endpoints.rejections import RejectionLog
 from handler_service.model import Endpoint
 from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
 from handler_service.status_manager import StatusManager
-from servicestatus import contract
+from servicestatus import contract, logs
 from servicestatus.timestamps import duration
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
@@ -98,7 +98,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
             stream.end(RejectedError(status, detail))
 
     def _tell(self, text: str) -> None:
-        log.info("%s: %s", self._endpoint.vmi, text)
+        log.info("%s", text, extra=logs.fields(vmi=self._endpoint.vmi, pod=self._endpoint.pod_uid))
 
     def _protocol(self) -> SessionProtocol:
         return SessionProtocol(

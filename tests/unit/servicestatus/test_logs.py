@@ -79,6 +79,43 @@ def test_a_json_record_is_one_object_on_one_line() -> None:
     }
 
 
+def about(vmi: object = "", pod: str = "") -> logging.LogRecord:
+    """A record with fields."""
+    made = record("unknown")
+    vars(made).update(logs.fields(vmi=vmi, pod=pod))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("vmi", "pod", "expected"),
+    [
+        ("default/vm", "0b5e", "unknown vmi=default/vm pod=0b5e"),
+        ("default/vm", "", "unknown vmi=default/vm"),
+        ("", "0b5e", "unknown pod=0b5e"),
+        ("", "", "unknown"),
+        ("a b", 'c"d', r'unknown vmi="a b" pod="c\"d"'),
+        ("x pod=forged", "", 'unknown vmi="x pod=forged"'),
+        ("evil\nname", "\u202e", r"unknown vmi=evil\nname pod=\u202e"),
+    ],
+)
+def test_a_text_record_ends_in_its_fields(vmi: str, pod: str, expected: str) -> None:
+    line = logs.TextFormatter().format(about(vmi, pod))
+    assert line == f"2026-01-01T12:00:00.500Z WARNING handler_service.status_manager: {expected}"
+
+
+def test_a_json_record_has_its_fields_as_members() -> None:
+    found = json.loads(logs.JSONFormatter().format(about("default/vm\x1b", "0b5e")))
+    assert (found["message"], found["vmi"], found["pod"]) == ("unknown", r"default/vm\x1b", "0b5e")
+    assert found.keys() == {"time", "level", "logger", "message", "vmi", "pod"}
+
+
+def test_fields_pass_through_a_logger(restored_root: None) -> None:
+    stream = io.StringIO()
+    logs.setup("info", "text", stream)
+    logging.getLogger("handler_service").info("serving", extra=logs.fields(vmi="default/vm", pod="0b5e"))
+    assert stream.getvalue().endswith("INFO handler_service: serving vmi=default/vm pod=0b5e\n")
+
+
 @pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JSONFormatter()])
 def test_a_traceback_stays_within_its_line(formatter: logging.Formatter) -> None:
     """An exception's text may be hostile too."""

@@ -675,8 +675,8 @@ async def test_rule_11_refusals_do_not_fill_the_log(server: Handler, log: io.Str
     assert (await peer.end())[0] is grpc.StatusCode.PERMISSION_DENIED
     told = [line.partition(" ended: ")[2] for line in log.getvalue().splitlines()]
     assert told == [
-        "INVALID_ARGUMENT: instance is empty or not printable ASCII",
-        "PERMISSION_DENIED: this socket is not of a VMI with name other",
+        "INVALID_ARGUMENT: instance is empty or not printable ASCII vmi=default/vm",
+        "PERMISSION_DENIED: this socket is not of a VMI with name other vmi=default/vm",
     ]
 
 
