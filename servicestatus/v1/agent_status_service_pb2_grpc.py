@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AgentStatusServiceStub:
-    """Served on the agent's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The agent serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.AgentStatusService/GetAgentStatus
     """
@@ -50,20 +50,20 @@ class AgentStatusServiceStub:
 
 
 class AgentStatusServiceServicer:
-    """Served on the agent's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The agent serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.AgentStatusService/GetAgentStatus
     """
 
     def GetAgentStatus(self, request, context):
-        """What the agent sees now.
+        """Returns what the agent observes now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchAgentStatus(self, request, context):
-        """What it sees now, then again at each change. Changes that wait for a slow reader are merged.
+        """Sends what the agent observes now, and again at each change. Changes that wait for a slow reader are merged.
         RESOURCE_EXHAUSTED  more than 4 watchers
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -92,7 +92,7 @@ def add_AgentStatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentStatusService:
-    """Served on the agent's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The agent serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.AgentStatusService/GetAgentStatus
     """

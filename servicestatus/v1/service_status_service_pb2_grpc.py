@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ServiceStatusServiceStub:
-    """Served on the handler's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The handler serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.ServiceStatusService/ListServiceStatuses
     """
@@ -55,13 +55,13 @@ class ServiceStatusServiceStub:
 
 
 class ServiceStatusServiceServicer:
-    """Served on the handler's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The handler serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.ServiceStatusService/ListServiceStatuses
     """
 
     def GetServiceStatus(self, request, context):
-        """One VMI.
+        """Returns one VMI.
         NOT_FOUND           this handler has no endpoint of that VMI
         INVALID_ARGUMENT    namespace or name is empty
         """
@@ -70,17 +70,17 @@ class ServiceStatusServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListServiceStatuses(self, request, context):
-        """All VMIs of this handler, ordered by namespace and name.
+        """Returns all VMIs of this handler, ordered by namespace and name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchServiceStatuses(self, request, context):
-        """All of them once, then each one as it changes. Changes that wait for a slow reader are merged: every message
+        """Sends all VMIs once, then each one when it changes. Changes that wait for a slow reader are merged: every message
         carries the newest state of its VMI.
         RESOURCE_EXHAUSTED  more than 16 watchers
-        UNAVAILABLE         the handler stops
+        UNAVAILABLE         the handler is stopping
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +113,7 @@ def add_ServiceStatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ServiceStatusService:
-    """Served on the handler's admin socket, read-only, beside reflection and grpc.health.v1.
+    """The handler serves this on its admin socket, read-only, together with reflection and grpc.health.v1.
 
     grpcurl -plaintext -unix SOCKET servicestatus.v1.ServiceStatusService/ListServiceStatuses
     """

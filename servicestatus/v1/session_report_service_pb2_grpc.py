@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SessionReportServiceStub:
-    """The handler serves it, one server for each socket; the agent dials. The socket a stream arrives on proves whose
-    sessions it reports, so nothing in a message can name another VM.
+    """The handler runs one server for each socket, and the agent dials it. The socket on which a stream arrives proves
+    whose sessions it reports, so no message can report for another VM.
     """
 
     def __init__(self, channel):
@@ -44,12 +44,12 @@ class SessionReportServiceStub:
 
 
 class SessionReportServiceServicer:
-    """The handler serves it, one server for each socket; the agent dials. The socket a stream arrives on proves whose
-    sessions it reports, so nothing in a message can name another VM.
+    """The handler runs one server for each socket, and the agent dials it. The socket on which a stream arrives proves
+    whose sessions it reports, so no message can report for another VM.
     """
 
     def ReportSessions(self, request_iterator, context):
-        """One stream for each agent, kept open. The dialogue:
+        """Carries the reports of one agent on one stream, which stays open. The order of messages:
 
         agent                         handler
         Hello                ->
@@ -60,30 +60,32 @@ class SessionReportServiceServicer:
         <-       Ack ..., ResyncRequest, DrainNotice
         Goodbye              ->
 
-        1. Hello comes first, within 10 s. What it says of the VMI is a claim, and the socket is the proof.
-        2. After Welcome comes a Snapshot, which replaces everything that was known.
-        3. A Delta applies when its sequence is the last one + 1 and its numbers add up. If not, the handler sends
-        ResyncRequest and ignores deltas until the next Snapshot. A sequence that was seen is acked and dropped.
-        4. Acks are cumulative and say two numbers: accepted, and published.
-        5. Messages carry state: what waits on either side is merged, so a storm of events is a few messages a second.
-        6. When nothing was heard for a lease, or a Snapshot that was asked for did not come for as long, the value is
+        1. Hello is the first message, within 10 s. The VMI in Hello is a claim, and the socket is the proof.
+        2. After Welcome the agent sends a Snapshot, which replaces the handler's state of this socket.
+        3. A Delta applies if its sequence is the last one + 1 and its numbers add up. If not, the handler sends
+        ResyncRequest and ignores deltas until the next Snapshot. A sequence that was accepted before is acked and
+        dropped.
+        4. Acks are cumulative and carry two numbers: accepted, and published.
+        5. Messages carry state: changes that wait on either side are merged, so a storm of events is a few messages a
+        second.
+        6. If no message arrives during the lease, or a requested Snapshot does not arrive during the lease, the value is
         unknown. Unknown is never published as zero and never lowers a published value.
         7. A newer stream on the same socket supersedes the older one.
-        8. The handler keeps nothing on disk: after its restart it writes nothing for a VM before the Snapshot of its
-        agent, or the end of a lease.
+        8. The handler stores nothing on disk. After a restart it writes nothing for a VM until the agent's Snapshot is
+        accepted or the first lease expires.
         9. A handler that stops sends DrainNotice. Published values stay.
         10. An arm of `message`, a service or an enum value that the receiver does not know is ignored and counted.
-        A change of behaviour hangs on a feature that both sides listed.
-        11. A peer is bounded: message size, message rate, streams, sessions.
+        A change of behaviour depends on a feature that both sides listed.
+        11. Each peer is limited in message size, message rate, streams and sessions.
 
         The stream ends with
         OK                  after Goodbye, or when the agent half-closes
-        INVALID_ARGUMENT    a first message that is no Hello, a second Hello, an empty instance, a field out of bounds
+        INVALID_ARGUMENT    a first message that is not Hello, a second Hello, an empty instance, a field out of bounds
         PERMISSION_DENIED   Hello claims another VMI than the socket proves
         ABORTED             superseded by a newer stream on the same socket
         RESOURCE_EXHAUSTED  more or larger messages, or more streams, than a socket may have
         DEADLINE_EXCEEDED   no Hello in time
-        UNAVAILABLE         the handler stops, or the pod of this socket is gone
+        UNAVAILABLE         the handler is stopping, or the pod of this socket is gone
         UNIMPLEMENTED       the handler does not serve this version: try an older one
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -107,8 +109,8 @@ def add_SessionReportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionReportService:
-    """The handler serves it, one server for each socket; the agent dials. The socket a stream arrives on proves whose
-    sessions it reports, so nothing in a message can name another VM.
+    """The handler runs one server for each socket, and the agent dials it. The socket on which a stream arrives proves
+    whose sessions it reports, so no message can report for another VM.
     """
 
     @staticmethod
