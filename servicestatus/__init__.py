@@ -1,1 +1,1 @@
-"""What both programs share: the generated API and the few hand-written rules that protobuf cannot express."""
+"""Code that the programs share: the generated API, and the rules and helpers that each of them needs."""

@@ -1,13 +1,13 @@
-"""`HOST:PORT` of a command line."""
+"""Parses `HOST:PORT` of a command line."""
 
 import ipaddress
 from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """Where a TCP server listens."""
+    """The address on which a TCP server listens."""
 
-    #: Empty for all addresses of the host, or of the pod.
+    #: Empty: all addresses of the host or of the pod.
     host: str
     port: int
 
@@ -16,7 +16,7 @@ class Address(NamedTuple):
 
 
 def parse(text: str) -> Address:
-    """Parse `127.0.0.1:8186`, `[::1]:8186` or `:8187`; raises ValueError that says what is wrong."""
+    """Parse `127.0.0.1:8186`, `[::1]:8186` or `:8187`; raises ValueError with the cause."""
     host, separator, port = text.rpartition(":")
     if not separator or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("it is not HOST:PORT")
@@ -27,7 +27,7 @@ def parse(text: str) -> Address:
 
 
 def parse_loopback(text: str) -> Address:
-    """As parse(), for an address that nobody outside of the host, or the pod, can reach."""
+    """Parse as parse() does, and require an address that is reachable only within the host or the pod."""
     address = parse(text)
     if not address.host or not ipaddress.ip_address(address.host).is_loopback:
         raise ValueError("it is not a loopback address")

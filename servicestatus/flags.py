@@ -1,8 +1,8 @@
-"""Command lines of both programs: every flag is an environment variable too, and a wrong value ends the program.
+"""Parses the command lines: every flag can be set in the environment too, and a wrong value ends the program.
 
-`--log-level` of `launcher-agent` is `LAUNCHER_AGENT_LOG_LEVEL`. The command line wins. A repeatable flag takes its
-values from the variable separated by white space. A mistake is one line on standard error that names the flag, the
-variable if the value came from there, and the value; the exit status is 2.
+`--log-level` of `launcher-agent` is `LAUNCHER_AGENT_LOG_LEVEL`. The command line takes precedence. The variable of a
+repeatable flag has its values separated by white space. A mistake is one line on standard error that names the flag,
+the value, and the variable if the value is from there. The exit status is 2.
 """
 
 import argparse
@@ -18,7 +18,7 @@ _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 
 
 def duration(text: str) -> float:
-    """Seconds of a duration such as `250ms`, `1.5s`, `2m` or `1h`; raises ArgumentTypeError for anything else."""
+    """Return the seconds of a duration such as `250ms`, `1.5s` or `2m`; raises ArgumentTypeError for other texts."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 250ms, 5s or 2m")
@@ -26,17 +26,17 @@ def duration(text: str) -> float:
 
 
 def filled(text: str) -> str:
-    """A text that is not empty."""
+    """Return `text`; raises ArgumentTypeError if it is empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError("it must not be empty")
     return text
 
 
 class FlagParser(argparse.ArgumentParser):
-    """An argument parser whose flags may come from the environment."""
+    """An argument parser whose flags can be set in the environment."""
 
     def __init__(self, prog: str, description: str, epilog: str, version: str) -> None:
-        """`prog` is the program's name; its variables begin with that name in capitals and an underscore."""
+        """`prog` is the program's name. Its variables begin with that name in capitals, and an underscore."""
         super().__init__(
             prog=prog,
             description=description,
@@ -49,11 +49,11 @@ class FlagParser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"{prog} {version}")
 
     def variable(self, flag: str) -> str:
-        """The environment variable of `flag`, which begins with `--`."""
+        """Return the environment variable of `flag`, which begins with `--`."""
         return self._prefix + flag.removeprefix("--").upper().replace("-", "_")
 
     def parse(self, arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
-        """Parse, or exit with status 2 (a mistake) or 0 (`--help`, `--version`)."""
+        """Parse the arguments; exits with status 2 after a mistake, and with 0 after `--help` or `--version`."""
         return self.parse_args([*self._environment_arguments(arguments, environment), *arguments])
 
     def fail(self, flag: str, problem: str) -> NoReturn:
@@ -61,7 +61,7 @@ class FlagParser(argparse.ArgumentParser):
         self.error(f"argument {flag}: {problem}")
 
     def error(self, message: str) -> NoReturn:
-        """Say it in one line, and where the value came from if that was the environment."""
+        """Print one line, which names the variable if the value is from the environment, and exit with status 2."""
         for flag, variable in self._from_environment.items():
             message = re.sub(rf"argument {flag}(?=[:/ ])", f"argument {flag} (from {variable})", message)
         print(f"{self.prog}: error: {logs.printable(message)} (see {self.prog} --help)", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Names the reasons for which an agent's numbers are observed or not. A reason of the contract stands here only.
+"""Names the reasons for which an agent's numbers are observed or not. Each reason of the contract is named here only.
 
 A member's name is the enum value's name in the contract, and its value is the word that Kubernetes conditions show.
 """

@@ -1,7 +1,9 @@
-"""Unix sockets of both programs: who may own a path, and how a path of any length is bound.
+"""Binds unix sockets: one process for each path, and paths of any length.
 
-Invariants: one living process for a path, held by a lock that the kernel drops with the process; no symlink in place of
-the last directory is followed; a file that is no socket is never removed.
+Invariants:
+- A path has at most one serving process, which holds a lock that the kernel releases when the process ends.
+- A symlink in place of the socket's directory is not followed.
+- A file that is not a socket is never removed.
 """
 
 import contextlib
@@ -16,14 +18,14 @@ from urllib.parse import quote
 
 
 class SocketError(Exception):
-    """A socket cannot be had; the text names its path and says why."""
+    """A socket cannot be used; the text names its path and the cause."""
 
 
 class SocketDirectory:
-    """The directory of a socket, held open, so that it stays the same one whatever happens to its path."""
+    """The directory of a socket, kept open, so that it stays the same one if its path changes."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        """Take over `descriptor`, opened with O_PATH; `path` is for messages."""
+        """Own `descriptor`, which was opened with O_PATH. `path` is for messages."""
         self._descriptor = descriptor
         self.path = path
 
@@ -37,19 +39,19 @@ class SocketDirectory:
         return cls(descriptor, path)
 
     def address(self, name: str) -> str:
-        """The gRPC address of the socket `name` in here: short enough for the 108 bytes that a unix path may have."""
-        # gRPC takes an address for a URI and undoes its escapes, which may make it longer and never the path.
+        """Return the gRPC address of the socket `name` in here: short enough for the 108 bytes of a unix path."""
+        # gRPC parses an address as a URI and removes its escapes: they lengthen the address and not the path.
         return f"unix:{self.path_of(quote(name))}"
 
     def stat(self, name: str) -> os.stat_result | None:
-        """What stands at `name`, no symlink followed; None where there is nothing, or it cannot be known."""
+        """Return the status of the file `name`, without following a symlink; None if there is none or an error."""
         try:
             return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except OSError:
             return None
 
     def remove_stale(self, name: str) -> None:
-        """Remove the socket that a dead process left at `name`; raises SocketError for what is no socket."""
+        """Remove the socket `name` that an ended process left; raises SocketError if the file is not a socket."""
         try:
             mode = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode
             if not stat.S_ISSOCK(mode):
@@ -61,14 +63,14 @@ class SocketDirectory:
             raise SocketError(f"{self.path / name}: {error.strerror}") from error
 
     def remove(self, name: str, status: os.stat_result | None) -> None:
-        """Remove `name` if it is still the file of which `status` was taken."""
+        """Remove `name` if it is still the file that `status` is of."""
         found = self.stat(name)
         if found is not None and status is not None and os.path.samestat(found, status):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._descriptor)
 
     def listen(self, name: str, backlog: int = 16) -> socket.socket:
-        """Bind the socket `name` and listen on it; raises SocketError. What stands there already is not touched."""
+        """Bind the socket `name` and listen on it; raises SocketError, also if a file of this name exists."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             listener.bind(self.path_of(name))
@@ -79,19 +81,19 @@ class SocketDirectory:
         return listener
 
     def path_of(self, name: str) -> str:
-        """The path of the socket `name` in here, as this process can open it."""
+        """Return the path by which this process can open the socket `name` in here."""
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         os.close(self._descriptor)
 
 
 class SocketLock:
-    """Held by the one process that serves a socket: a lock on the file `SOCKET.lock`, which stays."""
+    """The lock of the process that serves a socket, on the file `SOCKET.lock`, which is not removed."""
 
     def __init__(self, socket_path: Path) -> None:
-        """Take the lock; raises SocketError if a living process has it."""
+        """Take the lock; raises SocketError if another process has it."""
         path = socket_path.with_name(socket_path.name + ".lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
@@ -104,13 +106,13 @@ class SocketLock:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            told = f"{socket_path} is served by another process (pid {holder or 'unknown'})"
-            raise SocketError(f"{told}: end it first, or name another socket") from None
+            problem = f"{socket_path} is served by another process (pid {holder or 'unknown'})"
+            raise SocketError(f"{problem}: end it first, or name another socket") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:

@@ -21,19 +21,20 @@ def test_no_time_leaves_a_field_unset() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stamp", "seconds"),
+    ("whole", "nanos", "seconds"),
     [
-        (Timestamp(), 0.0),
-        (Timestamp(seconds=1_767_268_800, nanos=250_000_000), 1_767_268_800.25),
-        (Timestamp(seconds=-1), None),
-        (Timestamp(seconds=1, nanos=-1), None),
-        (Timestamp(seconds=1, nanos=1_000_000_000), None),
-        (Timestamp(seconds=2**62), None),
-        (Timestamp(seconds=253_402_300_799, nanos=999_999_999), None),
-        (Timestamp(seconds=253_402_300_798, nanos=999_999_999), 253_402_300_799.0),
+        (0, 0, 0.0),
+        (1_767_268_800, 250_000_000, 1_767_268_800.25),
+        (-1, 0, None),
+        (1, -1, None),
+        (1, 1_000_000_000, None),
+        (2**62, 0, None),
+        (253_402_300_799, 999_999_999, None),
+        (253_402_300_798, 999_999_999, 253_402_300_799.0),
     ],
 )
-def test_a_time_outside_of_the_calendar_is_no_time(stamp: Timestamp, seconds: float | None) -> None:
+def test_a_time_outside_of_the_calendar_is_no_time(whole: int, nanos: int, seconds: float | None) -> None:
+    stamp = Timestamp(seconds=whole, nanos=nanos)
     assert timestamps.time_of(types.Observation(since=stamp), "since") == seconds
     if seconds is not None:
         timestamps.timestamp(seconds).ToDatetime()
