@@ -12,7 +12,7 @@ from typing import Final
 from bench.results import Figure, Row, table
 from bench.stage import Stage
 from handler_service.model import DesiredStatus, Reason, VmiId
-from handler_service.publishing.factory import NODE_BURST, NODE_INTERVAL
+from handler_service.publishing.worker import NODE_BURST, NODE_INTERVAL
 from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.simulation import Fate, Simulation
 

@@ -16,7 +16,7 @@ from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoints
 from handler_service.errors import ConfigurationError
 from handler_service.publishers.file import FilePublisher
-from handler_service.publishing.factory import worker
+from handler_service.publishing.worker import publish_worker
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus import logs, signals, version
@@ -90,7 +90,8 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
     hidden = options.admin_socket.with_name(options.admin_socket.name + ".d")
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
-        manager.workers.append(worker(FilePublisher(options.mode.file_dir), manager))
+        publisher = FilePublisher(options.mode.file_dir)
+        manager.workers.append(publish_worker(publisher, manager.clock, manager.answered))
         static = StaticEndpoints(options.mode.endpoints, manager, options.settings, version.installed(), sockets)
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))

@@ -12,6 +12,8 @@ from typing import NamedTuple, Self
 from servicestatus.reasons import Reason as AgentReason
 from servicestatus.v1 import sessions_pb2 as types
 
+from servicestatus.v1 import session_report_service_pb2 as pb
+
 
 class VmiId(NamedTuple):
     """One VMI object. Recreated under the same name it has another UID, and is another VMI."""
@@ -151,3 +153,15 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the place holds what was asked."""
         return self.kind in (OutcomeKind.WRITTEN, OutcomeKind.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishProgress:
+    """How far the reports of one endpoint are published, and whether the newest value is."""
+
+    stream: int = 0
+    #: The last sequence of that stream that is contained in a value which every publisher has published.
+    sequence: int = 0
+    state: "pb.PublishState" = pb.PUBLISH_STATE_PENDING
+    #: For people, when something is wrong.
+    message: str = ""

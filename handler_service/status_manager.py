@@ -8,9 +8,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from handler_service.model import Assignment, DesiredStatus, Endpoint, OutcomeKind, Reason, VmiId
+from handler_service.model import Assignment, DesiredStatus, Endpoint, OutcomeKind, PublishProgress, Reason, VmiId
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.protocol import PublishProgress
 from handler_service.reports.store import ReportStore
 from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb

@@ -20,8 +20,7 @@ from handler_service.kube.vmi import Vmi
 from handler_service.model import PublishedValue, VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
-from handler_service.publishing.factory import worker
-from handler_service.publishing.worker import PublishWorker
+from handler_service.publishing.worker import PublishWorker, publish_worker
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
@@ -116,11 +115,11 @@ class Cluster:
     def _choose_publishers(self) -> None:
         # The companion first: where a VMI drops the field, it is the truth.
         if self._config.publisher in ("auto", "companion"):
-            self._companion = worker(self._companion_publisher, self._manager)
+            self._companion = publish_worker(self._companion_publisher, self._manager.clock, self._manager.answered)
             self._companions = self._follow_companions(self._companion)
             self._manager.workers.append(self._companion)
         if self._config.publisher in ("auto", "vmi-status"):
-            self._vmi_status = worker(self._status_publisher, self._manager)
+            self._vmi_status = publish_worker(self._status_publisher, self._manager.clock, self._manager.answered)
             self._manager.workers.append(self._vmi_status)
 
     def _follow_companions(self, companion: PublishWorker) -> Reflector:

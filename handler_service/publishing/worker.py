@@ -5,20 +5,27 @@ Invariants: one job for a VMI at a time; a publisher's mistake costs its own VMI
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from typing import Final
 
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import Publisher
 from handler_service.publishing.item import Job
+from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.wakeup import Wakeup
 from servicestatus.clock import Clock
+from servicestatus.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
 
 #: Writes under way at once: enough to hide the latency of an API server, few enough not to be a burden to it.
 MAX_JOBS: Final = 16
+#: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose
+#: their viewers in one moment and be right a second later; a node that never rests makes 25 writes a second.
+NODE_BURST: Final = 256
+NODE_INTERVAL: Final = 0.04
 
 
 class PublishWorker:
@@ -128,3 +135,16 @@ class PublishWorker:
         if trouble != self._reported.get(vmi):
             self._reported[vmi] = trouble
             log.warning("%s: %s: %s: %s", self.publisher.name, vmi, trouble[0].value, trouble[1])
+
+
+def publish_worker(
+    publisher: Publisher, clock: Callable[[], float], answered: Callable[[VmiId], None]
+) -> PublishWorker:
+    """Return a worker for `publisher` with the write policy and the token bucket that every publisher has."""
+    bucket = TokenBucket(NODE_BURST, NODE_INTERVAL)
+    scheduler = WriteScheduler(WritePolicy(), bucket, _jitter, publisher.detail)
+    return PublishWorker(publisher, scheduler, clock, answered)
+
+
+def _jitter(cap: float) -> float:
+    return random.uniform(0, cap)  # noqa: S311  # spreads load, guards nothing

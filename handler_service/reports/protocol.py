@@ -7,10 +7,9 @@ Requests go in, responses come out, and the ledger is changed in between. The el
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from handler_service.model import Endpoint
+from handler_service.model import Endpoint, PublishProgress
 from handler_service.reports import decode as messages
 from handler_service.reports.store import ReportStore
 from servicestatus import contract
@@ -39,17 +38,6 @@ class RejectedError(Exception):
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class PublishProgress:
-    """How the newest value of an endpoint stands with its places of publication."""
-
-    stream: int = 0
-    #: The last sequence of that stream that is contained in a value that every place holds.
-    sequence: int = 0
-    state: "pb.PublishState" = pb.PUBLISH_STATE_PENDING
-    message: str = ""
 
 
 class SessionProtocol:

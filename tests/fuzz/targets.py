@@ -21,9 +21,9 @@ from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
 from handler_service.kube.errors import KubeError
 from handler_service.kube.reflector import Reflector, Selection
-from handler_service.model import Endpoint, VmiId
+from handler_service.model import Endpoint, PublishProgress, VmiId
 from handler_service.publishers import file
-from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol
+from handler_service.reports.protocol import RejectedError, SessionProtocol
 from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport

@@ -11,6 +11,7 @@ from handler_service.model import (
     Outcome,
     OutcomeKind,
     PublishedValue,
+    PublishProgress,
     Reason,
     VmiId,
     Watermark,
@@ -18,7 +19,6 @@ from handler_service.model import (
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.protocol import PublishProgress
 from handler_service.status_manager import StatusManager, publish_state
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from handler_service.model import Endpoint, Reason, VmiId
-from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol, message_bucket
+from handler_service.model import Endpoint, PublishProgress, Reason, VmiId
+from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
 from handler_service.reports.store import EntryState, ReportStore
 from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb

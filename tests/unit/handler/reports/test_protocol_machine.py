@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from handler_service.reports.protocol import PublishProgress, RejectedError, SessionProtocol
+from handler_service.model import PublishProgress
+from handler_service.reports.protocol import RejectedError, SessionProtocol
 from handler_service.reports.store import EntryState, ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
