@@ -91,7 +91,7 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
         publisher = FilePublisher(options.mode.file_dir)
-        manager.workers.append(publish_worker(publisher, manager.clock, manager.answered))
+        manager.add_worker(publish_worker(publisher, manager.clock, manager.answered))
         static = StaticEndpoints(options.mode.endpoints, manager, options.settings, version.installed(), sockets)
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))

@@ -5,12 +5,14 @@ Runs in one event loop and has no locks. Everything that is told to others is me
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from handler_service.model import Assignment, DesiredStatus, Endpoint, OutcomeKind, PublishProgress, Reason, VmiId
+from handler_service.model import Assignment, DesiredStatus, Endpoint, PublishProgress, Reason, VmiId
+from handler_service.publishing.item import PublisherState
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import ReportStore
+from handler_service.reports.store import Entry, ReportStore
+from handler_service.stats import StreamStats
 from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -38,6 +40,10 @@ class StatusManager:
         self._longest_sleep = min(_MAX_SLEEP, lease)
         self._streams: dict[str, set[Callable[[], None]]] = {}
         self._watchers: set[Callable[[VmiId], None]] = set()
+
+    def add_worker(self, worker: PublishWorker) -> None:
+        """Publish by `worker` too. Must be called before any VMI is assigned."""
+        self.workers.append(worker)
 
     # --- VMIs ---
 
@@ -86,6 +92,33 @@ class StatusManager:
         """A socket is gone."""
         self.reports.remove(endpoint_id)
 
+    def entries(self, vmi: VmiId | None = None) -> Iterator[Entry]:
+        """Return what is known of each endpoint of `vmi`, or of all endpoints."""
+        return self.reports.all_entries() if vmi is None else self.reports.entries(vmi)
+
+    def reported_status(self, vmi: VmiId) -> DesiredStatus | None:
+        """Return what follows from the reports about `vmi`, whether or not this handler publishes it."""
+        return self.reports.desired_status(vmi)
+
+    # --- streams ---
+
+    @property
+    def stream_stats(self) -> StreamStats:
+        """Counters of all streams."""
+        return self.reports.stats
+
+    def is_current(self, endpoint_id: str, stream: int) -> bool:
+        """Return whether `stream` is the newest stream of an endpoint."""
+        return self.reports.is_current(endpoint_id, stream)
+
+    def stream_closed(self, endpoint_id: str, stream: int) -> None:
+        """Record the end of a stream. The last report counts until the lease expires."""
+        self.reports.closed(endpoint_id, stream)
+
+    def stream_rejected(self, status: str) -> None:
+        """Count a stream that ended with a status other than OK."""
+        self.reports.rejected(status)
+
     def refuse(self, vmi: VmiId, problem: str | None) -> None:
         """The socket in a pod of `vmi` cannot be had, and why; None: that is over."""
         if self._refused.get(vmi) == problem:
@@ -125,22 +158,30 @@ class StatusManager:
 
     def answered(self, vmi: VmiId) -> None:
         """A place of publication answered about `vmi`."""
-        self.wake_streams([entry.endpoint.id for entry in self.reports.entries(vmi)])
+        self.wake_streams([entry.endpoint.id for entry in self.entries(vmi)])
         for changed in tuple(self._watchers):
             changed(vmi)
 
     # --- questions ---
 
+    def counting_workers(self, vmi: VmiId) -> list[tuple[PublishWorker, PublisherState]]:
+        """Return the workers that count for `vmi`, each with its state.
+
+        A publisher whose API server prunes the field does not count while another publisher exists: as on every stock
+        KubeVirt, readers use the other object. The debug API and the metrics still show the pruned one.
+        """
+        states = [(worker, worker.state(vmi)) for worker in self.workers]
+        if len(states) == 1:
+            return states
+        return [(worker, state) for worker, state in states if state.state != pb.PUBLISH_STATE_PRUNED]
+
     def progress(self, endpoint: Endpoint) -> PublishProgress:
         """How an endpoint's value stands: published is what every place that can hold it, holds."""
         watermarks, worst, message = [], pb.PUBLISH_STATE_PUBLISHED, ""
-        for worker in self.workers:
-            state, text = publish_state(worker, endpoint.vmi)
-            if state == pb.PUBLISH_STATE_PRUNED and len(self.workers) > 1:
-                continue  # the other place is the truth then; what is pruned is told by the status service
-            watermarks.append(worker.scheduler.published(endpoint.vmi, endpoint.id))
-            if state != pb.PUBLISH_STATE_PUBLISHED:
-                worst, message = state, text
+        for worker, state in self.counting_workers(endpoint.vmi):
+            watermarks.append(worker.published(endpoint.vmi, endpoint.id))
+            if state.state != pb.PUBLISH_STATE_PUBLISHED:
+                worst, message = state.state, state.message
         known = [watermark for watermark in watermarks if watermark is not None]
         if not watermarks or len(known) < len(watermarks):
             return PublishProgress(state=worst if watermarks else pb.PUBLISH_STATE_NOT_OWNER, message=message)
@@ -179,16 +220,3 @@ class StatusManager:
             worker.set_desired(vmi, desired)
         for changed in tuple(self._watchers):
             changed(vmi)
-
-
-def publish_state(worker: PublishWorker, vmi: VmiId) -> tuple["pb.PublishState", str]:
-    """How the newest value of `vmi` stands with one place, and a text when something is wrong."""
-    view = worker.scheduler.view(vmi)
-    if view is None:
-        return pb.PUBLISH_STATE_NOT_OWNER, "this handler does not publish this VMI"
-    if view.up_to_date and view.actual is not None:
-        return pb.PUBLISH_STATE_PUBLISHED, ""
-    if view.last is None or view.last.ok:
-        return pb.PUBLISH_STATE_PENDING, ""
-    pruned = view.last.kind is OutcomeKind.PRUNED
-    return (pb.PUBLISH_STATE_PRUNED if pruned else pb.PUBLISH_STATE_FAILING), view.last.message

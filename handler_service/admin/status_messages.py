@@ -6,7 +6,7 @@ from typing import Final
 from handler_service.model import VmiId
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.store import Entry, EntryState, Observed, ServiceState
-from handler_service.status_manager import StatusManager, publish_state
+from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.text import truncate
 from servicestatus.timestamps import timestamp
@@ -29,7 +29,7 @@ Wall = Callable[[float], float]
 
 def vmi_status(manager: StatusManager, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
     """All that is known of one VMI."""
-    entries = list(manager.reports.entries(vmi))
+    entries = list(manager.entries(vmi))
     services = sorted({types.SERVICE_VNC, *(service for entry in entries for service in entry.services)})
     return pb.VmiServiceStatus(
         vmi=reference(vmi),
@@ -46,7 +46,7 @@ def reference(vmi: VmiId) -> types.VmiReference:
 
 def _summary(manager: StatusManager, vmi: VmiId, entries: list[Entry], service: int) -> pb.ServiceSummary:
     states = [entry.services.get(service, ServiceState()) for entry in entries]
-    desired = manager.desired_status(vmi) or manager.reports.desired_status(vmi)
+    desired = manager.desired_status(vmi) or manager.reported_status(vmi)
     summary = pb.ServiceSummary(
         service=types.Service.Name(service),
         sessions=sum(state.sessions for state in states),
@@ -114,10 +114,10 @@ def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
 
 
 def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
-    state, message = publish_state(worker, vmi)
-    status = pb.PublicationStatus(publisher=worker.publisher.name, state=state)
-    status.message = truncate(message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
-    view = worker.scheduler.view(vmi)
+    state = worker.state(vmi)
+    status = pb.PublicationStatus(publisher=worker.name, state=state.state)
+    status.message = truncate(state.message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
+    view = worker.view(vmi)
     if view is None:
         return status
     status.outcome = "" if view.last is None else view.last.kind.value

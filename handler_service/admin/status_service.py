@@ -92,7 +92,7 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
         return pb.WatchServiceStatusesResponse(status=self._status(vmi))
 
     def _last_seen(self, vmi: VmiId) -> float:
-        return max((entry.last_seen or 0.0 for entry in self._manager.reports.entries(vmi)), default=0.0)
+        return max((entry.last_seen or 0.0 for entry in self._manager.entries(vmi)), default=0.0)
 
     def _vmis(self, namespace: str) -> list[VmiId]:
         return [vmi for vmi in self._manager.vmis() if namespace in ("", vmi.namespace)]

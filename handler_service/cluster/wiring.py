@@ -117,10 +117,10 @@ class Cluster:
         if self._config.publisher in ("auto", "companion"):
             self._companion = publish_worker(self._companion_publisher, self._manager.clock, self._manager.answered)
             self._companions = self._follow_companions(self._companion)
-            self._manager.workers.append(self._companion)
+            self._manager.add_worker(self._companion)
         if self._config.publisher in ("auto", "vmi-status"):
             self._vmi_status = publish_worker(self._status_publisher, self._manager.clock, self._manager.answered)
-            self._manager.workers.append(self._vmi_status)
+            self._manager.add_worker(self._vmi_status)
 
     def _follow_companions(self, companion: PublishWorker) -> Reflector:
         selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})

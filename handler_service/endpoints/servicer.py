@@ -66,7 +66,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         if len(self._streams) >= contract.MAX_STREAMS:
-            self._manager.reports.stats.rejections["RESOURCE_EXHAUSTED"] += 1
+            self._manager.stream_rejected("RESOURCE_EXHAUSTED")
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams on this socket")
         stream = _Stream(
             self._protocol(),
@@ -82,7 +82,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         finally:
             self._streams.discard(stream)
         if rejection is not None:
-            self._manager.reports.stats.rejections[rejection.status] += 1
+            self._manager.stream_rejected(rejection.status)
             self.rejections.note(rejection.status, f"stream on {self._endpoint.socket} ended: {rejection}")
             await context.abort(grpc.StatusCode[rejection.status], rejection.detail)
 
@@ -149,7 +149,7 @@ class _Stream:
             return self._result(reader, writer)
         finally:
             self._manager.unlisten(self._endpoint.id, self._look)
-            self._manager.reports.closed(self._endpoint.id, self._protocol.stream)
+            self._manager.stream_closed(self._endpoint.id, self._protocol.stream)
             await self._tear_down(reader, writer)
 
     def drain(self, grace: float) -> None:
@@ -165,7 +165,7 @@ class _Stream:
 
     def _look(self) -> None:
         stream = self._protocol.stream
-        if stream and not self._manager.reports.current(self._endpoint.id, stream):
+        if stream and not self._manager.is_current(self._endpoint.id, stream):
             self.end(RejectedError("ABORTED", "superseded by a newer stream on this socket"))
         self._wake.set()
 

@@ -4,16 +4,16 @@ Events are a courtesy to people: one that cannot be written is dropped, and noth
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from handler_service.events import policy as event_policy
 from handler_service.events.policy import EventPolicy, VmiEvent
 from handler_service.model import OutcomeKind, VmiId
-from handler_service.publishing.worker import PublishWorker
 from handler_service.status_manager import StatusManager
 from handler_service.wakeup import Wakeup
 from servicestatus.rate_limit import TokenBucket
 
-_REFUSALS = (OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRUNED)
+_REFUSALS: Final = (OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRUNED)
 
 
 class EventRecorder:
@@ -46,16 +46,7 @@ class EventRecorder:
 
     def _refusal(self, vmi: VmiId) -> str:
         """Why a place does not take the value of a VMI; empty where it does, or may yet."""
-        for worker in self._manager.workers:
-            problem = self._problem(worker, vmi)
-            if problem:
-                return problem
+        for worker, state in self._manager.counting_workers(vmi):
+            if state.failure in _REFUSALS:
+                return f"{worker.name}: {state.failure.value}: {state.message}"
         return ""
-
-    def _problem(self, worker: PublishWorker, vmi: VmiId) -> str:
-        view = worker.scheduler.view(vmi)
-        if view is None or view.up_to_date or view.last is None or view.last.kind not in _REFUSALS:
-            return ""
-        if view.last.kind is OutcomeKind.PRUNED and len(self._manager.workers) > 1:
-            return ""  # as on every stock KubeVirt: the other place is the truth
-        return f"{worker.publisher.name}: {view.last.kind.value}: {view.last.message}"

@@ -7,20 +7,25 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 
 from handler_service.metrics.families import counter, gauge, histogram
-from handler_service.model import OutcomeKind, Reason, VmiId
+from handler_service.model import OutcomeKind, Reason
+from handler_service.publishing.item import PublisherState
 from handler_service.publishing.policy import Change
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.store import EntryState
 from handler_service.stats import ApiStats
-from handler_service.status_manager import StatusManager, publish_state
+from handler_service.status_manager import StatusManager
 from servicestatus.v1 import session_report_service_pb2 as pb
 
 _MESSAGES: Final = ("hello", "snapshot", "delta", "heartbeat", "goodbye", "unknown")
 _RESYNC: Final = "RESYNC_REASON_"
 #: How a VMI may stand with a place: as it should, waiting for its turn, or by what the last write ended with.
-_HELD: Final = "published"
+_PUBLISHED: Final = "published"
 _PENDING: Final = "pending"
-_STATES: Final = (_HELD, _PENDING, *(kind.value for kind in OutcomeKind if kind.value not in ("written", "unchanged")))
+_STATES: Final = (
+    _PUBLISHED,
+    _PENDING,
+    *(kind.value for kind in OutcomeKind if kind.value not in ("written", "unchanged")),
+)
 
 
 class HandlerCollector:
@@ -45,11 +50,7 @@ class HandlerCollector:
             "kind of change. By the handler's clock: what an event needs to the handler is not in it, and what a rule "
             "of spacing waits is.",
             ("publisher", "change"),
-            {
-                (one.publisher.name, change.name.lower()): one.scheduler.delays[change]
-                for one in self._manager.workers
-                for change in Change
-            },
+            {(one.name, change.name.lower()): one.delay(change) for one in self._manager.workers for change in Change},
         )
 
     def _vmis(self) -> Iterator[Metric]:
@@ -60,7 +61,7 @@ class HandlerCollector:
             ("reason",),
             (((reason.value,), reasons[reason]) for reason in Reason),
         )
-        states = Counter(entry.state for entry in self._manager.reports.all_entries())
+        states = Counter(entry.state for entry in self._manager.entries())
         yield gauge(
             "vmi_service_status_endpoints",
             "Sockets that this handler serves, one for each launcher pod, by what it hears on them.",
@@ -69,7 +70,7 @@ class HandlerCollector:
         )
 
     def _streams(self) -> Iterator[Metric]:
-        stats = self._manager.reports.stats
+        stats = self._manager.stream_stats
         yield counter("vmi_service_status_streams", "Streams that agents have opened.", (), [((), stats.streams)])
         yield counter(
             "vmi_service_status_streams_refused",
@@ -112,17 +113,16 @@ class HandlerCollector:
             "vmi_service_status_publishes",
             "Writes that have ended, by publisher and outcome.",
             ("publisher", "outcome"),
-            (((one.publisher.name, kind.value), one.outcomes[kind]) for one in places for kind in OutcomeKind),
+            (((one.name, kind.value), one.outcomes[kind]) for one in places for kind in OutcomeKind),
         )
         yield gauge(
             "vmi_service_status_publications",
             "VMIs by how their newest value stands with a publisher: published, pending, or what its last write ended "
             "with.",
             ("publisher", "state"),
-            (((one.publisher.name, state), number) for one in places for state, number in _states(one).items()),
+            (((one.name, state), number) for one in places for state, number in _states(one).items()),
         )
-        now = self._manager.clock()
-        waiting = [(one.publisher.name, *one.scheduler.waiting(now)) for one in places]
+        waiting = [(one.name, *one.waiting()) for one in places]
         yield gauge(
             "vmi_service_status_publish_queue_length",
             "VMIs whose newest value waits for its turn to be written, or is being written.",
@@ -189,14 +189,12 @@ def _each(numbers: Counter[str]) -> Iterator[tuple[tuple[str], int]]:
 
 def _states(worker: PublishWorker) -> dict[str, int]:
     states = dict.fromkeys(_STATES, 0)
-    for vmi in worker.scheduler.vmis():
-        states[_state(worker, vmi)] += 1
+    for vmi in worker.vmis():
+        states[_label(worker.state(vmi))] += 1
     return states
 
 
-def _state(worker: PublishWorker, vmi: VmiId) -> str:
-    state, _ = publish_state(worker, vmi)
-    if state == pb.PUBLISH_STATE_PUBLISHED:
-        return _HELD
-    view = worker.scheduler.view(vmi)
-    return _PENDING if view is None or view.last is None or view.last.ok else view.last.kind.value
+def _label(state: PublisherState) -> str:
+    if state.state == pb.PUBLISH_STATE_PUBLISHED:
+        return _PUBLISHED
+    return _PENDING if state.failure is None else state.failure.value

@@ -73,7 +73,7 @@ class VmiCollector:
     def _agents(self) -> Iterator[Metric]:
         # By VMI and not in sum: an agent may lie, about its own VM only.
         told: dict[VmiId, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for entry in self._manager.reports.all_entries():
+        for entry in self._manager.entries():
             for name, number in entry.counters.items():
                 told[entry.endpoint.vmi][name] += number
         for field, (name, text) in _AGENT.items():

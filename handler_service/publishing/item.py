@@ -1,11 +1,13 @@
-"""What the clockwork keeps of one VMI, and what it says of it. Pure data."""
+"""The scheduler's data about one VMI, and the views of it that others read. Pure data."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from handler_service.model import DesiredStatus, Outcome, PublishedValue, VmiId, Watermark
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
 from handler_service.publishing.policy import Change
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,33 @@ class Item:
     last_write: float | None = None
 
 
+class PublisherState(NamedTuple):
+    """Whether a publisher has published the newest value of one VMI, and the last failure if it has not."""
+
+    state: "pb.PublishState"
+    failure: OutcomeKind | None = None
+    #: For people, when something is wrong.
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a VMI stands with a place of publication."""
+    """What a publisher has written of one VMI, and how the last job ended."""
 
     actual: PublishedValue | None
-    #: The place holds what is wanted, and all that is wanted is known.
+    #: The actual value is the desired one, and the desired status is synced.
     up_to_date: bool
     last: Outcome | None
     writes: int
     failures: int
     last_write: float | None
+
+    def publisher_state(self) -> PublisherState:
+        """Return the state to report for this VMI."""
+        if self.up_to_date and self.actual is not None:
+            return PublisherState(pb.PUBLISH_STATE_PUBLISHED)
+        if self.last is None or self.last.ok:
+            return PublisherState(pb.PUBLISH_STATE_PENDING)
+        pruned = self.last.kind is OutcomeKind.PRUNED
+        state = pb.PUBLISH_STATE_PRUNED if pruned else pb.PUBLISH_STATE_FAILING
+        return PublisherState(state, self.last.kind, self.last.message)

@@ -9,14 +9,16 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
+from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
 from handler_service.publishers import Publisher
-from handler_service.publishing.item import Job
-from handler_service.publishing.policy import WritePolicy
+from handler_service.publishing.item import Job, PublisherState, View
+from handler_service.publishing.policy import Change, WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
+from handler_service.stats import Histogram
 from handler_service.wakeup import Wakeup
 from servicestatus.clock import Clock
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,38 @@ class PublishWorker:
         """The place has changed: try again what failed."""
         self.scheduler.retry(self._clock())
         self._wake_worker()
+
+    @property
+    def name(self) -> str:
+        """The publisher's name."""
+        return self.publisher.name
+
+    def vmis(self) -> list[VmiId]:
+        """Return the VMIs that this worker publishes."""
+        return self.scheduler.vmis()
+
+    def view(self, vmi: VmiId) -> View | None:
+        """Return what is written of `vmi`; None when this worker does not publish it."""
+        return self.scheduler.view(vmi)
+
+    def state(self, vmi: VmiId) -> PublisherState:
+        """Return whether the newest value of `vmi` is published."""
+        view = self.scheduler.view(vmi)
+        if view is None:
+            return PublisherState(pb.PUBLISH_STATE_NOT_OWNER, message="this handler does not publish this VMI")
+        return view.publisher_state()
+
+    def published(self, vmi: VmiId, endpoint_id: str) -> Watermark | None:
+        """Return how far the reports of an endpoint are contained in the published value."""
+        return self.scheduler.published(vmi, endpoint_id)
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many VMIs wait for a write, and the seconds that the first of them has waited."""
+        return self.scheduler.waiting(self._clock())
+
+    def delay(self, change: Change) -> Histogram:
+        """Return the seconds from a new value to its publication, for one kind of change."""
+        return self.scheduler.delays[change]
 
     async def run(self) -> None:
         """Work until cancelled. settle() before that lets what is under way end."""

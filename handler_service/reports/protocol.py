@@ -95,12 +95,12 @@ class SessionProtocol:
         if not self._bucket.take(now):
             raise RejectedError("RESOURCE_EXHAUSTED", "too many messages")
         arm = request.WhichOneof("message")
-        self._reports.stats.messages[arm or "unknown"] += 1
+        self._reports.count_message(arm or "unknown")
         if not self._stream:
             if arm != "hello":
                 raise RejectedError("INVALID_ARGUMENT", "the first message must be hello")
             return [self._hello(request.hello, now)]
-        if not self._reports.current(self._endpoint.id, self._stream):
+        if not self._reports.is_current(self._endpoint.id, self._stream):
             raise RejectedError("ABORTED", "superseded by a newer stream on this socket")
         try:
             return self._dispatch(arm, request, now)
@@ -109,7 +109,7 @@ class SessionProtocol:
 
     def ack(self) -> pb.Ack | None:
         """An Ack if it would say something new."""
-        if not self._stream or not self._reports.current(self._endpoint.id, self._stream):
+        if not self._stream or not self._reports.is_current(self._endpoint.id, self._stream):
             return None
         progress = self._progress()
         accepted = self._accepted
@@ -236,7 +236,7 @@ class SessionProtocol:
 
     def _count(self, message: pb.Snapshot | pb.Delta | pb.Heartbeat) -> None:
         if message.HasField("counters"):
-            self._reports.entry(self._endpoint.id).counters = messages.counters(message.counters)
+            self._reports.set_counters(self._endpoint.id, messages.counters(message.counters))
 
     def _unknown(self, number: int) -> None:
         self._reports.unknown(self._endpoint.id, number)

@@ -141,7 +141,7 @@ class ReportStore:
         self._renew(entry, now)
         return entry.stream
 
-    def current(self, endpoint_id: str, stream: int) -> bool:
+    def is_current(self, endpoint_id: str, stream: int) -> bool:
         """Whether this stream is the newest one of its endpoint."""
         entry = self._entries.get(endpoint_id)
         return entry is not None and entry.stream == stream
@@ -193,9 +193,21 @@ class ReportStore:
         self._entries[endpoint_id].unknown_items += number
         self.stats.unknown_items += number
 
+    def count_message(self, kind: str) -> None:
+        """Count one message of a stream."""
+        self.stats.messages[kind] += 1
+
+    def rejected(self, status: str) -> None:
+        """Count a stream that ended with a status other than OK."""
+        self.stats.rejections[status] += 1
+
+    def set_counters(self, endpoint_id: str, counters: Mapping[str, int]) -> None:
+        """Store the agent's own counters."""
+        self._entries[endpoint_id].counters = counters
+
     def closed(self, endpoint_id: str, stream: int) -> None:
         """A stream ended without goodbye: what it said holds until the lease ends."""
-        if not self.current(endpoint_id, stream):
+        if not self.is_current(endpoint_id, stream):
             return
         entry = self._entries[endpoint_id]
         if entry.state is EntryState.REPORTING:

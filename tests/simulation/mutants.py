@@ -130,12 +130,12 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/reports/protocol.py",
-                "        if not self._reports.current(self._endpoint.id, self._stream):\n            raise",
+                "        if not self._reports.is_current(self._endpoint.id, self._stream):\n            raise",
                 "        if False:\n            raise",
             ),
             Edit(
                 "handler_service/endpoints/servicer.py",
-                "if stream and not self._manager.reports.current(self._endpoint.id, stream):",
+                "if stream and not self._manager.is_current(self._endpoint.id, stream):",
                 "if False:",
             ),
         ),

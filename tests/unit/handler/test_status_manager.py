@@ -19,7 +19,7 @@ from handler_service.model import (
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.publishing.worker import PublishWorker
-from handler_service.status_manager import StatusManager, publish_state
+from handler_service.status_manager import StatusManager
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from testbed.waiting import wait_until_async
@@ -259,7 +259,7 @@ def test_no_failure_is_taken_for_a_success(kind: OutcomeKind, state: "pb.Publish
     scene.report("a", 1, 1)
     scene.work(0, read(0))
     scene.work(0, Outcome(kind, PublishedValue(0), "why"))
-    assert publish_state(scene.manager.workers[0], VMI) == (state, "why")
+    assert scene.manager.workers[0].state(VMI) == (state, kind, "why")
     assert scene.manager.workers[0].scheduler.published(VMI, "a") != Watermark("a", 1, 1)
 
 

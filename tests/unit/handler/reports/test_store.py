@@ -197,8 +197,8 @@ def test_a_newer_stream_supersedes_the_older(book: Book) -> None:
     """The older one is not current; its end changes nothing."""
     first = book.report("a", 2)
     second = book.report("a", 1)
-    assert not book.reports.current("a", first)
-    assert book.reports.current("a", second)
+    assert not book.reports.is_current("a", first)
+    assert book.reports.is_current("a", second)
     book.reports.closed("a", first)
     assert book.reports.entry("a").state is EntryState.REPORTING
 
@@ -226,7 +226,7 @@ def test_no_stream_is_current_on_an_endpoint_that_is_gone(book: Book) -> None:
     """Its streams change nothing any more."""
     stream = book.report("a", 1)
     book.reports.remove("a")
-    assert not book.reports.current("a", stream)
+    assert not book.reports.is_current("a", stream)
     book.reports.closed("a", stream)
     assert book.reports.desired_status(VMI) is None
 
