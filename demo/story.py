@@ -142,7 +142,9 @@ class _Story:
 
     def _show_document(self) -> None:
         document = json.loads(self._stage.document.read_text())
-        trimmed = json.dumps(_trimmed(document, ["kind", "status"]))
+        shown = _trimmed(document["status"]["serviceStatus"], ["vncSessions", "renewTime", "conditions"])
+        shown["conditions"] = _trimmed(shown["conditions"], ["type", "status", "reason"])
+        trimmed = json.dumps({"kind": document["kind"], "status": {"serviceStatus": shown}})
         self._narrator.details(f"$ {self._stage.show_document}\n  {trimmed}")
 
     def _ask(self, door: tuple[str, str], **shown: list[str]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from handler_service.kube import companion
+from handler_service import conditions
 from handler_service.model import DesiredStatus, Reason
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -110,7 +110,7 @@ def _rules(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
 def _reason(reason: Reason) -> list[str]:
     """As the handler writes it into the object; words of the agent may follow in brackets."""
     desired = DesiredStatus(0, False, reason, "", None, True, ())
-    return [f"`{reason.value}`", companion.detail(desired, "").message]
+    return [f"`{reason.value}`", conditions.detail(desired, "").message]
 
 
 def _columns(version: dict[str, Any]) -> list[dict[str, Any]]:

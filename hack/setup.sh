@@ -82,6 +82,8 @@ lacking_for_nodes() {
   found iptables || echo iptables
   found openssl || echo openssl
   found prometheus || echo prometheus
+  # The check that docs/one-host.md gives to readers.
+  found jq || echo jq
   # KubeVirt's programs: one has a file capability, one is linked statically.
   found setcap || echo libcap2-bin
   # The images are built without a daemon, from Debian's packages.

@@ -76,7 +76,7 @@ async def run(options: config.Config) -> None:
         await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
-        log.info("stopping; what is published stays")
+        log.info("stopping; the published numbers stay")
         await admin.set_serving(False)
         await _drain(manager, source)
         work.cancel()
@@ -90,7 +90,7 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
     hidden = options.admin_socket.with_name(options.admin_socket.name + ".d")
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
-        publisher = FilePublisher(options.mode.file_dir)
+        publisher = await stack.enter_async_context(FilePublisher(options.mode.file_dir))
         manager.add_worker(publish_worker(publisher, manager.clock, manager.answered))
         static = StaticEndpoints(options.mode.endpoints, manager, options.settings, version.installed(), sockets)
         await stack.enter_async_context(static)

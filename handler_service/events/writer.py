@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from handler_service import conditions
 from handler_service.events.policy import Kind, VmiEvent
-from handler_service.kube import companion as companions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId
@@ -121,7 +121,7 @@ class EventWriter:
 
 def _note(vmi_event: VmiEvent) -> str:
     unknown = vmi_event.kind is Kind.UNKNOWN
-    return _NOTES[vmi_event.kind].format(companions.explanation(vmi_event.detail) if unknown else vmi_event.detail)
+    return _NOTES[vmi_event.kind].format(conditions.explanation(vmi_event.detail) if unknown else vmi_event.detail)
 
 
 def _counted(count: int, now: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from handler_service import conditions
 from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient
@@ -42,7 +43,7 @@ class CompanionPublisher:
 
     def detail(self, desired: DesiredStatus) -> Hashable:
         """Conditions and times."""
-        return companions.detail(desired, self._node)
+        return conditions.detail(desired, self._node)
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What the companion shows: as the watch knows it, else from the server."""

@@ -1,216 +1,165 @@
 """Publishes into a directory of VMI documents: `DIR/NAMESPACE/NAME.json`. No cluster is needed.
 
-A document is somebody else's: only `status.serviceStatus.vncSessions` is changed, everything else in it is kept, and a
-document that is not understood is left alone and told. It is replaced in one step, so a reader sees the old or the new
-one, and a full disk leaves the old one. A symbolic link is not followed: who may write the directory of a namespace
-must not gain a file elsewhere by it.
+A document shows what a companion shows. Each one bears the time of its last renewal and how long it holds from then on,
+so that a reader recognises the value of a handler that died: the renewal stops, and the document expires after 30 s.
+A handler that stops on SIGTERM marks its documents as not observed.
 """
 
 import asyncio
-import contextlib
-import errno
-import json
-import os
-import stat
-import tempfile
-from collections.abc import Hashable
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Final, Self
 
+from handler_service import conditions
+from handler_service.conditions import Detail
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
+from handler_service.publishers import vmi_document
+from handler_service.publishers.vmi_document import DocumentError
 
-Document = dict[str, Any]
+log = logging.getLogger(__name__)
 
-#: A document is read by whoever may look at the directory; the directory's own mode decides who that is.
-_NEW_FILE_MODE: Final = 0o644
-_NEW_DIRECTORY_MODE: Final = 0o755
-#: What this publisher shows besides the number: that there is a document, and that its field is well-formed.
-_WELL_FORMED: Final = "well-formed"
+#: Seconds. A document expires after three renewals that did not come: the times of a node's Lease in a cluster.
+RENEW_INTERVAL: Final = 10.0
+LEASE: Final = 30.0
+#: The reason of the condition Observed after the handler has stopped.
+HANDLER_STOPPED: Final = "HandlerStopped"
+_STOPPED_MESSAGE: Final = "The handler has stopped; the number shown is the last one known."
 
 
-class DocumentError(Exception):
-    """A document cannot be used; the text names the file."""
+class _Document:
+    """One VMI's document, and the value that this handler vouches for."""
+
+    def __init__(self, vmi: VmiId, path: Path) -> None:
+        self.vmi = vmi
+        self.path = path
+        #: Serializes the threads that write the file.
+        self.lock = threading.Lock()
+        #: None: nothing was written yet, or the last write failed.
+        self.value: PublishedValue | None = None
+        #: The failure of the last renewal, so that each one is logged once.
+        self.problem: str | None = None
 
 
 class FilePublisher:
-    """The embedded publisher."""
+    """Writes VMI documents, renews them while it is entered, and marks them as not observed at the end."""
 
     name = "file"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, wall: Callable[[], float] = time.time, renew_interval: float = RENEW_INTERVAL
+    ) -> None:
         """`directory` exists and may be written."""
         self._directory = directory
+        self._wall = wall
+        self._renew_interval = renew_interval
+        self._documents: dict[VmiId, _Document] = {}
+        self._stopped = False
+        self._renewal: asyncio.Task[None] | None = None
 
-    def detail(self, desired: DesiredStatus) -> Hashable:  # noqa: ARG002  # the interface's; a document shows no more
-        """A document shall exist as soon as anything is known."""
-        return _WELL_FORMED
+    async def __aenter__(self) -> Self:
+        """Start the renewal."""
+        self._renewal = asyncio.create_task(self._renew_until_cancelled(), name="renew documents")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Mark all documents. A write that is still under way, because the disk does not answer, does not undo that."""
+        self._stopped = True
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        await asyncio.to_thread(self._mark_all)
+
+    def detail(self, desired: DesiredStatus) -> Hashable:
+        """Return the conditions and times to show."""
+        return conditions.detail(desired, node="")
 
     async def read(self, vmi: VmiId) -> Outcome:
-        """What the document holds; no document holds nothing."""
-        return await asyncio.to_thread(self._read, vmi)
+        """Return what the document shows. A value that this handler has not written is never taken for the desired."""
+        return await asyncio.to_thread(self._read, self._document(vmi))
 
     async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
         """Replace the document."""
-        return await asyncio.to_thread(self._write, vmi, value)
+        return await asyncio.to_thread(self._write, self._document(vmi), value)
 
     def path(self, vmi: VmiId) -> Path:
-        """Where the document of `vmi` is."""
+        """Return the path of the document of `vmi`."""
         return self._directory / vmi.namespace / f"{vmi.name}.json"
 
-    def _read(self, vmi: VmiId) -> Outcome:
-        try:
-            return Outcome(OutcomeKind.UNCHANGED, _shown(load(self.path(vmi))))
-        except (DocumentError, OSError) as error:
-            return _failed(error)
+    async def renew(self) -> None:
+        """Renew all documents once."""
+        await asyncio.to_thread(self._renew_all)
 
-    def _write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
-        path = self.path(vmi)
-        try:
-            document = load(path)
-            if _shown(document) == value:
-                return Outcome(OutcomeKind.UNCHANGED, value)
-            replace(path, changed(document if document is not None else _empty(vmi), value.sessions))
+    # --- in the event loop ---
+
+    def _document(self, vmi: VmiId) -> _Document:
+        return self._documents.setdefault(vmi, _Document(vmi, self.path(vmi)))
+
+    async def _renew_until_cancelled(self) -> None:
+        while True:
+            await asyncio.sleep(self._renew_interval)
+            await self.renew()
+
+    # --- in threads ---
+
+    def _read(self, document: _Document) -> Outcome:
+        with document.lock:
+            try:
+                shown = vmi_document.shown_value(vmi_document.load(document.path))
+            except (DocumentError, OSError) as error:
+                return _failed(error)
+            # A former handler's document is written again, even if it shows the desired value: this handler renews it.
+            return Outcome(OutcomeKind.UNCHANGED, shown if document.value else PublishedValue(shown.sessions))
+
+    def _write(self, document: _Document, value: PublishedValue) -> Outcome:
+        with document.lock:
+            if self._stopped:
+                return Outcome(OutcomeKind.ERROR, message="the handler stops")
+            document.value = None
+            try:
+                self._replace(document, value)
+            except (DocumentError, OSError) as error:
+                return _failed(error)
+            document.value = value
             return Outcome(OutcomeKind.WRITTEN, value)
+
+    def _renew_all(self) -> None:
+        for document in list(self._documents.values()):
+            with document.lock:
+                if self._stopped:
+                    return
+                if document.value is not None:
+                    self._renew(document, document.value)
+
+    def _mark_all(self) -> None:
+        for document in list(self._documents.values()):
+            with document.lock:
+                if document.value is not None and isinstance(document.value.detail, Detail):
+                    shown = document.value.detail._replace(
+                        observed=False, reason=HANDLER_STOPPED, message=_STOPPED_MESSAGE
+                    )
+                    self._renew(document, PublishedValue(document.value.sessions, shown))
+
+    def _renew(self, document: _Document, value: PublishedValue) -> None:
+        """Write `value` with the time of now. Changes that another program made to the handler's fields are undone."""
+        try:
+            self._replace(document, value)
         except (DocumentError, OSError) as error:
-            return _failed(error)
+            if str(error) != document.problem:
+                log.warning("%s: the document is not renewed: %s; it expires in %g s", document.vmi, error, LEASE)
+            document.problem = str(error)
+        else:
+            document.problem = None
 
-
-def load(path: Path) -> Document | None:
-    """The document at `path`; None when there is no file. Raises DocumentError, OSError."""
-    try:
-        document = json.loads(_text(path))
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{path} is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise DocumentError(f"{path} is not a JSON object")
-    _service_status(document, path)
-    return document
-
-
-def changed(document: Document, number: int) -> Document:
-    """`document` with the number; at zero the field, and what would be left empty around it, is absent."""
-    status = dict(document.get("status") or {})
-    service_status = dict(status.get("serviceStatus") or {})
-    if number:
-        service_status["vncSessions"] = number
-    else:
-        service_status.pop("vncSessions", None)
-    if service_status:
-        status["serviceStatus"] = service_status
-    else:
-        status.pop("serviceStatus", None)
-    result = dict(document)
-    if status or "status" in document:
-        result["status"] = status
-    return result
-
-
-def replace(path: Path, document: Document) -> None:
-    """Put `document` at `path` in one step, with the mode and owner of the file that was there.
-
-    Raises DocumentError, OSError.
-    """
-    text = _serialized(path, document)
-    _make_directory(path.parent)
-    try:
-        _replace(path, text)
-    except OSError as error:
-        # With the document's own name: that of the temporary file would make each try a new trouble, to be told anew.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    # A short name: that of the document may be as long as a file's name can be.
-    handle, temporary = tempfile.mkstemp(prefix=".vmi-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            _take_over_mode(path, file.fileno())
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _text(path: Path) -> str:
-    """The text of a regular file. Neither a link nor a pipe, which would block for ever, is opened for reading."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise DocumentError(f"{path} is a symbolic link") from error
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise DocumentError(f"{path} is no regular file")
-        with open(handle, encoding="utf-8", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(handle)
-
-
-def _serialized(path: Path, document: Document) -> str:
-    try:
-        return json.dumps(document, indent=2, allow_nan=False) + "\n"
-    except (ValueError, RecursionError) as error:  # Python reads NaN and 1e999, which JSON cannot hold
-        raise DocumentError(f"{path} cannot be written as JSON: {error}") from error
-
-
-def _make_directory(path: Path) -> None:
-    with contextlib.suppress(FileExistsError):
-        path.mkdir()
-        path.chmod(_NEW_DIRECTORY_MODE)
-
-
-def _take_over_mode(path: Path, descriptor: int) -> None:
-    try:
-        before = path.lstat()
-    except FileNotFoundError:
-        os.fchmod(descriptor, _NEW_FILE_MODE)
-        return
-    os.fchmod(descriptor, before.st_mode & 0o7777)
-    with contextlib.suppress(PermissionError):  # only root gives files away; the content matters more than the owner
-        os.fchown(descriptor, before.st_uid, before.st_gid)
-
-
-def _shown(document: Document | None) -> PublishedValue:
-    """What a loaded document shows. Where there is none, or its field holds no number of at least 1, write it anew."""
-    if document is None:
-        return PublishedValue(0, "no document")
-    service_status = _service_status(document, None)
-    if "vncSessions" not in service_status:
-        return PublishedValue(0, _WELL_FORMED)
-    value = service_status["vncSessions"]
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return PublishedValue(value, _WELL_FORMED)
-    return PublishedValue(0, "malformed")
-
-
-def _empty(vmi: VmiId) -> Document:
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstance",
-        "metadata": {"name": vmi.name, "namespace": vmi.namespace},
-        "status": {},
-    }
-
-
-def _service_status(document: Document, path: Path | None) -> Document:
-    found: Any = document
-    for key in ("status", "serviceStatus"):
-        found = found.get(key)
-        if found is None:
-            return {}
-        if not isinstance(found, dict):
-            raise DocumentError(f"{path}: {key} is not an object")
-    service_status: Document = found
-    return service_status
+    def _replace(self, document: _Document, value: PublishedValue) -> None:
+        before = vmi_document.load(document.path)
+        base = vmi_document.empty(document.vmi) if before is None else before
+        vmi_document.replace(document.path, vmi_document.changed(base, value, LEASE, self._wall()))
 
 
 def _failed(error: Exception) -> Outcome:

@@ -29,7 +29,7 @@ def test_the_value_follows_shared_viewers_up_and_down(pair: Pair, viewers: Viewe
     pair.wait_sessions(1)
     second.close()
     pair.wait_sessions(None)
-    assert "serviceStatus" not in pair.document.read_text()
+    assert "vncSessions" not in pair.document.read_text()
 
 
 def test_each_number_of_viewers_is_exact_and_the_33rd_is_not_counted(pair: Pair, viewers: ViewerPool) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler_service import conditions
+from handler_service.conditions import Detail
 from handler_service.kube import companion as companions
-from handler_service.kube.companion import Detail
 from handler_service.model import DesiredStatus, PublishedValue, Reason, VmiId
 from tests.unit.handler.kube.test_vmi import JSON
 
@@ -33,7 +34,7 @@ def read_back(status: dict[str, Any], **metadata: Any) -> companions.Companion:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_each_reason_has_a_sentence(reason: Reason) -> None:
     """For somebody who reads the object and nothing else; the agent's own words follow in parentheses."""
-    told = companions.detail(desired(1, reason, message="connection refused"), "n1")
+    told = conditions.detail(desired(1, reason, message="connection refused"), "n1")
     assert told.reason == reason.value
     assert told.message.endswith(". (connection refused)")
     assert (told.since, told.node) == (5, "n1")

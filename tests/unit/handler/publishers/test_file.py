@@ -16,19 +16,51 @@ import pytest
 
 from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers.file import FilePublisher
+from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, desired
 
 NOBODY = 65_534
 
 
-def to_publish(sessions: int) -> PublishedValue:
-    """What the publisher is asked to show."""
-    return PublishedValue(sessions, FilePublisher(Path()).detail(desired(sessions)))
+#: Wall time of the first write.
+START = 1_700_000_000.0
+START_TIME = "2023-11-14T22:13:20Z"
+
+
+def to_publish(sessions: int, *, observed: bool = True) -> PublishedValue:
+    """The value that the publisher is asked to show."""
+    return PublishedValue(sessions, FilePublisher(Path()).detail(desired(sessions, observed=observed)))
+
+
+class Wall:
+    """A wall clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> FilePublisher:
-    return FilePublisher(tmp_path)
+def wall() -> Wall:
+    return Wall()
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, wall: Wall) -> FilePublisher:
+    return FilePublisher(tmp_path, wall)
+
+
+def service_status(document: Path) -> dict[str, Any]:
+    """The handler's block of a document."""
+    found: dict[str, Any] = json.loads(document.read_text())["status"]["serviceStatus"]
+    return found
+
+
+def conditions(document: Path) -> dict[str, tuple[str, str]]:
+    """Status and reason of each condition."""
+    return {one["type"]: (one["status"], one["reason"]) for one in service_status(document)["conditions"]}
 
 
 @pytest.fixture
@@ -55,28 +87,69 @@ def put(path: Path, value: Any) -> bytes:
 
 async def test_a_document_is_made_with_its_directory(publisher: FilePublisher, tmp_path: Path) -> None:
     """It is a VMI as a reader of VMIs expects it."""
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, "no document"))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0))
     assert await publisher.write(VMI, to_publish(2)) == Outcome(OutcomeKind.WRITTEN, to_publish(2))
     assert json.loads((tmp_path / "default" / "vm.json").read_text()) == {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
         "metadata": {"name": "vm", "namespace": "default"},
-        "status": {"serviceStatus": {"vncSessions": 2}},
+        "status": {
+            "serviceStatus": {
+                "vncSessions": 2,
+                "renewTime": START_TIME,
+                "leaseDurationSeconds": 30,
+                "conditions": [
+                    {
+                        "type": "Observed",
+                        "status": "True",
+                        "reason": "Watching",
+                        "message": "The agent in the launcher pod sees every viewer come and go.",
+                        "lastTransitionTime": START_TIME,
+                    },
+                    {
+                        "type": "Idle",
+                        "status": "False",
+                        "reason": "ViewersConnected",
+                        "message": "2 viewers are connected over VNC.",
+                        "lastTransitionTime": START_TIME,
+                    },
+                ],
+            }
+        },
     }
     assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, to_publish(2))
 
 
-async def test_a_document_is_made_at_zero_too(publisher: FilePublisher, tmp_path: Path) -> None:
-    """It says that the VM is watched; the field is absent."""
+async def test_a_known_zero_is_an_absent_number_and_idle(publisher: FilePublisher, document: Path) -> None:
+    """The number is absent, as VEP #119 defines it; the conditions say that it is known."""
     assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.WRITTEN
-    assert json.loads((tmp_path / "default" / "vm.json").read_text())["status"] == {}
+    assert "vncSessions" not in service_status(document)
+    assert conditions(document) == {"Observed": ("True", "Watching"), "Idle": ("True", "NobodyConnected")}
 
 
-async def test_at_zero_the_field_is_absent(publisher: FilePublisher, document: Path) -> None:
-    """And what would be left empty around it."""
+async def test_an_unknown_number_is_never_an_idle_vm(publisher: FilePublisher, document: Path) -> None:
+    """The number is absent too, so the conditions must differ."""
+    await publisher.write(VMI, to_publish(0, observed=False))
+    assert "vncSessions" not in service_status(document)
+    assert conditions(document) == {"Observed": ("False", "AgentSilent"), "Idle": ("Unknown", "NotObserved")}
+
+
+async def test_a_time_of_transition_is_kept_while_the_status_is(
+    publisher: FilePublisher, document: Path, wall: Wall
+) -> None:
+    """From 1 viewer to 2, neither condition changes; from 2 to none, one does."""
+    for sessions in (1, 2, 0):
+        await publisher.write(VMI, to_publish(sessions))
+        wall.now += 60.0
+    times = {one["type"]: one["lastTransitionTime"] for one in service_status(document)["conditions"]}
+    assert times == {"Observed": START_TIME, "Idle": "2023-11-14T22:15:20Z"}
+
+
+async def test_at_zero_the_number_is_absent(publisher: FilePublisher, document: Path) -> None:
+    """After a number was there."""
     await publisher.write(VMI, to_publish(2))
     await publisher.write(VMI, to_publish(0))
-    assert json.loads(document.read_text())["status"] == {}
+    assert "vncSessions" not in service_status(document)
 
 
 async def test_a_file_that_is_new_may_be_read_by_all_who_may_enter(publisher: FilePublisher, tmp_path: Path) -> None:
@@ -105,32 +178,20 @@ async def test_everything_else_is_kept(publisher: FilePublisher, document: Path)
     put(document, value)
     await publisher.write(VMI, to_publish(1))
     after = json.loads(document.read_text())
-    assert after["status"]["serviceStatus"] == {"spiceSessions": 3, "vncSessions": 1, "other": {"deep": [[]]}}
-    value["status"]["serviceStatus"]["vncSessions"] = 1  # type: ignore[index]
+    written = after["status"].pop("serviceStatus")
+    del value["status"]["serviceStatus"]  # type: ignore[attr-defined]
     assert after == value
+    assert (written["spiceSessions"], written["other"], written["vncSessions"]) == (3, {"deep": [[]]}, 1)
     assert list(after) == ["zebra", "status", "metadata", "apiVersion"]
 
 
-async def test_other_services_keep_their_place_at_zero(publisher: FilePublisher, document: Path) -> None:
-    """Only our own field goes."""
+async def test_other_services_keep_their_fields_at_zero(publisher: FilePublisher, document: Path) -> None:
+    """Only the handler's own fields change."""
     put(document, {"status": {"serviceStatus": {"spiceSessions": 3, "vncSessions": 9}, "phase": "Running"}})
     await publisher.write(VMI, to_publish(0))
-    assert json.loads(document.read_text()) == {
-        "status": {"serviceStatus": {"spiceSessions": 3}, "phase": "Running"},
-    }
-
-
-async def test_what_is_there_already_is_not_written(publisher: FilePublisher, document: Path) -> None:
-    """Not a byte is touched, whatever its layout."""
-    document.write_text('{"status":   {"serviceStatus":{"vncSessions": 2}}}')
-    before = document.stat()
-    assert await publisher.write(VMI, to_publish(2)) == Outcome(OutcomeKind.UNCHANGED, to_publish(2))
-    after = document.stat()
-    assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (
-        before.st_ino,
-        before.st_mtime_ns,
-        before.st_ctime_ns,
-    )
+    assert service_status(document)["spiceSessions"] == 3
+    assert "vncSessions" not in service_status(document)
+    assert json.loads(document.read_text())["status"]["phase"] == "Running"
 
 
 @pytest.mark.parametrize("value", [0, -1, "2", 2.0, True, None, [], {}])
@@ -140,19 +201,19 @@ async def test_a_field_that_holds_no_number_is_removed_at_zero(
     """At zero the field is absent, so a 0 that somebody wrote is wrong too."""
     put(document, {"status": {"serviceStatus": {"vncSessions": value}, "phase": "Running"}})
     held = (await publisher.read(VMI)).actual
-    assert held == PublishedValue(0, "malformed")
+    assert held == PublishedValue(0)
     assert held != to_publish(0)
     assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.WRITTEN
-    assert json.loads(document.read_text()) == {"status": {"phase": "Running"}}
+    assert "vncSessions" not in service_status(document)
 
 
 @pytest.mark.parametrize("value", [{}, {"status": None}, {"status": {"serviceStatus": None}}, {"status": {}}])
 async def test_a_document_without_status_gets_one(publisher: FilePublisher, document: Path, value: object) -> None:
     """When there is something to say."""
     put(document, value)
-    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, to_publish(0))
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0))
     await publisher.write(VMI, to_publish(4))
-    assert json.loads(document.read_text()) == {"status": {"serviceStatus": {"vncSessions": 4}}}
+    assert service_status(document)["vncSessions"] == 4
 
 
 async def test_mode_and_owner_are_kept(publisher: FilePublisher, document: Path) -> None:
@@ -177,6 +238,109 @@ async def test_the_longest_name_that_a_file_can_have(publisher: FilePublisher, t
     assert outcome.kind is OutcomeKind.ERROR
     assert "File name too long" in outcome.message
     assert [path.name for path in (tmp_path / "default").iterdir()] == ["n" * 250 + ".json"]
+
+
+# --- how long a value holds ---
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"vncSessions": 1, "conditions": 7},
+        {"vncSessions": 1, "conditions": [7, None]},
+        {"vncSessions": 1, "conditions": [{"type": "Observed"}]},
+        {"vncSessions": 1, "conditions": [{"type": ["Observed"]}], "since": 3},
+    ],
+)
+async def test_conditions_of_another_form_are_replaced(
+    publisher: FilePublisher, document: Path, found: dict[str, object]
+) -> None:
+    """Whatever another program has left there."""
+    put(document, {"status": {"serviceStatus": found}})
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(1))
+    assert (await publisher.write(VMI, to_publish(1))).kind is OutcomeKind.WRITTEN
+    assert conditions(document)["Observed"] == ("True", "Watching")
+
+
+async def test_a_renewal_moves_the_time_and_nothing_else(publisher: FilePublisher, document: Path, wall: Wall) -> None:
+    """So a reader recognises the value of a handler that died."""
+    await publisher.write(VMI, to_publish(2))
+    before = service_status(document)
+    wall.now += 10.0
+    await publisher.renew()
+    assert service_status(document) == before | {"renewTime": "2023-11-14T22:13:30Z"}
+
+
+async def test_a_renewal_restores_what_another_program_changed(publisher: FilePublisher, document: Path) -> None:
+    """A renewal vouches for the value that the handler wrote, not for the one that it finds."""
+    await publisher.write(VMI, to_publish(2))
+    put(document, {"status": {"serviceStatus": {"vncSessions": 7, "other": 1}}})
+    await publisher.renew()
+    assert service_status(document)["vncSessions"] == 2
+    assert service_status(document)["other"] == 1
+
+
+async def test_a_former_handlers_document_is_written_again_and_not_renewed_before(
+    publisher: FilePublisher, document: Path, tmp_path: Path, wall: Wall
+) -> None:
+    """A new handler vouches only for a value that it has written itself."""
+    await publisher.write(VMI, to_publish(2))
+    wall.now += 10.0
+    successor = FilePublisher(tmp_path, wall)
+    assert await successor.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(2))
+    await successor.renew()
+    assert service_status(document)["renewTime"] == START_TIME
+    await successor.write(VMI, to_publish(2))
+    assert await successor.read(VMI) == Outcome(OutcomeKind.UNCHANGED, to_publish(2))
+    assert service_status(document)["renewTime"] == "2023-11-14T22:13:30Z"
+
+
+async def test_a_value_whose_write_failed_is_not_renewed(publisher: FilePublisher, document: Path, wall: Wall) -> None:
+    """The file shows an older value, for which the handler must not vouch."""
+    await publisher.write(VMI, to_publish(1))
+    with no_room():
+        assert (await publisher.write(VMI, to_publish(2))).kind is OutcomeKind.ERROR
+    wall.now += 10.0
+    await publisher.renew()
+    assert service_status(document)["renewTime"] == START_TIME
+
+
+async def test_a_renewal_that_fails_is_logged_once(
+    publisher: FilePublisher, document: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The document expires, which its readers see; the log says why."""
+    await publisher.write(VMI, to_publish(1))
+    document.write_text("{")
+    for _ in range(3):
+        await publisher.renew()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("default/vm: the document is not renewed: ")
+    assert "is not JSON" in record.getMessage()
+    assert document.read_text() == "{"
+
+
+async def test_it_renews_by_itself_while_it_runs(document: Path, tmp_path: Path, wall: Wall) -> None:
+    """Without any change of the number."""
+    async with FilePublisher(tmp_path, wall, renew_interval=0.01) as publisher:
+        await publisher.write(VMI, to_publish(1))
+        wall.now += 10.0
+        await wait_until_async(
+            lambda: service_status(document)["renewTime"],
+            lambda renewed: renewed == "2023-11-14T22:13:30Z",
+            what="the document is renewed",
+        )
+
+
+async def test_a_handler_that_stops_marks_its_documents(tmp_path: Path, document: Path, wall: Wall) -> None:
+    """The number stays, and is not observed; a write that comes too late does not undo that."""
+    async with FilePublisher(tmp_path, wall) as publisher:
+        await publisher.write(VMI, to_publish(2))
+        wall.now += 5.0
+    assert service_status(document)["vncSessions"] == 2
+    assert conditions(document) == {"Observed": ("False", "HandlerStopped"), "Idle": ("Unknown", "NotObserved")}
+    assert service_status(document)["renewTime"] == "2023-11-14T22:13:25Z"
+    assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.ERROR
+    assert conditions(document)["Observed"] == ("False", "HandlerStopped")
 
 
 # --- what is not understood ---

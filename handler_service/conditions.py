@@ -1,0 +1,116 @@
+"""Turns a desired status into the conditions `Observed` and `Idle`, and reads them back. Pure.
+
+The companion object and the VMI document show the same facts, so both are written by this module.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from handler_service.model import DesiredStatus, Reason
+
+Condition = Mapping[str, Any]
+
+#: What each reason means, and what to do, for somebody who reads the object and nothing else.
+_MESSAGES: Final[Mapping[Reason, str]] = {
+    Reason.WATCHING: "The agent in the launcher pod sees every viewer come and go.",
+    Reason.NO_DOMAIN: "libvirt in the launcher pod runs no VM, so nobody can be connected.",
+    Reason.LIBVIRT_UNREACHABLE: "The agent cannot reach libvirt in the launcher pod; the number is the last one known.",
+    Reason.RECONCILING: "The agent counts the viewers that were there before it; the number is the last one known.",
+    Reason.AMBIGUOUS_DOMAIN: "The agent found more than one VM in the launcher pod.",
+    Reason.LOWER_BOUND: "Viewers that were there before the agent may be missing: it was told not to ask QEMU.",
+    Reason.AGENT_STARTING: "The agent in the launcher pod has not spoken yet.",
+    Reason.AGENT_SILENT: "The agent in the launcher pod was not heard for a lease; the number is the last one known.",
+    Reason.AGENT_STOPPED: "The agent in the launcher pod has stopped; the number is the last one known.",
+    Reason.NO_AGENT: "No agent was heard from a launcher pod on this node. A pod that was made before the agent was "
+    "installed, or was left out, has none: a live migration or a restart of the VM makes a new one.",
+    Reason.SOCKET_REFUSED: "What is in the place of the handler's socket in the launcher pod is not used: somebody in "
+    "the pod has changed it. A live migration or a restart of the VM makes a new pod.",
+    Reason.FINISHED: "The VM has ended, so nobody can be connected.",
+    Reason.UNKNOWN: "The agent gave a reason that this version does not know.",
+}
+
+
+class Detail(NamedTuple):
+    """What is shown beside the number."""
+
+    observed: bool
+    reason: str
+    message: str
+    #: Whole seconds of wall time: a Kubernetes time has no more.
+    since: int | None
+    #: Empty outside a cluster.
+    node: str
+
+
+def detail(desired: DesiredStatus, node: str) -> Detail:
+    """Return what to show of a desired status."""
+    message = _MESSAGES[desired.reason]
+    if desired.message:
+        message = f"{message} ({desired.message})"
+    since = None if desired.since is None else int(desired.since)
+    return Detail(desired.observed, desired.reason.value, message, since, node)
+
+
+def explanation(reason: str) -> str:
+    """Return the meaning of a reason, for people."""
+    return _MESSAGES[Reason(reason)]
+
+
+def conditions(sessions: int, shown: Detail, before: Iterable[Any], now: float) -> list[Condition]:
+    """Return both conditions. A transition time in `before` is kept while the status is the same.
+
+    `now` is wall time.
+    """
+    idle, idle_reason, idle_message = _idle(sessions, shown)
+    desired = [
+        {"type": "Observed", "status": str(shown.observed), "reason": shown.reason, "message": shown.message},
+        {"type": "Idle", "status": idle, "reason": idle_reason, "message": idle_message},
+    ]
+    known = [condition for condition in before if isinstance(condition, Mapping)]
+    return [_with_transition_time(condition, known, now) for condition in desired]
+
+
+def read_detail(status: Mapping[str, Any]) -> Detail | None:
+    """Return what a status shows beside the number; None when it has no condition `Observed`.
+
+    Raises AttributeError, TypeError for a status of another form.
+    """
+    observed = next((c for c in status.get("conditions") or () if c.get("type") == "Observed"), None)
+    if observed is None:
+        return None
+    return Detail(
+        observed.get("status") == "True",
+        observed.get("reason", ""),
+        observed.get("message", ""),
+        seconds(status.get("since")),
+        status.get("nodeName", ""),
+    )
+
+
+def time(whole_seconds: int) -> str:
+    """Return wall time as Kubernetes writes it."""
+    return datetime.fromtimestamp(whole_seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def seconds(text: Any) -> int | None:
+    """Return the wall time of time(); None when `text` is not a time."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (TypeError, ValueError):
+        return None
+
+
+def _idle(sessions: int, shown: Detail) -> tuple[str, str, str]:
+    if not shown.observed:
+        return "Unknown", "NotObserved", f"Whether anybody is connected is not known: {shown.message}"
+    if not sessions:
+        return "True", "NobodyConnected", "Nobody is connected over VNC."
+    people = "1 viewer is" if sessions == 1 else f"{sessions} viewers are"
+    return "False", "ViewersConnected", f"{people} connected over VNC."
+
+
+def _with_transition_time(condition: dict[str, str], before: list[Condition], now: float) -> Condition:
+    same = [old for old in before if all(old.get(key) == condition[key] for key in ("type", "status"))]
+    kept = same[0].get("lastTransitionTime") if same else None
+    return condition | {"lastTransitionTime": kept or time(int(now))}
