@@ -78,6 +78,8 @@ class WriteScheduler:
         """The place has changed: what failed is worth another try."""
         for vmi, item in self._items.items():
             item.backoff, item.not_before = 0, float("-inf")
+            if _pruned(item):
+                item.last = None  # by the former schema
             self._reschedule(vmi, item, now)
 
     def forget(self, vmi: VmiId) -> None:
@@ -155,14 +157,18 @@ class WriteScheduler:
         )
 
     def waiting(self, now: float) -> tuple[int, float]:
-        """How many VMIs wait to be shown as they are, and for how many seconds the first of them has.
+        """Return how many VMIs wait for a write, and the seconds that the first of them has waited.
 
-        Not those whose last write failed: they wait for something else than their turn.
+        A VMI does not wait for its turn, and is left out, if its last write failed or if its next one is held back: by
+        the pause after a failure, or by the rate limit of answers to another writer.
         """
         waits = [
             now - item.changed_at
             for item in self._items.values()
-            if item.desired is not None and item.changed_at is not None and (item.last is None or item.last.ok)
+            if item.desired is not None
+            and item.changed_at is not None
+            and (item.last is None or item.last.ok)
+            and item.not_before <= now
         ]
         return len(waits), max(waits, default=0.0)
 
@@ -201,7 +207,8 @@ class WriteScheduler:
         target = self._target(item)
         if target is None or target == item.actual:
             item.change, item.zero_since, item.due, item.changed_at = None, None, None, None
-            if target is not None and item.last is not None and not item.last.ok:
+            # A schema that drops the field drops the next value too, until retry() or a write proves the contrary.
+            if target is not None and item.last is not None and not item.last.ok and not _pruned(item):
                 item.backoff, item.retried_early, item.last = 0, False, Outcome(OutcomeKind.UNCHANGED, item.actual)
                 self._failing.discard(vmi)
             if item.desired is not None and item.desired.synced:
@@ -315,9 +322,7 @@ class WriteScheduler:
         """The place works: what failed need not sit out its pause. Once for each, whose trouble may be its own."""
         for vmi in tuple(self._failing):
             item = self._items[vmi]
-            asked = item.last is not None and (
-                item.last.kind is OutcomeKind.PRUNED or item.last.retry_after is not None
-            )
+            asked = _pruned(item) or (item.last is not None and item.last.retry_after is not None)
             if item.job is None and not (asked or item.retried_early or item.foreign_write):
                 item.retried_early, item.not_before = True, float("-inf")
                 self._reschedule(vmi, item, now)
@@ -340,3 +345,7 @@ class WriteScheduler:
         if item.rewrites is None:
             item.rewrites = TokenBucket(self._policy.rewrite_burst, self._policy.rewrite_interval)
         return item.rewrites
+
+
+def _pruned(item: Item) -> bool:
+    return item.last is not None and item.last.kind is OutcomeKind.PRUNED

@@ -50,6 +50,7 @@ class PublishWorker:
         self._wakeup = Wakeup(clock)
         self._jobs: set[asyncio.Task[None]] = set()
         self._reported: dict[VmiId, tuple[OutcomeKind, str]] = {}
+        self._pruned = False
 
     def set_desired(self, vmi: VmiId, desired: DesiredStatus | None) -> None:
         """The newest standing of a VMI; None: it is not ours any more, and what is published stays as it is."""
@@ -156,19 +157,31 @@ class PublishWorker:
             return Outcome(OutcomeKind.ERROR, message=f"{type(error).__name__}: {error}")
 
     def _report(self, job: Job, outcome: Outcome) -> None:
-        """Each new trouble once, and its end once."""
+        """Log each new failure once, and its end once."""
         view = self.scheduler.view(job.vmi)
         if view is None:
-            return  # it was forgotten meanwhile, so nobody waits for it
-        if not outcome.ok:
-            self._trouble(job.vmi, (outcome.kind, outcome.message))
-        elif (job.value is not None or view.up_to_date) and self._reported.pop(job.vmi, None) is not None:
-            log.info("%s: %s: published again", self.publisher.name, job.vmi)
+            return  # this worker no longer publishes the VMI
+        if outcome.kind is OutcomeKind.PRUNED:
+            self._report_pruned(outcome.message)
+        elif not outcome.ok:
+            self._report_failure(job.vmi, (outcome.kind, outcome.message))
+        elif job.value is not None or view.up_to_date:
+            if self._reported.pop(job.vmi, None) is not None:
+                log.info("%s: %s: published again", self.publisher.name, job.vmi)
+            if self._pruned and job.value is not None and job.value.sessions:
+                self._pruned = False
+                log.info("%s: the API server keeps the field now", self.publisher.name)
 
-    def _trouble(self, vmi: VmiId, trouble: tuple[OutcomeKind, str]) -> None:
-        if trouble != self._reported.get(vmi):
-            self._reported[vmi] = trouble
-            log.warning("%s: %s: %s: %s", self.publisher.name, vmi, trouble[0].value, trouble[1])
+    def _report_failure(self, vmi: VmiId, failure: tuple[OutcomeKind, str]) -> None:
+        if failure != self._reported.get(vmi):
+            self._reported[vmi] = failure
+            log.warning("%s: %s: %s: %s", self.publisher.name, vmi, failure[0].value, failure[1])
+
+    def _report_pruned(self, message: str) -> None:
+        """Log the normal state of a stock KubeVirt once: it concerns every VMI, and needs no action."""
+        if not self._pruned:
+            self._pruned = True
+            log.info("%s: pruned: %s; this publisher shows no values", self.publisher.name, message)
 
 
 def publish_worker(

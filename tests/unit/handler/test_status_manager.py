@@ -119,6 +119,21 @@ def test_a_place_that_drops_the_field_does_not_count_beside_another() -> None:
     assert scene.progress() == PublishProgress(stream, 1, pb.PUBLISH_STATE_PUBLISHED, "")
 
 
+def test_a_viewer_who_comes_back_is_published_at_once_beside_a_place_that_drops_the_field() -> None:
+    """The other place is known to drop the field, so no acknowledgement waits ten minutes for its next try."""
+    scene = Scene(places=2)
+    stream = scene.report("a", 1, 1)
+    for place in (0, 1):
+        scene.work(place, read(0))
+    scene.work(0, written(1))
+    scene.work(1, Outcome(OutcomeKind.PRUNED, PublishedValue(0), "dropped"))
+    scene.report("a", 2, 0)
+    scene.work(0, written(0))
+    scene.report("a", 3, 1)
+    scene.work(0, written(1))
+    assert scene.progress() == PublishProgress(stream, 3, pb.PUBLISH_STATE_PUBLISHED, "")
+
+
 def test_a_place_that_drops_the_field_is_told_where_it_is_the_only_one() -> None:
     """Pruned is a state of its own, never a success."""
     scene = Scene()

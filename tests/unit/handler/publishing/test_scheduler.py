@@ -8,6 +8,7 @@ from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId, W
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import session_report_service_pb2 as pb
 from tests.unit.handler.builders import OTHER_VMI, VMI, desired
 from tests.unit.handler.simulation import Fate, Simulation, Write
 
@@ -476,6 +477,37 @@ def test_a_pruned_field_is_tried_at_once_when_the_place_has_changed() -> None:
     sim.scheduler.retry(50.0)
     sim.run(60.0)
     assert sim.writes == [Write(10.02, 1), Write(50.0, 1)]
+
+
+def test_a_value_that_would_be_pruned_does_not_wait_in_the_queue() -> None:
+    """Viewers come and go on a stock KubeVirt: no write is due for ten minutes, and none is late."""
+    sim = holding(0)
+    sim.run(10.0)
+    sim.fates.append(Fate.PRUNED)
+    sim.set_desired(desired(1))
+    sim.run(20.0)
+    sim.set_desired(desired(0))
+    sim.run(30.0)
+    sim.set_desired(desired(1))
+    sim.run(300.0)
+    assert sim.scheduler.waiting(300.0) == (0, 0.0)
+    view = sim.scheduler.view(VMI)
+    assert view is not None
+    assert view.publisher_state().state == pb.PUBLISH_STATE_PRUNED
+    sim.run(1_000.0)
+    assert sim.writes == [Write(10.02, 1), Write(610.02, 1)]
+    assert view.publisher_state().failure is OutcomeKind.PRUNED
+
+
+def test_a_correction_that_is_rate_limited_does_not_wait_in_the_queue() -> None:
+    """Another writer erases the value again and again: the answer to it is held back on purpose."""
+    sim = holding(1)
+    sim.run(10.0)
+    for _ in range(8):
+        sim.foreign(0)
+        sim.run_for(2.0)
+    assert sim.place == {VMI: 0}
+    assert sim.scheduler.waiting(sim.now) == (0, 0.0)
 
 
 def test_a_reverted_write_is_not_taken_for_a_success() -> None:

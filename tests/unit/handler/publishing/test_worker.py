@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -107,6 +108,22 @@ async def test_trouble_that_ends_without_a_write_is_told_too(caplog: pytest.LogC
         await stage.up_to_date()
         await wait_until_async(lambda: len(told(caplog)), lambda lines: lines == 2, what="its end is told")
         assert told(caplog)[-1] == ("INFO", "memory: default/vm: published again")
+
+
+async def test_a_pruned_field_is_logged_once_for_all_vmis(caplog: pytest.LogCaptureFixture) -> None:
+    """Every VMI of a stock KubeVirt drops it: that is normal, so it is no warning."""
+    caplog.set_level(logging.INFO)
+    pruned = Outcome(OutcomeKind.PRUNED, PublishedValue(0), "no such field")
+    async with running(replace(QUICK, pruned_retry=0.01)) as stage:
+        stage.place.failures = [pruned] * 10
+        for vmi in (VMI, OTHER_VMI):
+            stage.worker.set_desired(vmi, desired(1))
+        for vmi in (VMI, OTHER_VMI):
+            await stage.up_to_date(vmi)
+        assert told(caplog) == [
+            ("INFO", "memory: pruned: no such field; this publisher shows no values"),
+            ("INFO", "memory: the API server keeps the field now"),
+        ]
 
 
 async def test_a_publisher_s_mistake_costs_its_own_vmi_a_retry(caplog: pytest.LogCaptureFixture) -> None:
