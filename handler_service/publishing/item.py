@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
-from handler_service.publishing.policy import Change
+from handler_service.publishing.policy import Change, WritePolicy
+from handler_service.publishing.timing import Difference
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 
@@ -19,40 +20,45 @@ class Job:
 
 
 @dataclass(slots=True)
-class Item:
-    """Where one VMI stands with one place of publication."""
+class Attempt:
+    """A job under way."""
 
-    #: None: forgotten, and kept for the job that is under way.
-    desired: DesiredStatus | None = None
-    detail: Hashable = None
-    actual: PublishedValue | None = None
-    #: In which way the wanted value differs from the held one, and since when without a break.
+    job: Job
+    started: float
+    #: What is contained in the value that is written, for each endpoint.
+    watermarks: tuple[Watermark, ...] = ()
+    #: The kind of change that is written, and since when the desired value has waited for it.
     change: Change | None = None
-    since: float = 0.0
-    zero_since: float | None = None
-    #: The job that is under way, and the marks that the value which it writes follows from.
-    job: Job | None = None
-    #: When it was begun.
-    began: float = float("-inf")
-    writing: tuple[Watermark, ...] = ()
-    #: Meanwhile the place was seen to hold something else, before or after the job: read it again.
-    reread: bool = False
-    due: float | None = None
-    #: Since when the place has been known to show something else than what is wanted: the wanted value's arrival.
     changed_at: float | None = None
-    #: The same of the job that is under way, and the kind of its change.
-    writing_changed_at: float | None = None
-    writing_change: Change | None = None
-    next_write: float = float("-inf")
-    not_before: float = float("-inf")
-    #: Failures without a success between; and whether another VMI's success has cut a wait short since the first.
+    #: A watch showed another value meanwhile, from before or after the job: read again.
+    reread: bool = False
+
+
+@dataclass(slots=True)
+class Retry:
+    """What the last job left for the next one."""
+
+    #: Failures since the last success; and whether another VMI's success has cut a wait short since the first of them.
     backoff: int = 0
     retried_early: bool = False
-    #: Somebody else changed what was written; and how often that may be answered.
-    foreign_write: bool = False
-    rewrites: TokenBucket | None = None
+    not_before: float = float("-inf")
     last: Outcome | None = None
-    published: dict[str, Watermark] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last job failed."""
+        return self.last is not None and not self.last.ok
+
+    @property
+    def pruned(self) -> bool:
+        """Whether the API server dropped the field from the last write."""
+        return self.last is not None and self.last.kind is OutcomeKind.PRUNED
+
+
+@dataclass(slots=True)
+class WriteCounters:
+    """Counters for the debug API."""
+
     writes: int = 0
     failures: int = 0
     last_write: float | None = None
@@ -88,3 +94,73 @@ class View:
         pruned = self.last.kind is OutcomeKind.PRUNED
         state = pb.PUBLISH_STATE_PRUNED if pruned else pb.PUBLISH_STATE_FAILING
         return PublisherState(state, self.last.kind, self.last.message)
+
+
+@dataclass(slots=True)
+class Item:
+    """The state of one VMI at one publisher."""
+
+    #: None: forgotten, and kept for the job that is under way.
+    desired: DesiredStatus | None = None
+    detail: Hashable = None
+    #: None: not known, and to be read.
+    actual: PublishedValue | None = None
+    #: None: the values are equal, or the actual one is not known.
+    difference: Difference | None = None
+    #: Since when the publisher has been known to show another value than the desired one.
+    changed_at: float | None = None
+    in_flight: Attempt | None = None
+    retry: Retry = field(default_factory=Retry)
+    #: One interval after the last write.
+    next_write: float = float("-inf")
+    #: Another writer changed the value; and the rate limit of answers to that.
+    foreign_write: bool = False
+    rewrites: TokenBucket | None = None
+    #: How far the reports of each endpoint are contained in what the publisher was seen to hold.
+    published: dict[str, Watermark] = field(default_factory=dict)
+    counters: WriteCounters = field(default_factory=WriteCounters)
+
+    def target(self) -> PublishedValue | None:
+        """Return the value to write; None to leave the actual one."""
+        desired, actual = self.desired, self.actual
+        if desired is None or actual is None:
+            return None
+        if not desired.synced and desired.sessions <= actual.sessions:
+            return None
+        sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)
+        return PublishedValue(sessions, self.detail)
+
+    def waited(self, now: float) -> float | None:
+        """Return the seconds that a value has waited for its turn.
+
+        None when none waits, or when it is held back: by the pause after a failure, or by the rate limit of answers to
+        another writer.
+        """
+        if self.desired is None or self.changed_at is None or self.retry.failed or self.retry.not_before > now:
+            return None
+        return now - self.changed_at
+
+    def view(self, *, is_due: bool) -> View:
+        """Return what others may know of this VMI."""
+        return View(
+            actual=self.actual,
+            up_to_date=self.desired is not None and self.desired.synced and not is_due and self.in_flight is None,
+            last=self.retry.last,
+            writes=self.counters.writes,
+            failures=self.counters.failures,
+            last_write=self.counters.last_write,
+        )
+
+    def rewrite_bucket(self, policy: WritePolicy) -> TokenBucket:
+        """Return the rate limit of answers to another writer."""
+        if self.rewrites is None:
+            self.rewrites = TokenBucket(policy.rewrite_burst, policy.rewrite_interval)
+        return self.rewrites
+
+    def publish(self, watermarks: tuple[Watermark, ...]) -> None:
+        """Record that the publisher holds a value which contains `watermarks`."""
+        before = self.published
+        self.published = {
+            watermark.endpoint_id: watermark if watermark.sequence else before.get(watermark.endpoint_id, watermark)
+            for watermark in watermarks
+        }

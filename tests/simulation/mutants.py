@@ -84,8 +84,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "handler_service/publishing/scheduler.py",
-                "            item.writing = item.desired.watermarks\n",
-                "            item.writing = item.desired.watermarks\n            self._publish(item, item.writing)\n",
+                "attempt.watermarks = item.desired.watermarks\n",
+                "attempt.watermarks = item.desired.watermarks\n            item.publish(attempt.watermarks)\n",
             ),
         ),
         quick=True,
@@ -94,7 +94,7 @@ MUTANTS: Final = (
         "zero-published-for-unknown",
         (
             Edit(
-                "handler_service/publishing/scheduler.py",
+                "handler_service/publishing/item.py",
                 "sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)",
                 "sessions = desired.sessions if desired.observed else 0",
             ),
@@ -144,9 +144,9 @@ MUTANTS: Final = (
         "fall-not-spaced",
         (
             Edit(
-                "handler_service/publishing/scheduler.py",
-                "return max(since + policy.fall, item.next_write)",
-                "return item.next_write",
+                "handler_service/publishing/timing.py",
+                "return max(since + policy.fall, next_write)",
+                "return next_write",
             ),
         ),
     ),

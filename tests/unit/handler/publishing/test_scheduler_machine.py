@@ -141,7 +141,7 @@ class ClockworkMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_heap_is_bounded(self) -> None:
-        assert len(self.sim.scheduler._heap) <= 2 * len(self.truths) + 1025
+        assert len(self.sim.scheduler._queue) <= 2 * len(self.truths) + 1025
 
     # --- what holds in the end ---
 
