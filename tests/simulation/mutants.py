@@ -1,118 +1,81 @@
-"""Bugs that are planted, one by one, to see that the promises catch them.
+"""Bugs that are planted one by one, to show that the promises catch them.
 
-A mutant is an edit of the programs' text in a copy of them. A text that is not there exactly once is an error, so that
-the table cannot outlive the code that it is about.
+How an edit finds its place in the code: `planting.py`.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from tests.simulation.campaign import ROOT, campaign
+from tests.simulation.campaign import campaign
+from tests.simulation.planting import Edit, Mutant, planted
 
-_COPIED: Final = ("launcher_agent", "handler_service", "servicestatus", "tests/simulation")
+_STORE: Final = "handler_service.reports.store"
+_SESSION_PROTOCOL: Final = "handler_service.reports.protocol"
+_SCHEDULER: Final = "handler_service.publishing.scheduler"
+_VMI_STATUS: Final = "handler_service.publishers.vmi_status"
+_WIRING: Final = "handler_service.cluster.wiring"
+_DOMAIN_WATCH: Final = "launcher_agent.vm.domain_watch"
+_REPORT_PROTOCOL: Final = "launcher_agent.reporting.protocol"
 
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """In this file, this becomes that."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A bug."""
-
-    name: str
-    edits: tuple[Edit, ...]
-    #: It is found within so few histories that each run of the tests can look for it.
-    quick: bool = False
-
-
-class StaleMutantError(Exception):
-    """The text that a mutant edits is not there, or not once."""
-
+#: A delta whose numbers do not follow from the state is applied as far as they do.
+_NUMBERS_NOT_CHECKED: Final = Edit(
+    "handler_service.reports.decode",
+    "_applied",
+    "before.sessions + delta.started - delta.ended != delta.sessions",
+    "setattr(delta, 'sessions', max(0, before.sessions + delta.started - delta.ended))",
+)
 
 MUTANTS: Final = (
     Mutant(
         "lease-ignored",
-        (
-            Edit(
-                "handler_service/reports/store.py",
-                "if _leased(entry) and entry.lease_until <= now]",
-                "if _leased(entry) and entry.lease_until <= now - 1e9]",
-            ),
-        ),
+        (Edit(_STORE, "ReportStore.expire", "entry.lease_until <= now", "entry.lease_until <= now - 1e9"),),
         quick=True,
     ),
     Mutant(
         "delta-applied-twice",
         (
-            Edit("handler_service/reports/protocol.py", "or 0 < delta.sequence <= entry.accepted:", "or False:"),
+            Edit(_SESSION_PROTOCOL, "SessionProtocol._delta", "0 < delta.sequence <= entry.accepted", "False"),
             Edit(
-                "handler_service/reports/protocol.py",
-                "if delta.sequence != entry.accepted + 1:",
-                "if delta.sequence > entry.accepted + 1:",
+                _SESSION_PROTOCOL,
+                "SessionProtocol._delta",
+                "delta.sequence != entry.accepted + 1",
+                "delta.sequence > entry.accepted + 1",
             ),
-            Edit(
-                "handler_service/reports/decode.py",
-                "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
-                "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
-            ),
+            _NUMBERS_NOT_CHECKED,
         ),
     ),
     Mutant(
         "numbers-not-checked-after-a-gap",
         (
-            Edit("handler_service/reports/protocol.py", "if delta.sequence != entry.accepted + 1:", "if False:"),
-            Edit(
-                "handler_service/reports/decode.py",
-                "    if before.sessions + delta.started - delta.ended != delta.sessions:\n",
-                "    delta.sessions = max(0, before.sessions + delta.started - delta.ended)\n    if False:\n",
-            ),
+            Edit(_SESSION_PROTOCOL, "SessionProtocol._delta", "delta.sequence != entry.accepted + 1", "False"),
+            _NUMBERS_NOT_CHECKED,
         ),
     ),
     Mutant(
         "ack-before-the-answer",
         (
             Edit(
-                "handler_service/publishing/scheduler.py",
-                "attempt.watermarks = item.desired.watermarks\n",
-                "attempt.watermarks = item.desired.watermarks\n            item.publish(attempt.watermarks)\n",
+                _SCHEDULER,
+                "WriteScheduler._start",
+                "item.writing = item.desired.watermarks",
+                "item.writing = item.desired.watermarks; self._publish(item, item.writing)",
             ),
         ),
         quick=True,
     ),
     Mutant(
         "zero-published-for-unknown",
-        (
-            Edit(
-                "handler_service/publishing/item.py",
-                "sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)",
-                "sessions = desired.sessions if desired.observed else 0",
-            ),
-        ),
+        (Edit(_SCHEDULER, "WriteScheduler._target", "max(desired.sessions, actual.sessions)", "0"),),
         quick=True,
     ),
     Mutant(
         "restart-takes-waiting-for-nobody",
         (
+            Edit(_STORE, "_STARTING", "False", "True"),
             Edit(
-                "handler_service/reports/store.py",
-                "_STARTING: Final = Observed(False, Reason.AGENT_STARTING)",
-                "_STARTING: Final = Observed(True, Reason.AGENT_STARTING)",
-            ),
-            Edit(
-                "handler_service/reports/store.py",
-                "synced=all(entry.state is not EntryState.WAITING for entry in entries)",
-                "synced=True",
+                _STORE,
+                "ReportStore.desired_status",
+                "all(entry.state is not EntryState.WAITING for entry in entries)",
+                "True",
             ),
         ),
     ),
@@ -120,23 +83,27 @@ MUTANTS: Final = (
         "goodbye-taken-for-nobody",
         (
             Edit(
-                "handler_service/reports/store.py", "entry.domain_ended = domain_ended\n", "entry.domain_ended = True\n"
+                _STORE,
+                "ReportStore.goodbye",
+                "entry.state = EntryState.GOODBYE",
+                "entry.state = EntryState.GOODBYE; domain_ended = True",
             ),
-            Edit("handler_service/reports/store.py", "        if domain_ended:\n", "        if True:\n"),
         ),
     ),
     Mutant(
         "old-instance-accepted",
         (
             Edit(
-                "handler_service/reports/protocol.py",
-                "        if not self._reports.is_current(self._endpoint.id, self._stream):\n            raise",
-                "        if False:\n            raise",
+                _SESSION_PROTOCOL,
+                "SessionProtocol.receive",
+                "self._reports.current(self._endpoint.id, self._stream)",
+                "True",
             ),
             Edit(
-                "handler_service/endpoints/servicer.py",
-                "if stream and not self._manager.is_current(self._endpoint.id, stream):",
-                "if False:",
+                "handler_service.endpoints.servicer",
+                "_Stream._look",
+                "self._manager.reports.current(self._endpoint.id, stream)",
+                "True",
             ),
         ),
     ),
@@ -144,9 +111,10 @@ MUTANTS: Final = (
         "fall-not-spaced",
         (
             Edit(
-                "handler_service/publishing/timing.py",
-                "return max(since + policy.fall, next_write)",
-                "return next_write",
+                _SCHEDULER,
+                "WriteScheduler._earliest",
+                "max(since + policy.fall, item.next_write)",
+                "item.next_write",
             ),
         ),
     ),
@@ -154,9 +122,10 @@ MUTANTS: Final = (
         "writes-not-spaced",
         (
             Edit(
-                "handler_service/publishing/scheduler.py",
-                "item.next_write = max(item.next_write, now) + self._policy.interval",
-                "item.next_write = now",
+                _SCHEDULER,
+                "WriteScheduler._start",
+                "max(item.next_write, now) + self._policy.interval",
+                "now",
             ),
         ),
     ),
@@ -164,138 +133,80 @@ MUTANTS: Final = (
         "uid-precondition-dropped",
         (
             Edit(
-                "handler_service/publishers/vmi_status.py",
-                '            {"op": "test", "path": "/metadata/uid", "value": vmi.uid},\n',
-                "",
+                _VMI_STATUS,
+                "VmiStatusPublisher._patch",
+                "{'op': 'test', 'path': '/metadata/uid', 'value': vmi.uid}",
+                "{'op': 'test', 'path': '/status/nodeName', 'value': self._node}",
             ),
         ),
     ),
     Mutant(
         "pruned-taken-for-success",
         (
-            Edit(
-                "handler_service/publishers/vmi_status.py",
-                "                OutcomeKind.PRUNED, PublishedValue(0), ",
-                "                OutcomeKind.WRITTEN, value, ",
-            ),
+            Edit(_VMI_STATUS, "VmiStatusPublisher.write", "OutcomeKind.PRUNED", "OutcomeKind.WRITTEN"),
+            Edit(_VMI_STATUS, "VmiStatusPublisher.write", "PublishedValue(0)", "value"),
         ),
     ),
     Mutant(
         "reverted-taken-for-success",
-        (
-            Edit(
-                "handler_service/publishers/vmi_status.py",
-                "        held = PublishedValue(known.sessions)\n",
-                "        held = value\n",
-            ),
-        ),
+        (Edit(_VMI_STATUS, "VmiStatusPublisher._compared", "PublishedValue(known.sessions)", "value"),),
     ),
     Mutant(
         "no-answer-taken-for-success",
         (
             Edit(
-                "handler_service/publishers/vmi_status.py",
-                "            return outcomes.of_error(error)\n        return self._compared",
-                "            return Outcome(OutcomeKind.WRITTEN, value)\n        return self._compared",
+                _VMI_STATUS,
+                "VmiStatusPublisher.write",
+                "return outcomes.of_error(error)",
+                "return Outcome(OutcomeKind.WRITTEN, value)",
             ),
         ),
     ),
     Mutant(
         "foreign-erasing-not-rewritten",
-        (
-            Edit(
-                "handler_service/cluster/wiring.py",
-                "elif self._vmi_status is not None and not self._status_publisher.stale(vmi):",
-                "elif False:",
-            ),
-        ),
+        (Edit(_WIRING, "Cluster._vmi_changed", "not self._status_publisher.stale(vmi)", "False"),),
     ),
     Mutant(
         "lost-companion-not-noticed",
-        (
-            Edit(
-                "handler_service/cluster/wiring.py",
-                "        self._publication.seen(vmi, _NOTHING)\n",
-                "",
-            ),
-        ),
+        (Edit(_WIRING, "_CompanionSink._gone", "self._publication.seen(vmi, _NOTHING)", "None"),),
     ),
     Mutant(
         "stopped-domain-keeps-sessions",
-        (
-            Edit(
-                "launcher_agent/vm/domain_watch.py",
-                "            self._state.life = Life.ENDED\n        self._state.table.clear(self._state.clock())\n",
-                "            self._state.life = Life.ENDED\n",
-            ),
-        ),
+        (Edit(_DOMAIN_WATCH, "DomainWatch._nobody", "self._state.table.clear(self._state.clock())", "None"),),
     ),
     Mutant(
         "gap-of-events-not-asked-about",
-        (Edit("launcher_agent/vm/domain_watch.py", "        if self._complete:\n", "        if True:\n"),),
+        (Edit(_DOMAIN_WATCH, "DomainWatch._adopt", "self._complete", "True"),),
     ),
     Mutant(
         "unfinished-client-counted",
-        (
-            Edit(
-                "launcher_agent/sessions/count_interval.py",
-                "return CountInterval(self.connected + 1, self.least, self.most)",
-                "return CountInterval(self.connected + 1, self.least, self.most + 1)",
-            ),
-        ),
+        (Edit("launcher_agent.sessions.count_interval", "CountInterval.connect", "self.most", "self.most + 1"),),
         quick=True,
     ),
     Mutant(
         "resync-ignored",
         (
             Edit(
-                "launcher_agent/reporting/protocol.py",
-                "            self.stream.snapshot_due = max(now, self.stream.next_snapshot)\n",
-                "            pass\n",
+                _REPORT_PROTOCOL,
+                "ReportProtocol.receive",
+                "self.stream.snapshot_due = max(now, self.stream.next_snapshot)",
+                "",
             ),
         ),
     ),
     Mutant(
         "reconnect-skips-snapshot",
         (
-            Edit("launcher_agent/reporting/protocol.py", "        stream.snapshot_due = now\n", ""),
-            Edit(
-                "launcher_agent/reporting/protocol.py",
-                "        self.stream = Stream()\n        return self._hello",
-                "        self.stream = Stream(base=self.stream.base)\n        return self._hello",
-            ),
-            Edit(
-                "handler_service/reports/protocol.py",
-                "        if not entry.accepted:\n",
-                "        if False:\n",
-            ),
+            Edit(_REPORT_PROTOCOL, "ReportProtocol._welcome", "stream.snapshot_due = now", ""),
+            Edit(_REPORT_PROTOCOL, "ReportProtocol.hello", "Stream()", "Stream(base=self.stream.base)"),
+            Edit(_SESSION_PROTOCOL, "SessionProtocol._delta", "not entry.accepted", "False"),
         ),
     ),
 )
 
 
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[Path]:
-    """A copy of both programs with the bug in it."""
-    with tempfile.TemporaryDirectory(prefix="vss-mutant-") as folder:
-        root = Path(folder)
-        for name in _COPIED:
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "tests/__init__.py", root / "tests/__init__.py")
-        for edit in mutant.edits:
-            _apply(mutant, edit, root / edit.file)
-        yield root
-
-
-def _apply(mutant: Mutant, edit: Edit, path: Path) -> None:
-    text = path.read_text()
-    if text.count(edit.old) != 1:
-        raise StaleMutantError(f"{mutant.name}: {edit.file} has {text.count(edit.old)} times: {edit.old}")
-    path.write_text(text.replace(edit.old, edit.new))
-
-
 def hunt(mutant: Mutant, seeds: int, jobs: int) -> tuple[str, int] | None:
-    """The promise that it breaks first, and how many histories that needs; None if none of them shows it."""
+    """Return the promise that the bug breaks first, and the histories that needs; None when none shows it."""
     with planted(mutant) as root:
         stats = campaign(seeds, 0, jobs, root, enough=1)
     if not stats.violations:

@@ -10,8 +10,8 @@ from tests.simulation import mutants
 from tests.simulation.campaign import campaign, report
 from tests.simulation.generator import generate
 from tests.simulation.history import Epoch, History, Setting, Step
-from tests.simulation.mutants import Edit, Mutant, StaleMutantError, planted
 from tests.simulation.oracles import Violation
+from tests.simulation.planting import Edit, Mutant, StaleMutantError, edited, planted
 from tests.simulation.run import run
 from tests.simulation.shrink import shrink
 
@@ -40,15 +40,76 @@ def test_a_planted_bug_is_found(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_still_fits_the_code(mutant: Mutant) -> None:
-    """A table of bugs that cannot be planted any more would go on looking well."""
+    """A bug that cannot be planted any more would be counted as found for ever."""
     with planted(mutant) as root:
-        assert (root / mutant.edits[0].file).exists()
+        assert (root / mutant.edits[0].path).exists()
 
 
-def test_a_mutant_that_does_not_fit_is_an_error() -> None:
-    mutant = Mutant("stale", (Edit("handler_service/reports/store.py", "no such text", ""),))
+_SOURCE = """
+LIMIT: int = 3
+
+class Counter:
+    def add(self, one):
+        total = self.total  # a comment
+        self.total = total + one
+        return self.total
+
+    def clear(self):
+        total = 0
+        self.total = total
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line"),
+    [
+        pytest.param("Counter.add", "(total\n + one)", "total - one", "self.total = total - one", id="expression"),
+        pytest.param("Counter.add", "total=self.total", "total = 1", "total = 1", id="statement"),
+        pytest.param(
+            "Counter.clear", "total = 0\nself.total = total", "self.total = 9", "self.total = 9", id="statements"
+        ),
+        pytest.param("Counter.clear", "self.total = total", "", "pass", id="deletion"),
+        pytest.param("LIMIT", "3", "4", "LIMIT: int = 4", id="assignment"),
+    ],
+)
+def test_an_edit_finds_code_by_its_syntax_inside_the_named_object(name: str, old: str, new: str, line: str) -> None:
+    result = edited(_SOURCE, Edit("counting", name, old, new))
+    assert [one.strip() for one in result.splitlines()].count(line) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("total = 0\n        self.total = total", "zero = 0\n        self.total = zero"), id="rename"),
+        pytest.param(("total + one", "(\n            total\n            + one\n        )  # more"), id="layout"),
+        pytest.param(("class Counter:", "import os\n\nclass Counter:\n    size = 0"), id="neighbour"),
+    ],
+)
+def test_an_edit_survives_a_rename_elsewhere_and_a_new_layout(change: tuple[str, str]) -> None:
+    edit = Edit("counting", "Counter.add", "self.total = total + one", "self.total = total - one")
+    assert _SOURCE.count(change[0]) == 1
+    assert "self.total = total - one" in edited(_SOURCE.replace(*change), edit)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "message"),
+    [
+        ("Counter.add", "self.none", "counting: Counter.add has 0 times: self.none"),
+        ("Counter.add", "total", "counting: Counter.add has 2 times: total"),
+        ("Counter.remove", "total", "counting has 0 times: Counter.remove"),
+        ("LIMIT.max", "3", "counting has 0 times: LIMIT.max"),
+    ],
+)
+def test_an_edit_that_does_not_match_exactly_once_is_an_error(name: str, old: str, message: str) -> None:
+    with pytest.raises(StaleMutantError) as raised:
+        edited(_SOURCE.replace("return self.total", "return total"), Edit("counting", name, old, "1"))
+    assert str(raised.value) == message
+
+
+def test_a_mutant_of_a_module_that_was_moved_is_an_error() -> None:
+    mutant = Mutant("stale", (Edit("handler_service.ledger", "Ledger", "1", "2"),))
     with (
-        pytest.raises(StaleMutantError, match=r"stale: .* has 0 times: no such text"),
+        pytest.raises(StaleMutantError, match=r"^stale: there is no module handler_service\.ledger$"),
         planted(mutant),
     ):
         pass
