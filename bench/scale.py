@@ -1,6 +1,6 @@
-"""A large cluster in virtual time: what 1,000 nodes with 50 VMs each write, as docs/scale.md works it out on paper.
+"""Counts in virtual time what a cluster of 1,000 nodes with 50 VMs each writes; docs/scale.md has the arithmetic.
 
-The publisher's real clockwork runs for each of 200 nodes, with 10,000 VMIs; the cluster is five of that. By itself:
+The real write scheduler runs for each of 200 nodes, with 10,000 VMIs. The result is multiplied by five. By itself:
 `python -m bench.scale`.
 """
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from bench.results import Figure, Row, table
 from bench.stage import Stage
+from handler_service.kube.reflector import BACKOFF_CAP
 from handler_service.model import DesiredStatus, Reason, VmiId
 from handler_service.publishing.worker import NODE_BURST, NODE_INTERVAL
 from servicestatus.rate_limit import TokenBucket
@@ -24,10 +25,10 @@ STAY: Final = 600.0
 #: Within five minutes of the morning three in five VMs get their viewer.
 LOGIN: Final = 300.0
 LOGIN_SHARE: Final = 0.6
-#: The API server is away so long.
+#: Seconds of an outage of the API server.
 AWAY: Final = 600.0
-#: A watch that was lost is tried again after at most so long, evenly drawn (list_watch.py).
-RECONNECT: Final = 30.0
+#: Seconds within which all handlers notice that the API server is back: each retries its watch with full jitter.
+RECONNECT: Final = BACKOFF_CAP
 
 Event = tuple[float, VmiId, int]
 
@@ -46,6 +47,7 @@ def rows(nodes: int) -> list[Row]:
         ("while all viewers change each second", _frenzy, 60.0, _most(60.0)),
         ("when all handlers restart at once", _restart, 60.0, 0.0),
         ("once the API server is back", _back, RECONNECT, vms * 2 * AWAY / CYCLE / RECONNECT),
+        ("once it is back after the login storm", _back_from_login, RECONNECT, vms * LOGIN_SHARE / RECONNECT),
     ]
     return [
         Row(f"scale: writes of 50,000 VMs {name} (floor: on paper)", "1/s", *_figures(nodes, play, seconds, paper))
@@ -136,13 +138,24 @@ def _restart(chance: random.Random, vmis: list[VmiId], simulation: Simulation) -
 
 
 def _back(chance: random.Random, vmis: list[VmiId], simulation: Simulation) -> float:
-    """Nothing is answered for ten minutes of a quiet day; then each handler notices at a moment of its own."""
+    """No request is answered for ten minutes of a quiet day."""
     gone = simulation.now + CYCLE
-    back = gone + AWAY
-    events = _visits(chance, vmis, simulation.now, back + RECONNECT)
+    events = _visits(chance, vmis, simulation.now, gone + AWAY)
     _run(simulation, [event for event in events if event[0] < gone])
+    return _outage(chance, simulation, [event for event in events if event[0] >= gone], gone + AWAY)
+
+
+def _back_from_login(chance: random.Random, vmis: list[VmiId], simulation: Simulation) -> float:
+    """No request is answered while the viewers of the morning connect."""
+    gone = simulation.now
+    arrivals = [(gone + chance.uniform(0, LOGIN), vmi, 1) for vmi in vmis if chance.random() < LOGIN_SHARE]
+    return _outage(chance, simulation, arrivals, gone + AWAY)
+
+
+def _outage(chance: random.Random, simulation: Simulation, events: Iterable[Event], back: float) -> float:
+    """All jobs are lost until `back`; then the handler notices the recovery at a random moment."""
     simulation.fates = deque([Fate.LOST] * 100_000)
-    _run(simulation, [event for event in events if gone <= event[0] < back])
+    _run(simulation, events)
     simulation.run(back + chance.uniform(0, RECONNECT))
     simulation.fates = deque()
     simulation.scheduler.retry(simulation.now)

@@ -23,6 +23,9 @@ companion_reference() {
   diff docs/companion-api.md "$work/companion-api.md" || { echo 'run: make gencode' && return 1; }
 }
 
+# The tables of numbers in docs/ are written from the code.
+reference_tables() { python hack/reference_tables.py --check; }
+
 # The released API is a file in this tree, so that the check needs neither tags nor network.
 compatible_api() {
   [[ -f proto/released/v1.binpb ]] || { echo 'there is no released API; run: make release-descriptor' && return 1; }
@@ -74,6 +77,7 @@ check 'API style (buf lint)' buf lint
 check 'API unbroken (buf breaking)' compatible_api
 check 'generated code' generated_code
 check 'companion reference' companion_reference
+check 'tables of numbers' reference_tables
 check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py
 check 'declared imports (deptry)' dependencies

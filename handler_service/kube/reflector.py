@@ -30,9 +30,9 @@ METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 _JSON: Final = "application/json"
 #: Objects in one page of a list: a node has about 250 VMs.
 _PAGE: Final = 500
-#: What is published is right within ten seconds of the API server's recovery, so the cap is
-#: half of that: a hundred nodes with four watches each ask a server that is down 160 times a second, spread evenly.
-_BACKOFF: Final = Policy(first=0.5, cap=5.0)
+#: What is published is right within ten seconds of the API server's recovery, so the cap is half of that. A hundred
+#: nodes with four watches each ask a server that is down 160 times a second, spread evenly.
+BACKOFF: Final = Policy(first=0.5, cap=5.0)
 #: A watch that was cut after so many seconds had worked: the pauses begin anew.
 _PROVEN: Final = 5.0
 #: A watch that ends before so many seconds without a word was not served, whatever its status said.
@@ -202,7 +202,7 @@ class Reflector:
         if _now() >= self._opened + self._proven:
             self._backoff.reset()
         self._opened = float("inf")
-        return (error.retry_after or 0.0) + self._backoff.pause(_BACKOFF)
+        return (error.retry_after or 0.0) + self._backoff.pause(BACKOFF)
 
     def _recovered(self) -> None:
         if self._failing:
