@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.results import Figure, Row, table
 from bench.stage import Stage
-from handler_service.kube.reflector import BACKOFF_CAP
+from handler_service.kube.reflector import BACKOFF
 from handler_service.model import DesiredStatus, Reason, VmiId
 from handler_service.publishing.worker import NODE_BURST, NODE_INTERVAL
 from servicestatus.rate_limit import TokenBucket
@@ -28,7 +28,7 @@ LOGIN_SHARE: Final = 0.6
 #: Seconds of an outage of the API server.
 AWAY: Final = 600.0
 #: Seconds within which all handlers notice that the API server is back: each retries its watch with full jitter.
-RECONNECT: Final = BACKOFF_CAP
+RECONNECT: Final = BACKOFF.cap
 
 Event = tuple[float, VmiId, int]
 

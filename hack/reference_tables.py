@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from launcher_agent import backoff
 from servicestatus import contract
+from servicestatus.backoff import Policy
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _DOCS: Final = _ROOT / "docs"
@@ -80,7 +81,9 @@ def size(number: int) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Return a field's value: a float is a number of seconds, an integer a count."""
+    """Return a field's value: a float is a number of seconds, an integer a count, a policy a range of waits."""
+    if isinstance(value, Policy):
+        return _wait(value)
     return duration(value) if isinstance(value, float) else f"{value:,}"
 
 
@@ -117,7 +120,7 @@ def bounds() -> Iterator[list[str]]:
 def retry_policy() -> Iterator[list[str]]:
     """Yield how long the agent waits before it dials again."""
     yield ["the stream ended with", "the agent waits", "reason"]
-    statuses: dict[backoff.Policy, list[str]] = {}
+    statuses: dict[Policy, list[str]] = {}
     for status, policy in backoff.POLICIES.items():
         statuses.setdefault(policy, []).append(f"`{status}`")
     statuses[backoff.policy("")].append("any other")
@@ -125,7 +128,7 @@ def retry_policy() -> Iterator[list[str]]:
         yield [", ".join(names), _wait(policy), policy.why]
 
 
-def _wait(policy: backoff.Policy) -> str:
+def _wait(policy: Policy) -> str:
     """Return the wait of a policy in words."""
     if policy.first == policy.cap:
         return f"{duration(policy.floor)} to {duration(policy.cap)}"
@@ -147,21 +150,20 @@ def write_policy() -> Iterator[list[str]]:
     default = importlib.import_module("handler_service.publishing.policy").WritePolicy()
     for group in documented("handler_service.publishing.policy", "WritePolicy"):
         yield _row(group, default)
-    yield from _constants("handler_service.publishing.factory")
-    yield from _constants("handler_service.publishing.worker", "MAX_")
+    yield from _constants("handler_service.publishing.worker")
 
 
 def follow_policy() -> Iterator[list[str]]:
     """Yield how the handler follows the API server."""
     yield ["constant", "value", "reason"]
-    yield from _constants("handler_service.kube.reflector", "BACKOFF_", "_")
+    yield from _constants("handler_service.kube.reflector", "BACKOFF", "_")
 
 
 def _constants(module: str, *prefixes: str) -> Iterator[list[str]]:
     """Yield the documented numbers of a module whose names begin with one of the prefixes, or all public ones."""
     values = importlib.import_module(module)
     for group in documented(module):
-        numbers = tuple(name for name in group.names if isinstance(getattr(values, name), int | float))
+        numbers = tuple(name for name in group.names if isinstance(getattr(values, name), int | float | Policy))
         if numbers and (numbers[0].startswith(prefixes) if prefixes else not numbers[0].startswith("_")):
             yield _row(Documented(numbers, group.reason), values)
 

@@ -75,7 +75,7 @@ DELTA_INTERVAL_RANGE: Final = (0.01, 10.0)
 Options = list[tuple[str, int]]
 
 #: A frozen peer must be noticed within 10 s: 5 s until the ping and 3 s for its answer are 8 s. The keepalive options
-#: alone need a minute (measured), because HTTP/2 has a separate timeout for pings.
+#: alone need a minute (measured), because HTTP/2 has a separate timeout for pings: docs/upstream/grpc-keepalive.md.
 _LIVENESS: Final[Options] = [
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),

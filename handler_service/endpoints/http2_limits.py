@@ -17,7 +17,8 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 #: Bytes of a frame that is no DATA; HEADERS is the largest, and a gRPC client's have about 300.
 MAX_CONTROL: Final = 1024
-#: Headers of a call: a gRPC client's are ten. A byte can name one of a kilobyte, which gRPC and Python unfold.
+#: Headers of a call: a gRPC client's are ten. A byte can name one of a kilobyte, which gRPC and Python unfold
+#: (docs/upstream/grpc-metadata-size.md).
 MAX_HEADERS: Final = 32
 #: Bytes of a DATA frame: what HTTP/2 begins with. gRPC offers more in its SETTINGS, and no client has to take that.
 MAX_DATA: Final = 16_384
@@ -27,7 +28,7 @@ MAX_PIECES: Final = 32
 MAX_UNFINISHED: Final = 68 * 1024
 #: Calls of one connection that the agent has not ended itself. It makes one; those that gRPC refused count as well.
 MAX_CALLS: Final = 64
-#: What a frame costs its sender besides its bytes; see gate.py. A call costs gRPC and Python about 0.3 ms.
+#: What a frame costs its sender besides its bytes; see http2_proxy.py. A call costs gRPC and Python about 0.3 ms.
 FRAME_COST: Final = 256
 CALL_COST: Final = 8192
 

@@ -27,7 +27,7 @@ _SEND_BUFFER: Final = 16 * 1024
 #: Connections at once and then one each so many seconds. An agent that is refused dials ten times a second at most.
 _CONNECTION_BURST: Final = 16
 _CONNECTION_INTERVAL: Final = 0.1
-#: What a socket may spend (bytes, and see http2_bounds.py): at once, and in a second. A busy agent spends 2 KiB in a
+#: What a socket may spend (bytes, and see http2_limits.py): at once, and in a second. A busy agent spends 2 KiB in a
 #: second. What was spent at once is in gRPC's and Python's hands at once, where it takes several times the room.
 BURST: Final = 32 * 1024
 RATE: Final = 64 * 1024

@@ -246,6 +246,7 @@ class _Stream:
         if not self._over.done():
             self._over.cancel()
         # gRPC cannot send a stream's status while a message is on its way: the peer would never learn of the end.
+        # See docs/upstream/grpc-aio-status.md.
         self._closing = True
         self._wake.set()
         try:

@@ -41,6 +41,7 @@ class KubeClient:
         self._configuration = kubernetes_client.Configuration()
         # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
         # clusters have them. The chain and the name are verified all the same.
+        # Goes with docs/upstream/kubernetes-strict-certificates.md.
         self._configuration.disable_strict_ssl_verification = True
         self.stats = RequestStats()
         self._api: kubernetes_client.ApiClient

@@ -1,6 +1,7 @@
 """Follows a set of objects: list, then watch from there, for ever.
 
-The loop is our own since the client's retries an expired resourceVersion with the same one. Rules:
+The loop is our own since the client's retries an expired resourceVersion with the same one
+(docs/upstream/kubernetes-expired-watch.md). Rules:
 - A list tells everything, so what is not in it is gone; a watch tells changes after it.
 - 410 means that the server has forgotten where we are: list again, but never in a hot loop.
 - A watch ends by itself after a while, and is taken up where it ended. A connection that is silent for longer than

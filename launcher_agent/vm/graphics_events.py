@@ -3,7 +3,7 @@
 libvirt-python (up to 12.8 at least) makes two dictionaries and a list for each of these events and never gives them
 up: a kilobyte, for ever, paid for by a VM's memory limit. A monitoring check that touches the VNC port every ten
 seconds costs 16 MB a day that way. What is needed is one function, one callback and one structure of libvirt's stable
-ABI, in the same process and on the same connection.
+ABI, in the same process and on the same connection. Goes with docs/upstream/libvirt-python-graphics-events.md.
 """
 
 import ctypes
