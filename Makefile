@@ -10,7 +10,7 @@ help: ## This list
 demo: setup-demo ## A VM, viewers that come and go, and its status following them; no cluster needed (30 s)
 	@.venv/bin/python -m demo $(ARGS)
 
-demo-live: setup-demo ## The same, and it stays: connect with a VNC viewer of your own, Ctrl-C ends it
+demo-live: setup-demo ## The same VM without the story: connect with a VNC viewer of your own, Ctrl-C ends it
 	@.venv/bin/python -m demo --live $(ARGS)
 
 check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitoring, 200 histories, four planted bugs (1 min)

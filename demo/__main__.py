@@ -25,7 +25,7 @@ FAILURES = (AssertionError, OSError, GrpcurlError, HandshakeRefusedError, libvir
 _EPILOG = """\
 examples:
   make demo         sets everything up, tells the story and takes it down again
-  make demo-live    the same, and it stays; it says how to connect and where to look
+  make demo-live    sets everything up and waits for viewers of your own; it says how to connect and where to look
 
 It needs no cluster, no network and no root. It leaves nothing, however it ends.
 """
@@ -67,9 +67,10 @@ def _run(narrator: Narrator, *, stay: bool) -> None:
 
 
 def _perform(stage: Stage, narrator: Narrator, *, stay: bool) -> None:
-    story.tell(stage, narrator)
     if stay:
         live.stay(stage, narrator)
+    else:
+        story.tell(stage, narrator)
     stage.stop_programs()
 
 
@@ -80,7 +81,7 @@ def _options() -> argparse.Namespace:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--live", action="store_true", help="stay until Ctrl-C, for a VNC viewer of your own")
+    parser.add_argument("--live", action="store_true", help="no story: wait until Ctrl-C for VNC viewers of your own")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""`--live`: everything stays up, and each change of the document is shown, until Ctrl-C."""
+"""`--live`: keeps everything running and shows each change of the document, until Ctrl-C."""
 
 import contextlib
 
@@ -13,9 +13,9 @@ LOOK = 1.0
 
 
 def stay(stage: Stage, narrator: Narrator) -> None:
-    """Returns at Ctrl-C; raises when a program ends by itself."""
-    narrator.say("the VM is started again, now with a running guest (an empty one: its firmware looks for a disk)")
-    stage.machine.start(paused=False)
+    """Return at Ctrl-C; raise when a program ends by itself."""
+    narrator.say("the guest runs (an empty one: its firmware looks for a disk)")
+    stage.machine.resume()
     address = stage.machine.address
     assert isinstance(address, UnixAddress)
     with DocumentWatch(stage.document, stage.check_programs) as document, forwarded(address.path) as port:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.client import Client
+from tests.apiserver.vmis import seen
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.build import Build
 from tests.kubevirt.deployment import Deployment
@@ -91,3 +92,19 @@ def machines(site: Site, installation: Deployment, namespace: str, tmp_path: Pat
 def machine(machines: Machines) -> Machine:
     """A VM that runs and has nobody at its screen."""
     return machines.start()
+
+
+@pytest.fixture(scope="module")
+def shared_machine(site: Site, kubevirt: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A VM that the tests of a module share: only viewers connect and leave, and nothing is killed or moved."""
+    kubevirt.install()
+    name = site.cluster.create_namespace()
+    yield Machines(site, kubevirt, name, tmp_path_factory.mktemp("shared")).start()
+    site.cluster.delete_namespace(name)
+
+
+@pytest.fixture
+def idle_machine(shared_machine: Machine) -> Machine:
+    """The shared VM, after the viewers of the test before have left."""
+    shared_machine.vmi.wait_told(seen(0))
+    return shared_machine

@@ -38,6 +38,7 @@ class Machine:
         self._site = site
         self._logs = logs
         self._proxies = 0
+        self._watches = 0
 
     # --- its life ---
 
@@ -120,9 +121,10 @@ class Machine:
         return self._site.cluster.kubectl("exec", *where, "--", *command, check=check)
 
     def watch_agent(self) -> Watch:
-        """What the agent beside the VM sees, by its own door: a message at the start, and one at each change."""
-        door = Grpcurl(self.pod.agent_socket)
-        return door.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=self._logs / "agent-status.json")
+        """What the agent beside the VM sees, by its debug API: a message at the start, and one at each change."""
+        self._watches += 1
+        log = self._logs / f"agent-status-{self._watches}.json"
+        return Grpcurl(self.pod.agent_socket).watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=log)
 
     # --- its screen ---
 

@@ -14,27 +14,27 @@ from tests.kubevirt.websocket import open_websocket
 PAUSE = 1.5
 
 
-def test_a_browsers_websocket_is_counted(cluster: Cluster, machine: Machine) -> None:
+def test_a_browsers_websocket_is_counted(cluster: Cluster, idle_machine: Machine) -> None:
     """Absent, 1, a takeover by another that does not show, absent."""
-    first = Viewer(open_websocket(cluster.kubeconfig, machine.vmi, "vnc")).handshake()
-    machine.vmi.wait_told(seen(1))
-    with Sampler(machine.vmi.told) as samples:
-        second = Viewer(open_websocket(cluster.kubeconfig, machine.vmi, "vnc")).handshake()
+    first = Viewer(open_websocket(cluster.kubeconfig, idle_machine.vmi, "vnc")).handshake()
+    idle_machine.vmi.wait_told(seen(1))
+    with Sampler(idle_machine.vmi.told) as samples:
+        second = Viewer(open_websocket(cluster.kubeconfig, idle_machine.vmi, "vnc")).handshake()
         first.wait_closed()
         time.sleep(PAUSE)
     assert samples.values == [seen(1)], str(samples)
     first.close()
     second.close()
-    machine.vmi.wait_told(seen(0))
+    idle_machine.vmi.wait_told(seen(0))
 
 
-def test_a_screenshot_and_a_console_are_nobody(cluster: Cluster, machine: Machine, tmp_path: Path) -> None:
+def test_a_screenshot_and_a_console_are_nobody(cluster: Cluster, idle_machine: Machine, tmp_path: Path) -> None:
     """Neither of them is a VNC session."""
-    machine.vmi.wait_told(seen(0))
+    idle_machine.vmi.wait_told(seen(0))
     picture = tmp_path / "screen.png"
-    with Sampler(machine.vmi.told) as samples:
-        machine.do("vnc", "screenshot", f"--file={picture}")
-        console = open_websocket(cluster.kubeconfig, machine.vmi, "console")
+    with Sampler(idle_machine.vmi.told) as samples:
+        idle_machine.do("vnc", "screenshot", f"--file={picture}")
+        console = open_websocket(cluster.kubeconfig, idle_machine.vmi, "console")
         time.sleep(PAUSE)
         console.close()
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -32,27 +32,27 @@ def row(cluster: Cluster, machine: Machine) -> tuple[str, str, str]:
     return sessions, observed, idle
 
 
-def test_a_vm_boots_with_the_agent_in_its_pod(machine: Machine) -> None:
+def test_a_vm_boots_with_the_agent_in_its_pod(idle_machine: Machine) -> None:
     """KubeVirt's container and ours run, none of them was restarted, and KubeVirt says that the VM is ready."""
-    machine.vmi.wait_told(seen(0))
-    pod = machine.pod
+    idle_machine.vmi.wait_told(seen(0))
+    pod = idle_machine.pod
     assert AGENT in [container["name"] for container in pod.object()["spec"]["initContainers"]]
     assert {name: pod.container(name)["restartCount"] for name in (AGENT, COMPUTE)} == {AGENT: 0, COMPUTE: 0}
     ready = "KubeVirt says that it is ready"
-    wait_until(machine.conditions, lambda conditions: conditions.get("Ready") == "True", what=ready)
+    wait_until(idle_machine.conditions, lambda conditions: conditions.get("Ready") == "True", what=ready)
 
 
-def test_a_viewer_comes_and_goes(cluster: Cluster, machine: Machine) -> None:
+def test_a_viewer_comes_and_goes(cluster: Cluster, idle_machine: Machine) -> None:
     """Absent, 1, absent, as a person reads it."""
-    machine.vmi.wait_told(seen(0))
-    assert row(cluster, machine) == ("", "True", "True")
-    with machine.vmi.record_companion() as versions:
-        with machine.virtctl() as virtctl:
+    idle_machine.vmi.wait_told(seen(0))
+    assert row(cluster, idle_machine) == ("", "True", "True")
+    with idle_machine.vmi.record_companion() as versions:
+        with idle_machine.virtctl() as virtctl:
             virtctl.view()
-            machine.vmi.wait_told(seen(1))
-            assert row(cluster, machine) == ("1", "True", "False")
-        machine.vmi.wait_told(seen(0))
-    assert row(cluster, machine) == ("", "True", "True")
+            idle_machine.vmi.wait_told(seen(1))
+            assert row(cluster, idle_machine) == ("1", "True", "False")
+        idle_machine.vmi.wait_told(seen(0))
+    assert row(cluster, idle_machine) == ("", "True", "True")
     assert versions.values(told) == [seen(0), seen(1), seen(0)]
 
 
@@ -109,7 +109,7 @@ def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy]
                 first = second
 
 
-def test_a_takeover_does_not_show(machine: Machine) -> None:
+def test_a_takeover_does_not_show(idle_machine: Machine) -> None:
     """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
 
     def begin_late(first: VncProxy, second: VncProxy) -> None:
@@ -119,49 +119,49 @@ def test_a_takeover_does_not_show(machine: Machine) -> None:
         time.sleep(PAUSE)  # the time without a handshake is what is tested
         second.view()
 
-    take_over(machine, 3, begin_late)
-    machine.vmi.wait_told(seen(0))
+    take_over(idle_machine, 3, begin_late)
+    idle_machine.vmi.wait_told(seen(0))
 
 
-def test_a_viewer_that_begins_at_once_takes_over_unseen(machine: Machine) -> None:
+def test_a_viewer_that_begins_at_once_takes_over_unseen(idle_machine: Machine) -> None:
     """As a desktop viewer does."""
-    take_over(machine, 5, lambda _, second: second.view())
+    take_over(idle_machine, 5, lambda _, second: second.view())
 
 
-def test_a_viewer_that_is_refused_does_not_show(machine: Machine) -> None:
+def test_a_viewer_that_is_refused_does_not_show(idle_machine: Machine) -> None:
     """`--preserve-session` while somebody watches."""
-    with machine.virtctl() as first:
+    with idle_machine.virtctl() as first:
         viewer = first.view()
-        machine.vmi.wait_told(seen(1))
-        with Sampler(machine.vmi.told) as samples, machine.virtctl(preserve=True) as second:
+        idle_machine.vmi.wait_told(seen(1))
+        with Sampler(idle_machine.vmi.told) as samples, idle_machine.virtctl(preserve=True) as second:
             second.wait_refused()
             time.sleep(PAUSE)
         assert samples.values == [seen(1)], str(samples)
         assert viewer.connected
 
 
-def test_a_virtctl_that_is_killed_is_gone(machine: Machine) -> None:
+def test_a_virtctl_that_is_killed_is_gone(idle_machine: Machine) -> None:
     """SIGKILL, so that nobody says goodbye."""
-    with machine.virtctl() as virtctl:
+    with idle_machine.virtctl() as virtctl:
         virtctl.view()
-        machine.vmi.wait_told(seen(1))
+        idle_machine.vmi.wait_told(seen(1))
         virtctl.signal(signal.SIGKILL)
-        machine.vmi.wait_told(seen(0), timeout=SOON)
+        idle_machine.vmi.wait_told(seen(0), timeout=SOON)
 
 
-def test_a_viewer_that_is_cut_off_is_gone(machine: Machine) -> None:
+def test_a_viewer_that_is_cut_off_is_gone(idle_machine: Machine) -> None:
     """TCP is reset behind virtctl, which still runs then."""
-    with machine.virtctl() as virtctl:
+    with idle_machine.virtctl() as virtctl:
         viewer = virtctl.view()
-        machine.vmi.wait_told(seen(1))
+        idle_machine.vmi.wait_told(seen(1))
         viewer.abort()
-        machine.vmi.wait_told(seen(0), timeout=SOON)
+        idle_machine.vmi.wait_told(seen(0), timeout=SOON)
 
 
-def test_a_virtctl_without_a_viewer_is_nobody(machine: Machine) -> None:
+def test_a_virtctl_without_a_viewer_is_nobody(idle_machine: Machine) -> None:
     """It has connected to the VM, and nobody sees its screen."""
-    machine.vmi.wait_told(seen(0))
-    with Sampler(machine.vmi.told) as samples, machine.virtctl() as virtctl:
+    idle_machine.vmi.wait_told(seen(0))
+    with Sampler(idle_machine.vmi.told) as samples, idle_machine.virtctl() as virtctl:
         virtctl.wait_listening()
         time.sleep(PAUSE)
     assert samples.values == [seen(0)], str(samples)
