@@ -1,27 +1,29 @@
-"""Requests to the API server, as plain dicts.
+"""Sends requests to the API server and returns plain dicts.
 
-The official client brings addresses, TLS, tokens and the connection pool; its models are left aside, since a VMI as a
-model costs milliseconds and this handler reads six fields of it. A token that has expired is read again from where it
-came from, and the request tried once more.
+The official client brings addresses, TLS, tokens and the connection pool. Its models are left aside, since a VMI as a
+model costs milliseconds and this handler reads six fields of it. Credentials are loaded again when a file of theirs was
+replaced or the server answers 401; the connections are replaced where the TLS material differs.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 import aiohttp
-import yaml
-from kubernetes.aio import client as kubernetes_client
-from kubernetes.aio import config as kubernetes_config
 
 from handler_service.errors import ConfigurationError
 from handler_service.kube import errors
+from handler_service.kube.connection_pool import ConnectionPool
+from handler_service.kube.credentials import Credentials, CredentialSource
 from handler_service.stats import RequestStats
+
+log = logging.getLogger(__name__)
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -33,38 +35,30 @@ Object = dict[str, Any]
 class KubeClient:
     """One API server, one identity."""
 
-    def __init__(self, kubeconfig: Path | None, timeout: float, user_agent: str) -> None:
+    def __init__(
+        self, kubeconfig: Path | None, timeout: float, user_agent: str, source: CredentialSource | None = None
+    ) -> None:
         """`kubeconfig` None: the pod's own service account. `timeout` in seconds for a request with one answer."""
-        self._kubeconfig = kubeconfig
         self._timeout = timeout
         self._user_agent = user_agent
-        self._configuration = kubernetes_client.Configuration()
-        # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
-        # clusters have them. The chain and the name are verified all the same.
-        # Goes with docs/upstream/kubernetes-strict-certificates.md.
-        self._configuration.disable_strict_ssl_verification = True
+        # Half of the time limit: the error of a plugin that hangs names the plugin, rather than the request.
+        self._source = source or CredentialSource(kubeconfig, timeout / 2)
+        self._loading = asyncio.Lock()
+        self._warned = ""
         self.stats = RequestStats()
-        self._api: kubernetes_client.ApiClient
+        self._credentials: Credentials
+        self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
         """Load the credentials; raises ConfigurationError. No request is made."""
         await self._load()
-        try:
-            self._api = kubernetes_client.ApiClient(self._configuration)
-        except OSError as error:  # a certificate that is none
-            raise self._unusable(error) from error
-        self._api.user_agent = self._user_agent
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._api.close()  # type: ignore[no-untyped-call]  # the client's asyncio half has no types
-
-    @property
-    def server(self) -> str:
-        """The server's URL, for messages."""
-        return str(self._configuration.host)
+        if self._pool is not None:
+            await self._pool.retire()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = _JSON) -> Object:
         """GET; raises KubeError."""
@@ -88,35 +82,44 @@ class KubeClient:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """GET whose answer is lines without an end; raises KubeError, also when nothing comes for `idle` seconds."""
         limits = aiohttp.ClientTimeout(total=None, sock_read=idle)
-        # The answer begins at once, even where the first line takes its time: a connection that was kept and has died
-        # meanwhile need not be waited for as long as a line.
-        with _foreign_errors():
-            async with asyncio.timeout(self._timeout):
-                response = await self._request("GET", path, query=query, accept=accept, limits=limits)
-        try:
+        async with AsyncExitStack() as stack:
+            # The response begins at once, even where the first line takes its time: a kept connection that has died
+            # in the meantime need not be waited for as long as a line.
+            with _ForeignErrors():
+                async with asyncio.timeout(self._timeout):
+                    response = await stack.enter_async_context(
+                        self._response("GET", path, query=query, accept=accept, limits=limits)
+                    )
             yield _lines(response)
-        finally:
-            response.close()
 
     async def _answer(self, method: str, path: str, **arguments: Any) -> Object:
         limits = aiohttp.ClientTimeout(total=self._timeout)
-        response = await self._request(method, path, limits=limits, **arguments)
-        with _foreign_errors():
-            body = errors.body_of(await response.read())
+        with _ForeignErrors():
+            # Over everything: a second try, and whatever loads credentials.
+            async with (
+                asyncio.timeout(self._timeout),
+                self._response(method, path, limits=limits, **arguments) as response,
+            ):
+                body = errors.body_of(await response.read())
         if not isinstance(body, dict):
             raise errors.ServerError("the answer is no object")
         return body
 
-    async def _request(self, method: str, path: str, **arguments: Any) -> aiohttp.ClientResponse:
-        try:
-            return await self._try(method, path, **arguments)
-        except errors.UnauthorizedError as error:
+    @asynccontextmanager
+    async def _response(self, method: str, path: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, a second time with new credentials where the server does not accept those of the first."""
+        if self._source.outdated():
+            await self._reload()
+        credentials = self._credentials
+        async with AsyncExitStack() as stack:
             try:
-                await self._load()
-            except ConfigurationError as problem:
-                raise error from problem  # a token that is being rotated: the caller tries again later
-            return await self._try(method, path, **arguments)
+                response = await stack.enter_async_context(self._try(method, path, **arguments))
+            except errors.UnauthorizedError as error:
+                await self._replace(credentials, error)
+                response = await stack.enter_async_context(self._try(method, path, **arguments))
+            yield response
 
+    @asynccontextmanager
     async def _try(
         self,
         method: str,
@@ -127,29 +130,30 @@ class KubeClient:
         body: Any = None,
         accept: str = _JSON,
         content_type: str | None = None,
-    ) -> aiohttp.ClientResponse:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": accept, "User-Agent": self._user_agent}
         if content_type is not None:
             headers["Content-Type"] = content_type
-        with _foreign_errors():
-            token = await self._configuration.get_api_key_with_prefix("BearerToken")
-            if token:
-                headers["Authorization"] = token
-            url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-            with self._counted("WATCH" if query and "watch" in query else method) as answered:
-                answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
-                    method, url, headers=headers, body=body, _request_timeout=limits
-                )
+        credentials = self._credentials
+        if credentials.authorization:
+            headers["Authorization"] = credentials.authorization
+        elif credentials.problem:
+            raise errors.UnauthorizedError(credentials.problem)
+        url = f"{credentials.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        assert self._pool is not None  # entered
+        verb = "WATCH" if query and "watch" in query else method
+        async with self._pool.use() as rest_client:
+            with _ForeignErrors(), self._counted(verb) as answered:
+                answer = await rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)
                 response: aiohttp.ClientResponse = answer.response
                 answered(response.status)
-            if response.status < 300:
-                return response
-            text = await response.read()
-        try:
-            status = errors.body_of(text)
-        except errors.ServerError:
-            status = None
-        raise errors.of_status(response.status, status, response.headers.get("Retry-After"))
+            try:
+                if response.status >= 300:
+                    with _ForeignErrors():
+                        raise _refusal(response, await response.read())
+                yield response
+            finally:
+                response.close()
 
     @contextmanager
     def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
@@ -157,27 +161,48 @@ class KubeClient:
         began = time.monotonic()
         try:
             yield lambda status: self.stats.answered(verb, status, time.monotonic() - began)
-        except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
+        except (aiohttp.ClientError, OSError, asyncio.CancelledError) as error:  # a TimeoutError is an OSError
+            if isinstance(error, aiohttp.ClientSSLError):
+                self._source.doubt()
             self.stats.failed(verb)
             raise
 
-    async def _load(self) -> None:
+    async def _reload(self) -> None:
+        """Load credentials that may have changed; a failure leaves those that there are."""
         try:
-            if self._kubeconfig is None:
-                kubernetes_config.load_incluster_config(self._configuration)  # type: ignore[no-untyped-call]
-            else:
-                path = str(self._kubeconfig)
-                await kubernetes_config.load_kube_config(path, None, self._configuration)  # type: ignore[no-untyped-call]
-        except (kubernetes_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
-            raise self._unusable(error) from error
+            await self._load()
+        except ConfigurationError as error:
+            if str(error) != self._warned:
+                log.warning("credentials cannot be loaded again: %s; the last ones stay in use", error)
+            self._warned = str(error)
+        else:
+            self._warned = ""
 
-    def _unusable(self, error: Exception) -> ConfigurationError:
-        where = self._kubeconfig or "the pod's service account"
-        text = " ".join(str(error).split())  # a mistake in YAML is told in several lines
-        return ConfigurationError(f"argument --kubeconfig: {where}: {text}")
+    async def _replace(self, refused: Credentials, error: errors.UnauthorizedError) -> None:
+        """Load credentials after 401, unless another request has; raises `error` where that is not possible."""
+        async with self._loading:
+            if self._credentials is refused:
+                try:
+                    await self._load()
+                except ConfigurationError as problem:
+                    raise errors.UnauthorizedError(f"{error} ({problem})"[:1024]) from problem
+
+    async def _load(self) -> None:
+        credentials = await self._source.load()
+        before = self._pool
+        if before is None or credentials.transport != self._credentials.transport:
+            try:
+                self._pool = ConnectionPool(credentials.configuration)
+            except OSError as error:  # a certificate that is none, or another key's
+                self._source.doubt()
+                raise self._source.unusable(error) from error
+            if before is not None:
+                log.info("TLS credentials or the address of the API server changed; new connections use the new ones")
+                await before.retire()
+        self._credentials = credentials
 
 
-class _foreign_errors:  # noqa: N801  # reads as a clause: "with foreign errors ..."
+class _ForeignErrors:
     """Maps what the HTTP library raises."""
 
     def __enter__(self) -> None:
@@ -193,7 +218,7 @@ class _foreign_errors:  # noqa: N801  # reads as a clause: "with foreign errors 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     while True:
-        with _foreign_errors():
+        with _ForeignErrors():
             try:
                 line = await response.content.readline()
             except ValueError as error:
@@ -201,3 +226,11 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         if not line:
             return
         yield line
+
+
+def _refusal(response: aiohttp.ClientResponse, text: bytes) -> errors.KubeError:
+    try:
+        status = errors.body_of(text)
+    except errors.ServerError:
+        status = None
+    return errors.of_status(response.status, status, response.headers.get("Retry-After"))

@@ -131,8 +131,10 @@ class Reflector:
                 self._renewing = False
                 await self._list()
                 self._recovered()
+            if self._renewing:
+                return  # it was asked for while the list was under way
             with contextlib.suppress(TimeoutError):  # of renew(); any other is a KubeError
-                async with asyncio.timeout(0 if self._renewing else None) as self._limit:
+                async with asyncio.timeout(None) as self._limit:
                     await self._watch()
         except ExpiredError:
             self._version = ""

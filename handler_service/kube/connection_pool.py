@@ -1,0 +1,36 @@
+"""Keeps the connections to the API server that were made with one set of TLS credentials."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kubernetes.aio import client as kubernetes_client
+
+
+class ConnectionPool:
+    """Connections of one TLS identity. They are closed when they were superseded and their last response ended."""
+
+    def __init__(self, configuration: kubernetes_client.Configuration) -> None:
+        """Raise OSError where a certificate or a key cannot be used."""
+        self._api = kubernetes_client.ApiClient(configuration)
+        self._users = 0
+        self._retired = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Any]:
+        """Keep the connections open for one response."""
+        self._users += 1
+        try:
+            yield self._api.rest_client
+        finally:
+            self._users -= 1
+            await self._close_if_over()
+
+    async def retire(self) -> None:
+        """No further request uses this pool."""
+        self._retired = True
+        await self._close_if_over()
+
+    async def _close_if_over(self) -> None:
+        if self._retired and not self._users:
+            await self._api.close()  # type: ignore[no-untyped-call]  # the client's asyncio half has no types
