@@ -171,7 +171,8 @@ def _parser() -> flags.FlagParser:
         help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
         " %(default)s)")  # fmt: skip
     add("--events", action=argparse.BooleanOptionalAction, default=True,
-        help="in a cluster, tell of sessions by events on the VMI, at most one a minute for each")  # fmt: skip
+        help="in a cluster, write Kubernetes events about sessions, for each VMI ten at once and then one a"
+        " minute")  # fmt: skip
     add("--admin-socket", type=_saying(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip

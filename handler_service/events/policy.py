@@ -1,15 +1,15 @@
-"""What is worth a Kubernetes event on a VMI, and when it is told.
+"""Decides which changes of a VMI become Kubernetes events, and when.
 
 Pure: no clock, no I/O; `now` is monotonic seconds. The rules:
-- A person reads events, so they tell changes: somebody came, everybody left, it is not known any more, it cannot be
-  published. What was there when this handler first knew of the VMI is no news.
-- What passes by is not told: each kind has a patience, and a change that is taken back within it has not happened.
-- A VMI is told of once a minute at most, and a token bucket bounds the node. What waits is merged: told is how it is by
-  then, with how often it happened.
-- Somebody is connected where a number says so, sure or not; nobody is only where that is observed.
+- Events are read by people, so they report changes: the first viewer connected, the last one left, the number is no
+  longer known, the number cannot be published. What was so when this handler first saw the VMI is no event.
+- A change that is undone within the debounce of its kind is no event.
+- Each visit is reported, with its own time. A VMI has ten events at once and then one a minute; a token bucket bounds
+  the node. What has to wait is merged by kind: how often it happened, when first and when last.
+- A number above zero means that a viewer is connected, whether it is observed or not. Zero means that none is connected
+  only where it is observed.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,10 +18,12 @@ from typing import Final
 from handler_service.model import DesiredStatus, VmiId
 from servicestatus.rate_limit import TokenBucket
 
-#: Seconds between two events of one VMI.
-INTERVAL: Final = 60.0
-#: Events that a node may tell at once, and then one each so many seconds: an agent's upgrade that goes wrong concerns
-#: 250 VMs in one moment, and the API server keeps each event for an hour.
+#: Events of one VMI at once, and seconds for each one after that. Five visits in a row are reported one by one; a
+#: program that connects and disconnects for an hour makes about 130 events rather than thousands.
+VMI_BURST: Final = 10
+VMI_INTERVAL: Final = 60.0
+#: Events of a node at once, and seconds for each one after that: an agent's upgrade that goes wrong concerns 250 VMs in
+#: one moment, and the API server keeps each event for an hour.
 NODE_BURST: Final = 50
 NODE_INTERVAL: Final = 1.0
 
@@ -35,8 +37,8 @@ class Kind(Enum):
     REFUSED = "ServiceStatusRefused"
 
 
-#: Seconds for which something must have been so. A viewer who is thrown out, or whose VM migrates, is back within the
-#: second that a fall waits (spacing.py); an agent or libvirt that is restarted is back within ten.
+#: Seconds for which a state must last to be an event. A viewer that is replaced, or whose VM migrates, is back within
+#: the second that a fall waits (publishing/policy.py); an agent or libvirt that is restarted is back within ten.
 _DEBOUNCE: Final[Mapping[Kind, float]] = {Kind.STARTED: 0.0, Kind.ENDED: 1.0, Kind.UNKNOWN: 10.0, Kind.REFUSED: 10.0}
 
 
@@ -46,77 +48,103 @@ class VmiEvent:
 
     vmi: VmiId
     kind: Kind
-    #: What is to be said beside the kind's own words; empty when those say it all.
+    #: What is to be said in addition to the kind's own words; empty when those are enough.
     detail: str
-    #: How often it has happened since it was told last.
+    #: How often it happened since the last event of this kind, and when first and last: monotonic seconds.
     times: int
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Occurrences of one kind that are not reported yet."""
+
+    times: int
+    first: float
+    last: float
+    detail: str
+    #: The value of `last` before the newest occurrence, which may still be undone.
+    previous: float
+
+    def add(self, now: float, detail: str) -> None:
+        self.times, self.previous, self.last, self.detail = self.times + 1, self.last, now, detail
+
+    def undo(self) -> None:
+        self.times, self.last = self.times - 1, self.previous
 
 
 @dataclass(slots=True)
 class _Track:
-    """Something that is in one state at a time; None: a state that is not worth a word."""
+    """A part of a VMI that is in one state at a time; None: a state that is no event."""
 
     state: Kind | None
     since: float
-    detail: str = ""
     before: tuple[Kind | None, float] = (None, 0.0)
-    #: What happened and was not told.
-    untold: Counter[Kind] = field(default_factory=Counter)
+    pending: dict[Kind, _Pending] = field(default_factory=dict)
 
     def enter(self, state: Kind | None, detail: str, now: float) -> None:
         if state is self.state:
-            self.detail = detail or self.detail
+            if detail and state in self.pending:
+                self.pending[state].detail = detail
             return
-        passing = self.state is not None and now - self.since < _DEBOUNCE[self.state]
-        if passing and self.state is not None:
-            self.untold[self.state] = max(0, self.untold[self.state] - 1)
-        if passing and state is self.before[0]:
-            self.state, self.since = self.before
-            return
+        if self.state is not None and now - self.since < _DEBOUNCE[self.state]:
+            self._undo(self.state)
+            if state is self.before[0]:
+                self.state, self.since = self.before
+                return
         self.before = self.state, self.since
-        self.state, self.since, self.detail = state, now, detail
-        if state is not None:
-            self.untold[state] += 1
+        self.state, self.since = state, now
+        if state is None:
+            return
+        if state in self.pending:
+            self.pending[state].add(now, detail)
+        else:
+            self.pending[state] = _Pending(1, now, now, detail, now)
 
-    def due(self) -> float | None:
-        if self.state is None or self.untold[self.state] <= 0:
-            return None
-        return self.since + _DEBOUNCE[self.state]
+    def due(self) -> tuple[float, Kind] | None:
+        """When the next kind may be reported, and which: the one whose last occurrence was first."""
+        times = [(one.last + _DEBOUNCE[kind], kind) for kind, one in self.pending.items()]
+        return min(times, key=lambda pair: pair[0], default=None)
 
-    def tell(self) -> tuple[Kind, str, int]:
-        assert self.state is not None  # it was due
-        times = self.untold[self.state]
-        self.untold.clear()
-        return self.state, self.detail, times
+    def take(self, kind: Kind) -> _Pending:
+        return self.pending.pop(kind)
+
+    def _undo(self, kind: Kind) -> None:
+        pending = self.pending.get(kind)
+        if pending is not None:  # else it was there at first
+            pending.undo()
+            if not pending.times:
+                del self.pending[kind]
 
 
 @dataclass(slots=True)
 class _Item:
     presence: _Track
-    sight: _Track
+    visibility: _Track
     publishing: _Track
-    not_before: float = float("-inf")
+    bucket: TokenBucket = field(default_factory=lambda: TokenBucket(VMI_BURST, VMI_INTERVAL))
 
-    def next(self) -> tuple[float, _Track] | None:
-        """The track that is to be told next, and when."""
-        tracks = (self.presence, self.sight, self.publishing)
-        found = [(due, track) for track in tracks if (due := track.due()) is not None]
+    def next(self) -> tuple[float, Kind, _Track] | None:
+        """When the next event may be written as far as this VMI is concerned, its kind and its track."""
+        tracks = (self.presence, self.visibility, self.publishing)
+        found = [(*following, track) for track in tracks if (following := track.due()) is not None]
         if not found:
             return None
-        due, track = min(found, key=lambda pair: pair[0])
-        return max(due, self.not_before), track
+        due, kind, track = min(found, key=lambda one: one[0])
+        return self.bucket.ready_at(due), kind, track
 
 
 class EventPolicy:
     """All VMIs of one node."""
 
     def __init__(self, bucket: TokenBucket) -> None:
-        """`bucket` is what the node may tell."""
+        """`bucket` bounds the events of the node."""
         self._bucket = bucket
         self._items: dict[VmiId, _Item] = {}
 
     def observe(self, vmi: VmiId, desired: DesiredStatus | None, now: float) -> None:
-        """The newest standing of a VMI; None: it is not this handler's any more."""
+        """Take the newest desired status of a VMI; None: this handler no longer publishes it."""
         if desired is None:
             self._items.pop(vmi, None)
             return
@@ -124,48 +152,48 @@ class EventPolicy:
             return
         item = self._items.get(vmi)
         presence = _presence(desired, Kind.ENDED if item is None else item.presence.state)
-        sight = None if desired.observed else Kind.UNKNOWN
+        visibility = None if desired.observed else Kind.UNKNOWN
         if item is None:
-            self._items[vmi] = _Item(_Track(presence, now), _Track(sight, now), _Track(None, now))
+            self._items[vmi] = _Item(_Track(presence, now), _Track(visibility, now), _Track(None, now))
             return
         item.presence.enter(presence, "", now)
-        item.sight.enter(sight, desired.reason.value if sight is not None else "", now)
+        item.visibility.enter(visibility, desired.reason.value if visibility is not None else "", now)
 
     def refused(self, vmi: VmiId, problem: str, now: float) -> None:
-        """What keeps a VMI's value from being published; empty: nothing does."""
+        """Take what keeps a VMI's value from being published; empty: nothing does."""
         item = self._items.get(vmi)
         if item is not None:
             item.publishing.enter(Kind.REFUSED if problem else None, problem, now)
 
     def take_due(self, now: float) -> Iterator[VmiEvent]:
-        """What is to be told now, the longest due first.
+        """Yield what is to be written now, the longest due first.
 
-        Whoever takes one may wait before he takes the next: meanwhile VMIs may go, or have other news.
+        The caller may wait between two of them: meanwhile VMIs may go, or change again.
         """
-        while (following := min(self._waiting(), key=lambda pair: pair[1][0], default=None)) is not None:
-            vmi, (due, track) = following
+        while (following := min(self._waiting(), key=lambda one: one[1], default=None)) is not None:
+            vmi, due, kind, track = following
             if due > now or not self._bucket.take(now):
                 return
-            kind, detail, times = track.tell()
-            self._items[vmi].not_before = now + INTERVAL
-            yield VmiEvent(vmi, kind, detail, times)
+            self._items[vmi].bucket.take(now)
+            pending = track.take(kind)
+            yield VmiEvent(vmi, kind, pending.detail, pending.times, pending.first, pending.last)
 
     def due(self, vmi: VmiId, now: float) -> float | None:
-        """When take_due() has something to tell of this VMI; None while nothing waits."""
+        """Return when take_due() has something of this VMI; None while nothing waits."""
         item = self._items.get(vmi)
         following = None if item is None else item.next()
         return None if following is None else max(following[0], self._bucket.ready_at(now))
 
     def wake_at(self, now: float) -> float | None:
-        """When take_due() has something to tell next; None while nothing waits."""
-        due = min((due for _, (due, _) in self._waiting()), default=None)
+        """Return when take_due() has something next; None while nothing waits."""
+        due = min((due for _, due, _, _ in self._waiting()), default=None)
         return None if due is None else max(due, self._bucket.ready_at(now))
 
-    def _waiting(self) -> Iterator[tuple[VmiId, tuple[float, _Track]]]:
+    def _waiting(self) -> Iterator[tuple[VmiId, float, Kind, _Track]]:
         for vmi, item in self._items.items():
             following = item.next()
             if following is not None:
-                yield vmi, following
+                yield vmi, *following
 
 
 def _presence(desired: DesiredStatus, before: Kind | None) -> Kind | None:

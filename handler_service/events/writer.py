@@ -17,7 +17,8 @@ from handler_service.events.policy import Kind, VmiEvent
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId
-from servicestatus.clock import WallClock
+from servicestatus import contract
+from servicestatus.clock import Clock, WallClock
 from servicestatus.text import truncate
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,17 @@ class _Series:
 class EventWriter:
     """The events of one node's handler."""
 
-    def __init__(self, client: KubeClient, node: str, wall: WallClock = time.time) -> None:
-        """`wall` is what the events' times are taken from."""
+    def __init__(
+        self,
+        client: KubeClient,
+        node: str,
+        clock: Clock = time.monotonic,
+        wall: WallClock = time.time,
+    ) -> None:
+        """`clock` is the one that VmiEvent's times are of; `wall` gives the time that people read."""
         self._client = client
         self._node = node
+        self._clock = clock
         self._wall = wall
         self._series: dict[tuple[VmiId, Kind, str], _Series] = {}
         self._failing = False
@@ -71,35 +79,36 @@ class EventWriter:
         self.stats[vmi_event.kind.value, outcome] += 1
 
     async def _write(self, vmi_event: VmiEvent) -> None:
-        now = self._wall()
+        now = self._clock()
         self._series = {key: one for key, one in self._series.items() if now - one.last < _SERIES}
         key = (vmi_event.vmi, vmi_event.kind, vmi_event.detail)
         series = self._series.get(key)
         if series is not None:
             try:
-                return await self._again(vmi_event.vmi, series, vmi_event.times, now)
+                return await self._again(vmi_event, series)
             except NotFoundError:
                 del self._series[key]  # somebody has cleared events away
-        self._series[key] = await self._new(vmi_event, now)
+        self._series[key] = await self._new(vmi_event)
         return None
 
-    async def _new(self, vmi_event: VmiEvent, now: float) -> _Series:
-        name = f"{vmi_event.vmi.name[:230]}.{uuid.uuid4().hex[:16]}"
-        await self._client.post(_path(vmi_event.vmi), self._event(vmi_event, name, now))
-        return _Series(name, vmi_event.times, now)
+    async def _new(self, vmi_event: VmiEvent) -> _Series:
+        name = event_name(vmi_event.vmi.name, uuid.uuid4().hex[:16])
+        await self._client.post(_path(vmi_event.vmi), self._event(vmi_event, name))
+        return _Series(name, vmi_event.times, vmi_event.last)
 
-    async def _again(self, vmi: VmiId, series: _Series, times: int, now: float) -> None:
-        body = {"series": _counted(series.count + times, now)}
-        await self._client.patch(f"{_path(vmi)}/{series.name}", body, MERGE_PATCH)
-        series.count, series.last = series.count + times, now
+    async def _again(self, vmi_event: VmiEvent, series: _Series) -> None:
+        count = series.count + vmi_event.times
+        body = {"series": self._counted(count, vmi_event.last)}
+        await self._client.patch(f"{_path(vmi_event.vmi)}/{series.name}", body, MERGE_PATCH)
+        series.count, series.last = count, vmi_event.last
 
-    def _event(self, vmi_event: VmiEvent, name: str, now: float) -> dict[str, Any]:
+    def _event(self, vmi_event: VmiEvent, name: str) -> dict[str, Any]:
         vmi, kind = vmi_event.vmi, vmi_event.kind
         event: dict[str, Any] = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"namespace": vmi.namespace, "name": name},
-            "eventTime": _micro(now),
+            "eventTime": self._time(vmi_event.first),
             "type": "Warning" if kind in _WARNINGS else "Normal",
             "reason": kind.value,
             "action": _ACTION,
@@ -115,8 +124,22 @@ class EventWriter:
             },
         }
         if vmi_event.times > 1:
-            event["series"] = _counted(vmi_event.times, now)
+            event["series"] = self._counted(vmi_event.times, vmi_event.last)
         return event
+
+    def _counted(self, count: int, last: float) -> dict[str, Any]:
+        return {"count": count, "lastObservedTime": self._time(last)}
+
+    def _time(self, monotonic: float) -> str:
+        """Return when something happened, as the API wants it: with all six digits."""
+        seconds = self._wall() - (self._clock() - monotonic)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def event_name(vmi: str, suffix: str) -> str:
+    """Return a DNS subdomain that begins with the VMI's name, as far as that fits, and ends with `suffix`."""
+    longest = contract.MAX_OBJECT_NAME_BYTES - len(suffix) - 1
+    return f"{vmi[:longest].rstrip('-.')}.{suffix}"
 
 
 def _note(vmi_event: VmiEvent) -> str:
@@ -124,14 +147,5 @@ def _note(vmi_event: VmiEvent) -> str:
     return _NOTES[vmi_event.kind].format(conditions.explanation(vmi_event.detail) if unknown else vmi_event.detail)
 
 
-def _counted(count: int, now: float) -> dict[str, Any]:
-    return {"count": count, "lastObservedTime": _micro(now)}
-
-
 def _path(vmi: VmiId) -> str:
     return f"/apis/events.k8s.io/v1/namespaces/{vmi.namespace}/events"
-
-
-def _micro(seconds: float) -> str:
-    """A time as the API wants it: with all six digits."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

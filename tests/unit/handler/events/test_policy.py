@@ -65,21 +65,67 @@ def test_a_viewer_that_is_back_within_a_second_was_not_away() -> None:
     assert scene.told(600.0) == [(501.0, "ENDED", 1)]
 
 
-def test_at_most_one_a_minute_and_then_how_it_is() -> None:
-    """With how often it happened: somebody who comes and goes for an hour is sixty events, not hundreds."""
-    scene = Tellers()
-    for at, sessions in ((0.0, 0), (100.0, 1), (105.0, 0), (110.0, 1), (115.0, 0), (120.0, 1)):
-        scene.see(at, sessions)
-    assert scene.told(159.9) == [(100.0, "STARTED", 1)]
-    assert scene.told(500.0) == [(100.0, "STARTED", 1), (160.0, "STARTED", 2)]
+def times(scene: Tellers) -> list[tuple[str, int, float, float]]:
+    """Of all events: kind, how often, when first and when last."""
+    return [(one.kind.name, one.times, one.first, one.last) for _, one in scene.all]
 
 
-def test_a_visit_within_the_minute_shows_in_its_end() -> None:
-    """Told is that everybody has left, which says that somebody was there."""
+def test_three_visits_within_a_minute_are_three_visits() -> None:
+    """Each with the times at which it began and ended."""
     scene = Tellers()
-    for at, sessions in ((0.0, 1), (100.0, 0), (110.0, 1), (120.0, 0)):
-        scene.see(at, sessions)
-    assert scene.told(500.0) == [(101.0, "ENDED", 1), (161.0, "ENDED", 1)]
+    scene.see(0.0, 0)
+    for began in (100.0, 120.0, 140.0):
+        scene.see(began, 1)
+        scene.see(began + 10.0, 0)
+    scene.run(500.0)
+    assert times(scene) == [
+        ("STARTED", 1, 100.0, 100.0),
+        ("ENDED", 1, 110.0, 110.0),
+        ("STARTED", 1, 120.0, 120.0),
+        ("ENDED", 1, 130.0, 130.0),
+        ("STARTED", 1, 140.0, 140.0),
+        ("ENDED", 1, 150.0, 150.0),
+    ]
+
+
+def test_after_ten_events_there_is_one_a_minute_and_the_rest_is_merged() -> None:
+    """By kind, with how often, when first and when last: no visit is lost, and no time is wrong."""
+    scene = Tellers()
+    scene.see(0.0, 0)
+    for number in range(8):
+        scene.see(100.0 + 4 * number, 1)
+        scene.see(102.0 + 4 * number, 0)
+    scene.run(1000.0)
+    assert [event[:2] for event in times(scene)[:10]] == [("STARTED", 1), ("ENDED", 1)] * 5
+    # The bucket was empty at 119, when it had begun to fill at 100.
+    assert times(scene)[10:] == [("STARTED", 3, 120.0, 128.0), ("ENDED", 3, 122.0, 130.0)]
+    assert [at for at, _ in scene.all[10:]] == [160.0, 220.0]
+
+
+def test_a_program_that_comes_and_goes_for_an_hour_makes_few_events() -> None:
+    """And they say how often it was."""
+    scene = Tellers()
+    scene.see(0.0, 0)
+    for number in range(360):
+        scene.see(100.0 + 10 * number, 1)
+        scene.see(105.0 + 10 * number, 0)
+    scene.run(10_000.0)
+    assert len(scene.all) <= 10 + 61
+    assert sum(one.times for _, one in scene.all if one.kind is Kind.STARTED) == 360
+    assert sum(one.times for _, one in scene.all if one.kind is Kind.ENDED) == 360
+
+
+def test_a_viewer_that_is_back_within_a_second_leaves_the_times_of_what_waits_as_they_were() -> None:
+    scene = Tellers()
+    scene.see(0.0, 0)
+    for number in range(6):
+        scene.see(100.0 + 4 * number, 1)
+        scene.see(102.0 + 4 * number, 0)
+    scene.see(124.0, 1)
+    scene.see(130.0, 0)
+    scene.see(130.5, 1)
+    scene.run(1000.0)
+    assert times(scene)[10:] == [("ENDED", 1, 122.0, 122.0), ("STARTED", 2, 120.0, 124.0)]
 
 
 def test_unknown_is_told_after_ten_seconds_and_once() -> None:
@@ -131,7 +177,7 @@ def test_an_unknown_value_says_why() -> None:
     unknown = replace(desired(1, observed=False), reason=Reason.LIBVIRT_UNREACHABLE)
     scene.policy.observe(VMI, unknown, 100.0)
     scene.run(200.0)
-    assert scene.all == [(110.0, VmiEvent(VMI, Kind.UNKNOWN, "LibvirtUnreachable", 1))]
+    assert scene.all == [(110.0, VmiEvent(VMI, Kind.UNKNOWN, "LibvirtUnreachable", 1, 100.0, 100.0))]
 
 
 def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
@@ -157,16 +203,18 @@ def test_a_vmi_that_goes_while_an_event_of_another_one_is_written() -> None:
     assert list(due) == []
 
 
-def test_news_that_change_while_an_event_of_another_one_is_written_are_told_as_they_are() -> None:
-    """Its viewer has gone again: that is not told as a visit that began."""
+def test_a_viewer_that_leaves_while_an_event_of_another_vmi_is_written_was_there() -> None:
+    """Its visit is reported with its own time, and its end when it has lasted."""
     scene = Tellers()
     for sessions in (0, 1):
         for vmi in (VMI, OTHER_VMI):
             scene.policy.observe(vmi, desired(sessions), 0.0)
     due = scene.policy.take_due(0.5)
     first = next(due)
-    scene.policy.observe(OTHER_VMI if first.vmi == VMI else VMI, desired(0), 0.5)
-    assert list(due) == []
+    other = OTHER_VMI if first.vmi == VMI else VMI
+    scene.policy.observe(other, desired(0), 0.5)
+    assert list(due) == [VmiEvent(other, Kind.STARTED, "", 1, 0.0, 0.0)]
+    assert scene.policy.due(other, 0.5) == 1.5
 
 
 def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
@@ -184,7 +232,7 @@ def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
 
 
 def test_when_one_vmi_is_due_is_known_without_the_others() -> None:
-    """So that a change of one need not look at all: its own patience, its own minute, and the node's bucket."""
+    """So that a change of one need not look at all: its own debounce, its own bucket, and the node's."""
     scene = Tellers(burst=1)
     scene.see(0.0, 0)
     scene.see(0.0, 0, OTHER_VMI)
@@ -194,6 +242,6 @@ def test_when_one_vmi_is_due_is_known_without_the_others() -> None:
     scene.see(100.2, 1, OTHER_VMI)
     assert scene.policy.due(OTHER_VMI, 100.2) == 101.0
     scene.see(110.0, 0)
-    assert scene.policy.due(VMI, 110.0) == 160.0
+    assert scene.policy.due(VMI, 110.0) == 111.0
     scene.policy.observe(VMI, None, 110.0)
     assert scene.policy.due(VMI, 110.0) is None
