@@ -26,6 +26,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     "installed, or was left out, has none: a live migration or a restart of the VM makes a new one.",
     Reason.SOCKET_REFUSED: "What is in the place of the handler's socket in the launcher pod is not used: somebody in "
     "the pod has changed it. A live migration or a restart of the VM makes a new pod.",
+    Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the "
+    "VM: delete the others.",
     Reason.FINISHED: "The VM has ended, so nobody can be connected.",
     Reason.UNKNOWN: "The agent gave a reason that this version does not know.",
 }

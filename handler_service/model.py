@@ -10,9 +10,8 @@ from enum import Enum
 from typing import NamedTuple, Self
 
 from servicestatus.reasons import Reason as AgentReason
-from servicestatus.v1 import sessions_pb2 as types
-
 from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.v1 import sessions_pb2 as types
 
 
 class VmiId(NamedTuple):
@@ -66,6 +65,7 @@ class Reason(Enum):
     AGENT_STOPPED = "AgentStopped"
     NO_AGENT = "NoAgent"
     SOCKET_REFUSED = "SocketRefused"
+    TOO_MANY_PODS = "TooManyPods"
     FINISHED = "Finished"
     #: The agent gave none, or one of a later version.
     UNKNOWN = "Unknown"
@@ -100,6 +100,14 @@ class DesiredStatus:
     synced: bool
     #: What is contained in this, for each endpoint.
     watermarks: tuple[Watermark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Why a launcher pod that may run a VMI's VM has no endpoint, so that no other pod can vouch for the VMI."""
+
+    reason: Reason
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ Runs in one event loop and has no locks. Everything that is told to others is me
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
-from handler_service.model import Assignment, DesiredStatus, Endpoint, PublishProgress, Reason, VmiId
+from handler_service.model import Assignment, DesiredStatus, Endpoint, PublishProgress, Reason, Unserved, VmiId
 from handler_service.publishing.item import PublisherState
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.store import Entry, ReportStore
@@ -32,8 +33,8 @@ class StatusManager:
         self._lease = lease
         #: The VMIs of this handler, with the time from which one without any endpoint is told as such.
         self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
-        #: Why a pod's socket cannot be had.
-        self._refused: dict[VmiId, str] = {}
+        #: By VMI and pod, why a pod that may run the VM is not served.
+        self._unserved: dict[VmiId, dict[str, Unserved]] = {}
         self.reports = ReportStore(types.SERVICE_VNC, lease, self._changed)
         self.workers: list[PublishWorker] = []
         # A lease that begins while the ledger sleeps ends after it has woken.
@@ -77,10 +78,19 @@ class StatusManager:
         if assignment.final:
             return DesiredStatus(0, True, Reason.FINISHED, "", None, True, ())
         desired = self.reports.desired_status(vmi)
+        unserved = self._why_unserved(vmi)
         if desired is None:
-            reason = Reason.SOCKET_REFUSED if vmi in self._refused else Reason.NO_AGENT
-            return DesiredStatus(0, False, reason, self._refused.get(vmi, ""), None, self.clock() >= deadline, ())
+            why = unserved or Unserved(Reason.NO_AGENT)
+            return DesiredStatus(0, False, why.reason, why.message, None, self.clock() >= deadline, ())
+        if unserved is not None and (desired.observed or unserved.reason is Reason.TOO_MANY_PODS):
+            # Only one pod runs the VM. As long as that may be a pod that is not served, the others prove no zero.
+            since = desired.since if desired.sessions else None
+            return replace(desired, observed=False, reason=unserved.reason, message=unserved.message, since=since)
         return desired
+
+    def _why_unserved(self, vmi: VmiId) -> Unserved | None:
+        found = self._unserved.get(vmi, {}).values()
+        return min(found, key=lambda one: one.reason is not Reason.TOO_MANY_PODS, default=None)
 
     # --- endpoints ---
 
@@ -119,14 +129,19 @@ class StatusManager:
         """Count a stream that ended with a status other than OK."""
         self.reports.rejected(status)
 
-    def refuse(self, vmi: VmiId, problem: str | None) -> None:
-        """The socket in a pod of `vmi` cannot be had, and why; None: that is over."""
-        if self._refused.get(vmi) == problem:
+    def set_unserved(self, vmi: VmiId, pod_uid: str, unserved: Unserved | None) -> None:
+        """Record why a pod that may run the VM of `vmi` is not served; None: it is served, or cannot run the VM."""
+        pods = self._unserved.get(vmi, {})
+        if pods.get(pod_uid) == unserved:
             return
-        if problem is None:
-            del self._refused[vmi]
+        if unserved is None:
+            del pods[pod_uid]
         else:
-            self._refused[vmi] = problem
+            pods[pod_uid] = unserved
+        if pods:
+            self._unserved[vmi] = pods
+        else:
+            self._unserved.pop(vmi, None)
         self._changed(vmi)
 
     # --- who is told ---

@@ -7,40 +7,48 @@ so two handlers never both own a VMI for longer than a watch is late, and the pu
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.reflector import Reflector, Selection
 from handler_service.kube.vmi import Vmi
-from handler_service.model import Assignment, VmiId
+from handler_service.model import Assignment, Reason, Unserved, VmiId
 from handler_service.status_manager import StatusManager
+
+#: Stands for the pods of a VMI that are not served because there are too many. It is no pod's UID.
+_PODS_LEFT_OUT: Final = ""
 
 
 class _Selected:
     """The newest copies of one selection's VMIs. A sink of its list-watch."""
 
-    def __init__(self, changed: Callable[[VmiId], None]) -> None:
+    def __init__(self, node: str, changed: Callable[[VmiId], None]) -> None:
+        self._node = node
         self.vmis: dict[VmiId, Vmi] = {}
         self.synced = False
         self._changed = changed
 
     def listed(self, objects: list[Object]) -> None:
         self.synced = True
-        before, self.vmis = self.vmis, {vmi.id: vmi for vmi in map(vmis.parse, objects) if vmi is not None}
+        before, self.vmis = self.vmis, {vmi.id: vmi for vmi in map(self._parse, objects) if vmi is not None}
         for vmi in before.keys() | self.vmis.keys():
             if before.get(vmi) != self.vmis.get(vmi):
                 self._changed(vmi)
 
     def changed(self, object_: Object) -> None:
-        vmi = vmis.parse(object_)
+        vmi = self._parse(object_)
         if vmi is not None:
             self.vmis[vmi.id] = vmi
             self._changed(vmi.id)
 
     def deleted(self, object_: Object) -> None:
-        vmi = vmis.parse(object_)
+        vmi = self._parse(object_)
         if vmi is not None and self.vmis.pop(vmi.id, None) is not None:
             self._changed(vmi.id)
+
+    def _parse(self, object_: Object) -> Vmi | None:
+        return vmis.parse(object_, self._node)
 
 
 class NodeVmis:
@@ -63,8 +71,8 @@ class NodeVmis:
         self._node = node
         self._manager = manager
         self._tell = changed
-        self._running = _Selected(self._changed)
-        self._arriving = _Selected(self._changed)
+        self._running = _Selected(node, self._changed)
+        self._arriving = _Selected(node, self._changed)
         self.watches = [
             Reflector(
                 client,
@@ -107,7 +115,7 @@ class NodeVmis:
 
     def pods(self) -> Mapping[str, VmiId]:
         """The launcher pods, by UID, that are on this node or may be."""
-        return {uid: vmi.id for vmi in self._all() for uid, node in vmi.pods.items() if node in ("", self._node)}
+        return {uid: vmi.id for vmi in self._all() for uid in vmi.pods}
 
     def _all(self) -> Iterator[Vmi]:
         for id_ in self._running.vmis.keys() | self._arriving.vmis.keys():
@@ -118,7 +126,10 @@ class NodeVmis:
     def _changed(self, id_: VmiId) -> None:
         vmi = self.get(id_)
         if vmi is None:
+            self._manager.set_unserved(id_, _PODS_LEFT_OUT, None)
             self._manager.unassign(id_)
         else:
+            left_out = Unserved(Reason.TOO_MANY_PODS) if vmi.too_many_pods else None
+            self._manager.set_unserved(id_, _PODS_LEFT_OUT, left_out)
             self._manager.assign(id_, Assignment(owned=vmi.node == self._node, final=vmi.final))
         self._tell(id_, vmi)

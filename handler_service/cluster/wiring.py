@@ -1,7 +1,6 @@
 """The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
 
 import asyncio
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -61,7 +60,7 @@ class Cluster:
             changed=self._vmi_changed,
             recovered=self._recovered,
         )
-        self._pods_of: dict[VmiId, Mapping[str, str]] = {}
+        self._pods_of: dict[VmiId, frozenset[str]] = {}
         self._schema = VmiSchema(self._client, config.watch_timeout, self._schema_changed)
         self._schema_news = asyncio.Event()
         self._vmi_status: PublishWorker | None = None
@@ -137,8 +136,8 @@ class Cluster:
 
     def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
         """Most changes of a VMI leave its pods as they are, and each of our own writes is one."""
-        pods = {} if vmi is None or vmi.final else vmi.pods
-        if pods != self._pods_of.get(id_, {}):
+        pods: frozenset[str] = frozenset() if vmi is None or vmi.final else vmi.pods
+        if pods != self._pods_of.get(id_, frozenset()):
             self._pods.set_pods(self._vmis.pods)
         if pods:
             self._pods_of[id_] = pods

@@ -18,9 +18,11 @@ from servicestatus.sockets import SocketDirectory
 VOLUME: Final = "service-status"
 SOCKET: Final = "handler.sock"
 
-_COMPONENTS: Final = ("volumes", "kubernetes.io~empty-dir", VOLUME)
+_VOLUMES: Final = ("volumes", "kubernetes.io~empty-dir")
+_COMPONENTS: Final = (*_VOLUMES, VOLUME)
 _UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DirectoryRefusedError(Exception):
@@ -83,6 +85,23 @@ class PodsDirectory:
         except OSError:
             return None
         return _identity(status)
+
+    def has_volumes(self, uid: str) -> bool:
+        """Whether the kubelet holds volumes for this pod, so that its containers may run.
+
+        A pod that has ended keeps its directory until it is deleted; its emptyDir volumes are removed before that.
+        """
+        if not _UID.fullmatch(uid):
+            return False
+        try:
+            descriptor = os.open("/".join((uid, *_VOLUMES)), _LIST_FLAGS, dir_fd=self._descriptor)
+        except OSError:
+            return False
+        try:
+            with os.scandir(descriptor) as volumes:
+                return any(volumes)
+        finally:
+            os.close(descriptor)
 
     def _lstat(self, path: str) -> os.stat_result:
         return os.stat(path, dir_fd=self._descriptor, follow_symlinks=False)

@@ -1,13 +1,14 @@
 """Serves a socket in each launcher pod that this node's VMIs name, as pods come and go.
 
-The kubelet's directory is looked at rather than watched: a pod's directory appears before its containers start, and a
-look costs some microseconds a pod. A pod that plays tricks is told once, tried again seldom, and harms nobody.
+The kubelet's directory is polled rather than watched: a pod's directory appears before its containers start, and a
+look costs some microseconds a pod. A pod whose directory or socket is refused is logged once in ten minutes and tried
+again every 10 s. Until it is served, its VMI counts as not observed, whatever other pods of that VMI report.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +20,9 @@ from handler_service.endpoints.pod_directory import (
     socket_identity,
 )
 from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.endpoints.rejections import RejectionLog
 from handler_service.endpoints.server import EndpointServer
-from handler_service.model import Endpoint, VmiId
+from handler_service.model import Endpoint, Reason, Unserved, VmiId
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
@@ -37,6 +39,14 @@ _EXPECTED: Final = 30.0
 _REMOVAL: Final = 0.5
 #: Seconds until a pod whose directory was refused, or whose socket was taken away, is tried again.
 _RETRY_REFUSED: Final = 10.0
+
+
+class _PodLog:
+    """Logs each kind of event of one pod once in ten minutes."""
+
+    def __init__(self, vmi: VmiId, uid: str, clock: Callable[[], float]) -> None:
+        self.warnings = RejectionLog(lambda text: log.warning("%s: pod %s: %s", vmi, uid, text), clock)
+        self.notes = RejectionLog(lambda text: log.info("%s: %s", vmi, text), clock)
 
 
 @dataclass(slots=True)
@@ -70,7 +80,9 @@ class PodEndpoints:
         self._wanted_since: dict[str, float] = {}
         self._served: dict[str, _Served] = {}
         self._not_before: dict[str, float] = {}
-        self._told: dict[str, tuple[VmiId, str]] = {}
+        #: By pod UID, what was logged of it. Kept while the pod is expected, however often its socket is made again.
+        self._logs: dict[str, _PodLog] = {}
+        self._flagged: dict[str, VmiId] = {}
         self._wake = asyncio.Event()
 
     def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
@@ -98,8 +110,7 @@ class PodEndpoints:
 
     async def close(self) -> None:
         """Stop serving. What is published stays."""
-        for uid in list(self._served):
-            await self._release(uid)
+        await self._release(list(self._served))
         self._pods.close()
 
     def _expecting(self) -> bool:
@@ -112,37 +123,72 @@ class PodEndpoints:
         self._wanted_since = {uid: self._wanted_since.get(uid, now) for uid in pods}
 
     async def _look(self) -> None:
-        for uid, served in list(self._served.items()):
-            if self._wanted.get(uid) != served.server.endpoint.vmi or self._changed(uid, served):
-                await self._release(uid)
+        over = [
+            uid
+            for uid, served in self._served.items()
+            if self._wanted.get(uid) != served.server.endpoint.vmi or self._changed(uid, served)
+        ]
+        self._flag_unserved(over)
+        await self._release(over)
         for uid, vmi in list(self._wanted.items()):
             if uid not in self._served and self._manager.clock() >= self._not_before.get(uid, 0.0):
                 await self._serve(uid, vmi)
-        for uid in self._not_before.keys() - self._wanted.keys():
-            del self._not_before[uid]
-            vmi, _ = self._told.pop(uid)
-            self._manager.refuse(vmi, None)
+        for forgotten in (self._not_before, self._logs):
+            for uid in forgotten.keys() - self._wanted.keys():
+                del forgotten[uid]
+
+    def _flag_unserved(self, over: Sequence[str]) -> None:
+        """Have each VMI count as not observed while one of its pods has volumes here and is not served.
+
+        All pods are looked at before any is served: a pod that somebody has added to a VMI must not report a zero in
+        place of the pod that runs the VM.
+        """
+        for uid in self._flagged.keys() - self._wanted.keys():
+            self._unflag(uid)
+        for uid, vmi in self._wanted.items():
+            if uid in self._not_before or (uid in self._served and uid not in over):
+                continue  # refused, which is flagged, or served
+            if self._pods.has_volumes(uid):
+                self._flag(uid, vmi, Unserved(Reason.NO_AGENT))
+            else:
+                self._unflag(uid)
+
+    def _flag(self, uid: str, vmi: VmiId, unserved: Unserved) -> None:
+        if self._flagged.get(uid, vmi) != vmi:
+            self._unflag(uid)
+        self._flagged[uid] = vmi
+        self._manager.set_unserved(vmi, uid, unserved)
+
+    def _unflag(self, uid: str) -> None:
+        vmi = self._flagged.pop(uid, None)
+        if vmi is not None:
+            self._manager.set_unserved(vmi, uid, None)
 
     async def _serve(self, uid: str, vmi: VmiId) -> None:
         try:
             opened = self._pods.open(uid)
             if opened is None:
+                self._not_before.pop(uid, None)  # what was refused is gone; the next look tells whether the pod is too
                 return
             await self._start(uid, vmi, *opened)
         except (DirectoryRefusedError, SocketError) as error:
-            self._refuse(uid, vmi, str(error))
+            self._refuse(uid, vmi, type(error).__name__, str(error))
 
     async def _start(self, uid: str, vmi: VmiId, directory: SocketDirectory, identity: Identity) -> None:
         endpoint = Endpoint(id=uid, vmi=vmi, socket=str(directory.path / SOCKET), pod_uid=uid)
-        server = EndpointServer(endpoint, self._manager, self._settings, self._version, self._sockets)
+        logs = self._log_of(uid, vmi)
+        server = EndpointServer(
+            endpoint, self._manager, self._settings, self._version, self._sockets, rejections=logs.notes
+        )
         try:
             await server.start(directory, SOCKET)
         except BaseException:
             directory.close()
             raise
         self._served[uid] = _Served(server, directory, identity, socket_identity(directory))
-        self._manager.refuse(vmi, None)
-        log.info("%s: serving pod %s", vmi, uid)
+        self._not_before.pop(uid, None)
+        self._unflag(uid)
+        logs.notes.note("serving", f"serving pod {uid}")
 
     def _changed(self, uid: str, served: _Served) -> bool:
         """Whether the path has come to mean something else, or the socket is not ours any more."""
@@ -159,18 +205,30 @@ class PodEndpoints:
                 served.missing_since = now
             if now < served.missing_since + _REMOVAL:
                 return False
-        self._refuse(uid, served.server.endpoint.vmi, f"{served.server.endpoint.socket} was taken away")
+        endpoint = served.server.endpoint
+        self._refuse(uid, endpoint.vmi, "socket", f"{endpoint.socket} was taken away")
         return True
 
-    def _refuse(self, uid: str, vmi: VmiId, problem: str) -> None:
+    def _refuse(self, uid: str, vmi: VmiId, kind: str, problem: str) -> None:
         self._not_before[uid] = self._manager.clock() + _RETRY_REFUSED
-        self._manager.refuse(vmi, problem)
-        if self._told.get(uid) != (vmi, problem):
-            self._told[uid] = vmi, problem
-            log.warning("%s: pod %s: %s", vmi, uid, problem)
+        self._flag(uid, vmi, Unserved(Reason.SOCKET_REFUSED, problem))
+        self._log_of(uid, vmi).warnings.note(kind, problem)
 
-    async def _release(self, uid: str) -> None:
-        served = self._served.pop(uid)
-        await served.server.stop()
-        served.directory.close()
-        log.info("%s: no longer serving pod %s", served.server.endpoint.vmi, uid)
+    def _log_of(self, uid: str, vmi: VmiId) -> _PodLog:
+        if uid not in self._logs:
+            self._logs[uid] = _PodLog(vmi, uid, self._manager.clock)
+        return self._logs[uid]
+
+    async def _release(self, uids: Sequence[str]) -> None:
+        """Stop serving these pods, all at once: each may take the whole grace period of its streams."""
+        async with asyncio.TaskGroup() as group:
+            for uid in uids:
+                group.create_task(self._stop(uid, self._served.pop(uid)))
+
+    async def _stop(self, uid: str, served: _Served) -> None:
+        try:
+            await served.server.stop()
+        finally:
+            served.directory.close()
+        vmi = served.server.endpoint.vmi
+        self._log_of(uid, vmi).notes.note("released", f"no longer serving pod {uid}")

@@ -13,6 +13,7 @@ import grpc.aio
 
 from handler_service.endpoints.http2_proxy import Http2Proxy
 from handler_service.endpoints.private_sockets import PrivateSockets
+from handler_service.endpoints.rejections import RejectionLog
 from handler_service.endpoints.servicer import ReportService
 from handler_service.model import Endpoint
 from handler_service.status_manager import StatusManager
@@ -42,12 +43,16 @@ class EndpointServer:
         sockets: PrivateSockets,
         *,
         hello_timeout: float = contract.HELLO_TIMEOUT,
+        rejections: RejectionLog | None = None,
     ) -> None:
-        """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds."""
+        """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds.
+
+        `rejections` outlives this server where the same pod is served again.
+        """
         self.endpoint = endpoint
         self._manager = manager
         self._sockets = sockets
-        self._service = ReportService(endpoint, manager, settings, version, hello_timeout)
+        self._service = ReportService(endpoint, manager, settings, version, hello_timeout, rejections=rejections)
         self._server: grpc.aio.Server | None = None
         self._proxy: Http2Proxy | None = None
         self._bound: tuple[SocketDirectory, str, os.stat_result | None] | None = None

@@ -46,8 +46,13 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         settings: contract.StreamSettings,
         version: str,
         hello_timeout: float,
+        *,
+        rejections: RejectionLog | None = None,
     ) -> None:
-        """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds."""
+        """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds.
+
+        `rejections` outlives this service where the same pod is served again.
+        """
         self._endpoint = endpoint
         self._manager = manager
         self._settings = settings
@@ -56,7 +61,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         self._streams: set[_Stream] = set()
         self._messages = message_bucket()
         #: Of this socket: what becomes of its streams, and of its connections.
-        self.rejections = RejectionLog(self._tell, manager.clock)
+        self.rejections = rejections or RejectionLog(self._tell, manager.clock)
         self._draining = False
 
     async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers

@@ -1,5 +1,6 @@
 """Serves the endpoints of the command line, on a host without a cluster."""
 
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -77,8 +78,9 @@ class StaticEndpoints:
         self._servers.append(server)
 
     async def _close(self) -> None:
-        for server in self._servers:
-            await server.stop()
+        async with asyncio.TaskGroup() as group:
+            for server in self._servers:
+                group.create_task(server.stop())
         for directory in self._directories:
             directory.close()
         for lock in self._locks:

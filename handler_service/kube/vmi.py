@@ -15,8 +15,8 @@ NODE_LABEL: Final = "kubevirt.io/nodeName"
 MIGRATION_TARGET_LABEL: Final = "kubevirt.io/migrationTargetNodeName"
 #: Phases after which no QEMU runs for this object, ever.
 FINAL_PHASES: Final = frozenset({"Succeeded", "Failed"})
-#: Launcher pods of one VMI that are looked at: two in a migration, a few more while old ones linger.
-_MAX_PODS: Final = 16
+#: Launcher pods of one VMI on one node that are served: one, and a few more while old ones linger.
+MAX_PODS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,10 @@ class Vmi:
     version: int
     node: str
     phase: str
-    #: Launcher pods by UID, with their node; empty where it is not known yet.
-    pods: Mapping[str, str]
+    #: UIDs of its launcher pods that are on the handler's node or not scheduled yet; at most MAX_PODS.
+    pods: frozenset[str]
+    #: Whether it has more of them. Any pod that is left out may be the one that runs the VM.
+    too_many_pods: bool
     #: status.serviceStatus as it is; empty where it is absent.
     service_status: Mapping[str, Any]
 
@@ -43,18 +45,20 @@ class Vmi:
         return count(self.service_status.get("vncSessions"))
 
 
-def parse(object_: Any) -> Vmi | None:
-    """The VMI in `object_`; None when it has no name or no UID."""
+def parse(object_: Any, node: str = "") -> Vmi | None:
+    """Return the VMI in `object_` as the handler of `node` needs it; None when it has no name or no UID."""
     metadata, status = _mapping(object_, "metadata"), _mapping(object_, "status")
     names = [metadata.get(key) for key in ("namespace", "name", "uid")]
     if not all(isinstance(name, str) and name for name in names):
         return None
+    pods, too_many_pods = _pods(_mapping(status, "activePods"), node)
     return Vmi(
         id=VmiId(*map(str, names)),
         version=version_of(object_),
         node=_text(status, "nodeName"),
         phase=_text(status, "phase"),
-        pods=_pods(_mapping(status, "activePods")),
+        pods=pods,
+        too_many_pods=too_many_pods,
         service_status=_mapping(status, "serviceStatus"),
     )
 
@@ -75,9 +79,15 @@ def count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def _pods(active: Mapping[str, Any]) -> Mapping[str, str]:
-    pods = {uid: node if isinstance(node, str) else "" for uid, node in active.items()}
-    return dict(list(pods.items())[:_MAX_PODS])
+def _pods(active: Mapping[str, Any], node: str) -> tuple[frozenset[str], bool]:
+    """Return the pods that are or may be on `node`, and whether there are more than are returned.
+
+    Terminated pods of other nodes stay in `activePods`, so they are left out before anything is bounded.
+    """
+    here = [uid for uid, at in active.items() if at == node]
+    unscheduled = [uid for uid, at in active.items() if not (isinstance(at, str) and at) and at != node]
+    pods = [*here, *unscheduled]
+    return frozenset(pods[:MAX_PODS]), len(pods) > MAX_PODS
 
 
 def _mapping(object_: Any, key: str) -> Mapping[str, Any]:

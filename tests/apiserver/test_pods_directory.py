@@ -13,7 +13,7 @@ from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peers
-from tests.apiserver.vmis import Vmi, new_uid, unknown
+from tests.apiserver.vmis import Vmi, new_uid, seen, told, unknown
 
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 
@@ -237,3 +237,59 @@ def test_a_name_that_is_no_uid_is_not_looked_for(
     """Keys of `activePods` come from the API: they are not believed to be file names."""
     Vmi(client, namespace, "odd").create(node.name, pods={uid: node.name})
     neighbour()
+
+
+def test_pods_that_ended_on_other_nodes_do_not_hide_ours(
+    client: Client, namespace: str, node: Node, peers: Peers
+) -> None:
+    """A VMI whose migrations failed eighteen times still has those pods in its status."""
+    vmi = Vmi(client, namespace, "unlucky")
+    vmi.pod = new_uid()
+    ended = {new_uid(): f"other-{number}" for number in range(18)}
+    vmi.create(node.name, pods={**ended, vmi.pod: node.name})
+    peers.connect(node.pods.add(vmi.pod), sessions=1)
+    vmi.wait_told(seen(1))
+
+
+def test_added_pods_never_prove_a_zero_while_a_viewer_is_connected_to_the_real_one(
+    client: Client, namespace: str, node: Node, peers: Peers
+) -> None:
+    """Sixteen more pods on this node, each with an agent that reports nobody. Whichever are served, it shows."""
+    vmi = node.run(Vmi(client, namespace, "crowded"))
+    peer = peers.connect(vmi.socket, sessions=1)
+    vmi.wait_told(seen(1))
+    with vmi.record_companion() as companions:
+        added = [new_uid() for _ in range(16)]
+        sockets = [node.pods.add(uid) for uid in added]
+        vmi.patch(activePods=dict.fromkeys(added, node.name))
+        vmi.wait_told(unknown(1, "TooManyPods"), timeout=60)
+        # One of the seventeen is not served, and its agent cannot connect.
+        wait_until(lambda: sum(path.exists() for path in sockets), lambda n: n >= 15, what="the others are served")
+        for path in sockets:
+            if path.exists():
+                peers.connect(path)
+        peer.report(0)
+        peer.report(1)
+        vmi.patch(activePods=dict.fromkeys(added))
+        vmi.wait_told(seen(1), timeout=60)
+    claims = companions.values(told)
+    assert not [claim for claim in claims if claim is None or claim[1] == "True"], claims
+
+
+def test_an_added_pod_does_not_speak_for_a_pod_without_an_agent(
+    client: Client, namespace: str, node: Node, peers: Peers
+) -> None:
+    """The VM was started before the agent was installed; who may create pods adds one that reports nobody."""
+    vmi = Vmi(client, namespace, "older").create(node.name)
+    (node.pods.volume(vmi.pod).parent / "libvirt-runtime").mkdir(parents=True)
+    vmi.wait_told(unknown(0, "NoAgent"), timeout=60)
+    with vmi.record_companion() as companions:
+        added = new_uid()
+        socket_of_added = node.pods.add(added)
+        vmi.patch(activePods={added: node.name})
+        peers.connect(socket_of_added).wait_published()
+        node.pods.remove(vmi.pod)
+        vmi.wait_told(seen(0), timeout=60)
+    claims = companions.values(told)
+    assert claims[0] == unknown(0, "NoAgent")
+    assert [claim for claim in claims if claim[1] == "True"] == [seen(0)], claims

@@ -21,6 +21,7 @@ def test_the_handlers_own_reasons_are_not_on_the_wire() -> None:
         "AgentStopped",
         "NoAgent",
         "SocketRefused",
+        "TooManyPods",
         "Finished",
         "Unknown",
     }

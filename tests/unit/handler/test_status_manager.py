@@ -13,6 +13,7 @@ from handler_service.model import (
     PublishedValue,
     PublishProgress,
     Reason,
+    Unserved,
     VmiId,
     Watermark,
 )
@@ -328,14 +329,34 @@ def test_a_socket_that_cannot_be_had_is_told_with_its_reason() -> None:
     manager.assign(VMI, OURS)
     changed: list[VmiId] = []
     manager.watch(changed.append)
-    manager.refuse(VMI, "it is a symlink")
-    manager.refuse(VMI, "it is a symlink")
+    refused = Unserved(Reason.SOCKET_REFUSED, "it is a symlink")
+    manager.set_unserved(VMI, "a", refused)
+    manager.set_unserved(VMI, "a", refused)
     desired = manager.desired_status(VMI)
     assert desired is not None
     assert (desired.observed, desired.reason, desired.message) == (False, Reason.SOCKET_REFUSED, "it is a symlink")
-    manager.refuse(VMI, None)
-    manager.refuse(VMI, None)
+    manager.set_unserved(VMI, "a", None)
+    manager.set_unserved(VMI, "a", None)
     desired = manager.desired_status(VMI)
     assert desired is not None
     assert (desired.observed, desired.reason, desired.message) == (False, Reason.NO_AGENT, "")
     assert changed == [VMI, VMI]
+
+
+def test_a_pod_that_is_not_served_keeps_the_others_from_proving_a_zero() -> None:
+    """Their number stays, since it may only rise; too many pods explain more than an agent that is silent."""
+    scene = Scene()
+    scene.report("a", 1, 1)
+    scene.manager.set_unserved(VMI, "b", Unserved(Reason.SOCKET_REFUSED, "it is a symlink"))
+    desired = scene.manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.sessions, desired.observed, desired.reason) == (1, False, Reason.SOCKET_REFUSED)
+    scene.manager.set_unserved(VMI, "", Unserved(Reason.TOO_MANY_PODS))
+    desired = scene.manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.sessions, desired.observed, desired.reason) == (1, False, Reason.TOO_MANY_PODS)
+    for pod in ("b", ""):
+        scene.manager.set_unserved(VMI, pod, None)
+    desired = scene.manager.desired_status(VMI)
+    assert desired is not None
+    assert (desired.sessions, desired.observed, desired.reason) == (1, True, Reason.WATCHING)

@@ -13,11 +13,12 @@ import pytest
 from handler_service.endpoints.pod_directory import SOCKET, PodsDirectory
 from handler_service.endpoints.pod_endpoints import PodEndpoints
 from handler_service.endpoints.private_sockets import PrivateSockets
-from handler_service.model import VmiId
+from handler_service.endpoints.server import EndpointServer
+from handler_service.model import Assignment, DesiredStatus, Reason, VmiId
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from testbed.waiting import wait_until_async
-from tests.unit.handler.builders import COMPONENTS, POD_UID, VMI
+from tests.unit.handler.builders import COMPONENTS, POD_UID, VMI, WATCHING, vnc
 
 TAKEN_AWAY = "was taken away"
 
@@ -37,13 +38,29 @@ class Scene:
         self.pod = folder / POD_UID
         self.socket = self.pod.joinpath(*COMPONENTS, SOCKET)
         self.socket.parent.mkdir(parents=True)
-        manager = StatusManager(15.0, lambda: self.now)
-        self.endpoints = PodEndpoints(PodsDirectory(folder), manager, contract.StreamSettings(), "0", sockets)
+        self.folder = folder
+        self.pods = {POD_UID: VMI}
+        self.manager = StatusManager(15.0, lambda: self.now)
+        self.manager.assign(VMI, Assignment(owned=True))
+        self.endpoints = PodEndpoints(PodsDirectory(folder), self.manager, contract.StreamSettings(), "0", sockets)
         self._looks = 0
 
     def _wanted(self) -> dict[str, VmiId]:
         self._looks += 1
-        return {POD_UID: VMI}
+        return self.pods
+
+    def add_pod(self, uid: str, *volumes: str) -> Path:
+        """One more pod of the VMI, with these volumes; returns the place of its socket."""
+        for volume in volumes:
+            self.folder.joinpath(uid, *COMPONENTS[:2], volume).mkdir(parents=True)
+        self.pods = {**self.pods, uid: VMI}
+        return self.folder.joinpath(uid, *COMPONENTS, SOCKET)
+
+    def desired(self) -> DesiredStatus:
+        """What is to be published."""
+        desired = self.manager.desired_status(VMI)
+        assert desired is not None
+        return desired
 
     async def look(self) -> None:
         """Returns when the handler has looked from beginning to end."""
@@ -98,3 +115,90 @@ async def test_another_socket_in_its_place_is_told_at_once(scene: Scene, caplog:
         path.replace(scene.socket)
         await scene.look()
     assert TAKEN_AWAY in caplog.text
+
+
+OTHER_UID = "99999999-2222-3333-4444-555555555555"
+
+
+def report(scene: Scene, uid: str, sessions: int) -> None:
+    """As the agent of a pod does it: everything is seen, and this is the number."""
+    reports = scene.manager.reports
+    reports.opened(uid, "run-1", "1", 0.0)
+    reports.replace(uid, 1, WATCHING, vnc(sessions), 0.0)
+
+
+async def test_a_pod_without_an_agent_keeps_the_other_pods_of_its_vmi_from_proving_a_zero(scene: Scene) -> None:
+    """Only one of them runs the VM, and that may be the one without: somebody may have added the other."""
+    report(scene, POD_UID, 0)
+    assert scene.desired().observed
+    scene.add_pod(OTHER_UID, "libvirt-runtime")
+    await scene.look()
+    desired = scene.desired()
+    assert (desired.sessions, desired.observed, desired.reason) == (0, False, Reason.NO_AGENT)
+
+
+async def test_a_pod_that_has_ended_does_not_matter_to_the_others(scene: Scene) -> None:
+    """Its directory is there until it is deleted, without volumes."""
+    report(scene, POD_UID, 0)
+    scene.add_pod(OTHER_UID, "libvirt-runtime")
+    await scene.look()
+    assert not scene.desired().observed
+    scene.folder.joinpath(OTHER_UID, *COMPONENTS[:2], "libvirt-runtime").rmdir()
+    await scene.look()
+    assert scene.desired().observed
+
+
+async def test_a_pod_whose_socket_is_refused_keeps_the_others_from_proving_a_zero(scene: Scene) -> None:
+    """And when that is over, or the pod has gone, it does not any more."""
+    report(scene, POD_UID, 0)
+    scene.add_pod(OTHER_UID, "service-status").write_text("mine")
+    await scene.look()
+    assert (scene.desired().observed, scene.desired().reason) == (False, Reason.SOCKET_REFUSED)
+    scene.pods = {POD_UID: VMI}
+    await scene.look()
+    assert scene.desired().observed
+
+
+async def test_pods_that_end_together_are_released_together(scene: Scene) -> None:
+    """Each may need the whole grace period of its streams: fifty would keep a new pod waiting for 25 s."""
+    uids = [f"{number:08}-2222-3333-4444-555555555555" for number in range(5)]
+    for uid in uids:
+        scene.add_pod(uid, "service-status")
+    await scene.look()
+    stopping = 0
+    all_at_once = asyncio.Event()
+
+    really_stop = EndpointServer.stop
+
+    async def stop(server: EndpointServer) -> None:
+        nonlocal stopping
+        stopping += 1
+        if stopping == len(uids):
+            all_at_once.set()
+        await asyncio.wait_for(all_at_once.wait(), 60)
+        await really_stop(server)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EndpointServer, "stop", stop)
+        scene.pods = {POD_UID: VMI}
+        await scene.look()
+    assert stopping == 5
+
+
+async def test_a_pod_that_keeps_taking_its_socket_away_is_logged_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In ten minutes, of each kind, although the socket is made anew every 10 s."""
+    with caplog.at_level("INFO"):
+        for _ in range(10):
+            with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as another:
+                path = Path(short) / "another"
+                another.bind(str(path))
+                path.replace(scene.socket)
+            await scene.look()
+            scene.now += 10.0
+            await scene.look()
+            assert scene.socket.is_socket()
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if TAKEN_AWAY in line] == [f"default/vm: pod {POD_UID}: {scene.socket} {TAKEN_AWAY}"]
+    assert len([line for line in lines if "serving pod" in line]) <= 2

@@ -23,14 +23,21 @@ def vmi(**status: Any) -> dict[str, Any]:
 def test_the_fields_that_matter_are_read() -> None:
     """As KubeVirt writes them."""
     found = vmis.parse(
-        vmi(nodeName="n1", phase="Running", activePods={"p": "n1", "q": ""}, serviceStatus={"vncSessions": 2})
+        vmi(
+            nodeName="n1",
+            phase="Running",
+            activePods={"p": "n1", "q": "", "r": "n2"},
+            serviceStatus={"vncSessions": 2},
+        ),
+        "n1",
     )
     assert found == vmis.Vmi(
         id=VmiId("ns", "vm", "u"),
         version=7,
         node="n1",
         phase="Running",
-        pods={"p": "n1", "q": ""},
+        pods=frozenset({"p", "q"}),
+        too_many_pods=False,
         service_status={"vncSessions": 2},
     )
     assert found.sessions == 2
@@ -60,7 +67,7 @@ def test_any_object_is_read_without_an_error(object_: Any) -> None:
 @given(JSON, JSON, JSON, JSON)
 def test_any_field_may_be_anything(node: Any, phase: Any, pods: Any, service_status: Any) -> None:
     """A field that is odd reads as its absence."""
-    found = vmis.parse(vmi(nodeName=node, phase=phase, activePods=pods, serviceStatus=service_status))
+    found = vmis.parse(vmi(nodeName=node, phase=phase, activePods=pods, serviceStatus=service_status), "n")
     assert found is not None
     assert isinstance(found.node, str)
     assert isinstance(found.phase, str)
@@ -68,8 +75,17 @@ def test_any_field_may_be_anything(node: Any, phase: Any, pods: Any, service_sta
     assert len(found.pods) <= 16
 
 
-def test_more_pods_than_a_vmi_can_have_are_passed_over() -> None:
-    """Sixteen are looked at."""
-    found = vmis.parse(vmi(activePods={f"p{number}": "n" for number in range(99)}))
+def test_terminated_pods_of_other_nodes_leave_room_for_ours() -> None:
+    """A VMI keeps the pods of failed migrations in its status, on whatever nodes those were."""
+    pods = {f"p{number}": f"n{number}" for number in range(18)} | {"ours": "here"}
+    found = vmis.parse(vmi(activePods=pods), "here")
     assert found is not None
-    assert list(found.pods) == [f"p{number}" for number in range(16)]
+    assert (found.pods, found.too_many_pods) == (frozenset({"ours"}), False)
+
+
+def test_pods_that_are_left_out_are_not_left_out_in_silence() -> None:
+    """Sixteen are served, those of the node before those that are not scheduled."""
+    pods = {f"q{number}": "" for number in range(9)} | {f"p{number}": "here" for number in range(16)}
+    found = vmis.parse(vmi(activePods=pods), "here")
+    assert found is not None
+    assert (found.pods, found.too_many_pods) == (frozenset(f"p{number}" for number in range(16)), True)
