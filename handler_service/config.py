@@ -13,6 +13,8 @@ from servicestatus.addresses import Address
 
 _T = TypeVar("_T")
 
+#: A file name has 255 bytes at most, and the document of a VMI is called NAME.json.
+_LONGEST_DOCUMENT_NAME: Final = 250
 _NO_DIRECTORY: Final = "is not a directory: make it first, or name another"
 
 _CLUSTER_PUBLISHERS: Final = ("auto", "vmi-status", "companion")
@@ -116,6 +118,11 @@ def parse_endpoint(text: str) -> StaticEndpoint:
         raise ValueError(f"{namespace!r} is not the name of a namespace")
     if not names.is_object_name(name):
         raise ValueError(f"{name!r} is not the name of a VMI")
+    if len(name) > _LONGEST_DOCUMENT_NAME:
+        raise ValueError(
+            f"{name!r} is not usable with files: its document's name, NAME.json, has {len(name) + 5} bytes, and a file"
+            f" name 255 at most; use a VMI name of at most {_LONGEST_DOCUMENT_NAME} characters"
+        )
     path = Path(socket).absolute()
     if not path.parent.is_dir():
         raise ValueError(f"{path.parent} is not a directory: make it first, or name another socket")

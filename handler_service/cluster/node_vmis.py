@@ -76,7 +76,7 @@ class NodeVmis:
         self.watches = [
             Reflector(
                 client,
-                Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}),
+                Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}, missing="KubeVirt is not installed"),
                 sink,
                 watch_seconds,
                 recovered=recovered,

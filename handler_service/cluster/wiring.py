@@ -122,7 +122,11 @@ class Cluster:
             self._manager.add_worker(self._vmi_status)
 
     def _follow_companions(self, companion: PublishWorker) -> Reflector:
-        selection = Selection(companions.PATH, {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"})
+        selection = Selection(
+            companions.PATH,
+            {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"},
+            missing=f"the CRD of {companions.KIND} is not installed",
+        )
         sink = _CompanionSink(self._companion_publisher, companion)
         return Reflector(self._client, selection, sink, self._config.watch_timeout)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.errors import ExpiredError, KubeError, ServerError, of_status
+from handler_service.kube.errors import ExpiredError, KubeError, NotFoundError, ServerError, of_status
 from servicestatus.backoff import Backoff, Policy
 from servicestatus.clock import Uniform
 
@@ -62,6 +62,8 @@ class Selection:
     #: labelSelector, fieldSelector.
     query: Mapping[str, str] = field(default_factory=dict)
     metadata_only: bool = False
+    #: What a 404 means, for people.
+    missing: str = ""
 
 
 class Reflector:
@@ -197,7 +199,8 @@ class Reflector:
     def _tell(self, error: KubeError) -> None:
         news = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING  # a server may always forget
         level = logging.DEBUG if self._failing else news
-        log.log(level, "%s: cannot follow: %s; trying again until it works", self._selection.path, error)
+        cause = f"{self._selection.missing}: {error}" if isinstance(error, NotFoundError) else str(error)
+        log.log(level, "%s cannot be followed: %s; retrying", self._selection.path, cause)
         self._failing = True
 
     def _pause(self, error: KubeError) -> float:
@@ -210,7 +213,7 @@ class Reflector:
     def _recovered(self) -> None:
         if self._failing:
             self._failing = False
-            log.info("%s: followed again", self._selection.path)
+            log.info("%s is followed again", self._selection.path)
             self._tell_recovered()
 
 

@@ -50,7 +50,7 @@ def test_a_watch_that_never_works_is_not_tried_in_a_hot_loop(node: Node, gateway
         time.sleep(2)
         # Two watches, at 0, 0.25, 0.75, 1.75 s on average. Without a wait it would be hundreds a second.
         assert rule.used <= 30
-        assert len(handler.lines("virtualmachineinstances: cannot follow")) <= rule.used
+        assert len(handler.lines("virtualmachineinstances cannot be followed")) <= rule.used
 
 
 def test_a_list_that_fails_at_first_makes_it_late_and_not_ready(
@@ -92,7 +92,7 @@ def test_a_token_that_is_not_valid_is_told_and_tried_again(
     """The API server itself says 401 until the file holds a good one; the program need not be restarted."""
     node.spoil_token()
     with node.handler(server=gateway.url) as handler:
-        handler.wait_for_log("virtualmachineinstances: cannot follow: 401: Unauthorized")
+        handler.wait_for_log("virtualmachineinstances cannot be followed: 401: Unauthorized")
         node.renew_token()
         peers.connect(vmi.socket, sessions=1).wait_published()
 

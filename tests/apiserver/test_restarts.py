@@ -159,11 +159,11 @@ def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back
     vmi.wait_for(3)
     vmi.wait_told(seen(3))
     # One each watch. An API server that has just come up may turn them away once more, with other words.
-    assert len(handler.lines("virtualmachineinstances: cannot follow: no answer")) == 2
+    assert len(handler.lines("virtualmachineinstances cannot be followed: no answer")) == 2
     said = f"WARNING handler_service.publishing.worker: vmi-status: {vmi.namespace}/vm: error: "
     troubles = [line.partition(said)[2] for line in handler.lines(said)]
     assert 1 <= len(troubles) == len(set(troubles)), troubles
-    wait_until(lambda: len(handler.lines("virtualmachineinstances: followed again")) >= 2, what="both are back")
+    wait_until(lambda: len(handler.lines("virtualmachineinstances is followed again")) >= 2, what="both are back")
 
 
 def test_a_vmi_that_was_deleted_while_the_api_server_was_away_is_let_go(
@@ -200,14 +200,14 @@ def test_a_handler_that_starts_before_the_api_server_waits_for_it(
     control_plane.apiserver.kill()
     with node.handler() as handler:
         try:
-            handler.wait_for_log("cannot follow: no answer")
+            handler.wait_for_log("cannot be followed: no answer")
             assert handler.probe("/healthz") == 200
             assert handler.probe("/readyz") == 503
         finally:
             control_plane.apiserver.start()
         peers.connect(vmi.socket, sessions=1, timeout=60).wait_published()
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
-        assert len(handler.lines("virtualmachineinstances: cannot follow: no answer")) == 2
+        assert len(handler.lines("virtualmachineinstances cannot be followed: no answer")) == 2
 
 
 # --- garbage ----------------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ def test_a_value_names_a_vmi_and_its_socket(tmp_path: Path) -> None:
         ("default/v..m=/s", "'v..m' is not the name of a VMI"),
         ("default/vm\n=/s", "is not the name of a VMI"),
         ("default/" + "m" * 254 + "=/s", "is not the name of a VMI"),
+        ("default/" + "m" * 251 + "=/s", "its document's name, NAME.json, has 256 bytes"),
+        ("default/" + "m" * 253 + "=/s", "use a VMI name of at most 250 characters"),
         ("default/vm=/nowhere/at/all/s", "/nowhere/at/all is not a directory"),
     ],
 )

@@ -216,3 +216,12 @@ async def test_a_list_watch_that_is_renewed_while_it_lists_lists_again(api: Fake
         await wait_until_async(lambda: api.done, what="the transcript is complete", timeout=20)
         task.cancel()
     assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
+
+
+async def test_a_kind_that_is_not_installed_is_told_in_words(api: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
+    """A 404 of a list means nothing else. An API server that does not know the group answers without a Status."""
+    api.expect(f"GET {PATH}", b"404 page not found\n", status=404)
+    api.end(f"GET {PATH}")
+    await follow(api, Selection(PATH, missing="KubeVirt is not installed"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"{PATH} cannot be followed: KubeVirt is not installed: 404: no message; retrying"]
