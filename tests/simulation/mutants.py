@@ -56,15 +56,15 @@ MUTANTS: Final = (
             Edit(
                 _SCHEDULER,
                 "WriteScheduler._start",
-                "item.writing = item.desired.watermarks",
-                "item.writing = item.desired.watermarks; self._publish(item, item.writing)",
+                "attempt.watermarks = item.desired.watermarks",
+                "attempt.watermarks = item.desired.watermarks; item.publish(attempt.watermarks)",
             ),
         ),
         quick=True,
     ),
     Mutant(
         "zero-published-for-unknown",
-        (Edit(_SCHEDULER, "WriteScheduler._target", "max(desired.sessions, actual.sessions)", "0"),),
+        (Edit("handler_service.publishing.item", "Item.target", "max(desired.sessions, actual.sessions)", "0"),),
         quick=True,
     ),
     Mutant(
@@ -96,13 +96,13 @@ MUTANTS: Final = (
             Edit(
                 _SESSION_PROTOCOL,
                 "SessionProtocol.receive",
-                "self._reports.current(self._endpoint.id, self._stream)",
+                "self._reports.is_current(self._endpoint.id, self._stream)",
                 "True",
             ),
             Edit(
                 "handler_service.endpoints.servicer",
                 "_Stream._look",
-                "self._manager.reports.current(self._endpoint.id, stream)",
+                "self._manager.is_current(self._endpoint.id, stream)",
                 "True",
             ),
         ),
@@ -111,10 +111,10 @@ MUTANTS: Final = (
         "fall-not-spaced",
         (
             Edit(
-                _SCHEDULER,
-                "WriteScheduler._earliest",
-                "max(since + policy.fall, item.next_write)",
-                "item.next_write",
+                "handler_service.publishing.timing",
+                "earliest",
+                "max(since + policy.fall, next_write)",
+                "next_write",
             ),
         ),
     ),
