@@ -87,6 +87,8 @@ class AdminServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((self._service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         _bind(server, directory.address(self._socket.name), str(self._socket))
+        # gRPC removes the socket of a server that was started, and leaves that of one that was not.
+        stack.callback(directory.remove, self._socket.name, directory.stat(self._socket.name))
         _restrict(Path(directory.path_of(self._socket.name)), self._socket)
         if self._address is not None:
             _bind(server, str(self._address), str(self._address))
@@ -98,7 +100,8 @@ def _bind(server: grpc.aio.Server, address: str, name: str) -> None:
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
-        raise SocketError(f"{name} cannot be bound: {error}") from error
+        # gRPC does not pass on the system's reason.
+        raise SocketError(f"{name} cannot be bound: it is in use or not permitted; name another") from error
 
 
 def _restrict(path: Path, name: Path) -> None:

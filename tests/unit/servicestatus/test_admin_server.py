@@ -114,9 +114,10 @@ async def test_a_loopback_address_serves_the_same(folder: Path) -> None:
 async def test_an_address_that_is_taken_is_named_and_nothing_is_kept(folder: Path) -> None:
     with sockets.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SocketError, match=f"127.0.0.1:{port} cannot be bound"):
+        with pytest.raises(SocketError, match=f"127.0.0.1:{port} cannot be bound: it is in use or not permitted"):
             async with AdminServer(folder / "s", SERVICE, add, Address("127.0.0.1", port)):
                 pass
+    assert not (folder / "s").exists()
     async with AdminServer(folder / "s", SERVICE, add):
         assert await health(f"unix:{folder}/s") == SERVING
 
