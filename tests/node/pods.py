@@ -89,9 +89,15 @@ class NodePod:
         tasks = (line.split() for line in self.node.ctr("tasks", "list").splitlines()[1:])
         return next(int(task[1]) for task in tasks if task[0] == identity)
 
-    def kill(self, container: str) -> None:
-        """SIGKILL for its process 1: what the kernel does to one that takes too much memory."""
-        self.node.exec("kill", "-KILL", str(self.process(container)))
+    def children(self, container: str) -> list[int]:
+        """The processes that process 1 has started, as the node calls them."""
+        first = self.process(container)
+        return [int(number) for number in self.node.exec("cat", f"/proc/{first}/task/{first}/children").split()]
+
+    def kill_agent(self) -> None:
+        """SIGKILL for the agent's Python: what the kernel does to one that takes too much memory."""
+        (agent,) = self.children("launcher-agent")
+        self.node.exec("kill", "-KILL", str(agent))
 
     def memory(self, container: str) -> dict[str, int]:
         """What is charged to the container, in bytes: `anon`, `file` and `kernel`."""

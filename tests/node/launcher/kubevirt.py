@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from testbed.addresses import UnixAddress
 from testbed.waiting import wait_until
+from tests.apiserver.client import Recorder
 from tests.apiserver.vmis import Vmi
 from tests.node.launcher.shape import AGENT, COMPUTE, VNC, VOLUMES, launcher
 from tests.node.place import Place, PodSocket
@@ -16,9 +17,12 @@ START_TIMEOUT = 90.0
 class LauncherPod(NodePod):
     """A launcher pod of a VMI."""
 
-    def __init__(self, site: Place, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool) -> None:
+    def __init__(
+        self, site: Place, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool, automount: bool
+    ) -> None:
         """Creates it; see `shape.launcher`."""
         shape = launcher(site, vmi.object(), command=command, guaranteed=guaranteed, owns_status=owns_status)
+        shape["spec"]["automountServiceAccountToken"] = automount
         super().__init__(site, site.client.post(f"/api/v1/namespaces/{vmi.namespace}/pods", shape))
         self._vmi = vmi
 
@@ -49,6 +53,11 @@ class LauncherPod(NodePod):
         """Takes its network away, as a binding does that gives the pod's address to the guest."""
         network = f"--net=/proc/{self.process(COMPUTE)}/ns/net"
         self.node.exec("nsenter", network, "ip", "link", "set", "eth0", "down")
+
+    def record(self) -> Recorder:
+        """Every version of the pod."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        return Recorder(self._site.client, path, {"fieldSelector": f"metadata.name={self.name}"})
 
     def restarts(self) -> tuple[int, int]:
         """Of the VM's container, and of the agent's."""
@@ -88,11 +97,22 @@ class KubeVirt:
         command: Sequence[str] = (),
         guaranteed: bool = False,
         owns_status: bool = False,
+        automount: bool = False,
     ) -> Machine:
-        """A VMI whose VM runs; with a command, a VMI whose launcher pod was created and runs this in place of a VM."""
+        """A VMI whose VM runs; with a command, a VMI whose launcher pod was created and runs this in place of a VM.
+
+        With `automount` the pod has its service account's token, as one with Istio's annotation has.
+        """
         vmi = Vmi(self._site.client, self._namespace, name).create(self._node, pods={}, phase="Scheduling")
         pods = [
-            LauncherPod(self._site, vmi, command=command, guaranteed=guaranteed, owns_status=owns_status)
+            LauncherPod(
+                self._site,
+                vmi,
+                command=command,
+                guaranteed=guaranteed,
+                owns_status=owns_status,
+                automount=automount,
+            )
             for _ in range(launchers)
         ]
         vmi.patch(phase="Scheduled", activePods={pod.uid: self._node for pod in pods})
