@@ -34,7 +34,7 @@ AGENT = {
     "image": "vmi-service-status/launcher-agent:dev",
     "imagePullPolicy": "IfNotPresent",
     "restartPolicy": "Always",
-    "resources": {"requests": {"cpu": "5m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},
+    "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},
     "securityContext": {
         "runAsUser": 107,
         "runAsGroup": 107,
@@ -49,9 +49,17 @@ AGENT = {
     "volumeMounts": [
         {"name": "service-status", "mountPath": "/var/run/service-status"},
         {"name": "libvirt-runtime", "mountPath": "/var/run/libvirt", "readOnly": True},
+        {
+            "name": "service-status-no-token",
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            "readOnly": True,
+        },
     ],
 }
-VOLUME = {"name": "service-status", "emptyDir": {"sizeLimit": "1Mi"}}
+VOLUMES = [
+    {"name": "service-status", "emptyDir": {"sizeLimit": "1Mi"}},
+    {"name": "service-status-no-token", "emptyDir": {"sizeLimit": "4Ki"}},
+]
 
 Resources = Mapping[str, Mapping[str, str]]
 GUARANTEED: Resources = {"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
@@ -87,7 +95,7 @@ def launcher(labels: Mapping[str, str] | None = None, **spec: object) -> Object:
 def without_agent(pod: Object) -> Object:
     """What the pod would be if nothing had been added."""
     spec: Object = copy.deepcopy(pod["spec"])
-    spec["volumes"].remove(VOLUME)
+    spec["volumes"] = [volume for volume in spec["volumes"] if volume not in VOLUMES]
     spec["initContainers"] = [c for c in spec["initContainers"] if c["name"] != "launcher-agent"]
     if not spec["initContainers"]:
         del spec["initContainers"]
@@ -205,7 +213,7 @@ def test_a_launcher_pod_gets_the_agent_as_a_native_sidecar_of_its_own_user(clust
     """uid 107, no capability, no token, nothing to write to but 1 MiB beside the handler's socket."""
     pod = cluster.created(launcher())
     assert pod["spec"]["initContainers"] == [AGENT]
-    assert pod["spec"]["volumes"][-1] == VOLUME
+    assert pod["spec"]["volumes"][-2:] == VOLUMES
 
 
 def test_the_agent_comes_after_the_init_containers_that_are_there(cluster: Cluster) -> None:
@@ -247,6 +255,12 @@ def no_label() -> Object:
         pytest.param(
             launcher(volumes=[{"name": name, "emptyDir": {}} for name in ("libvirt-runtime", "service-status")]),
             id="a volume of that name",
+        ),
+        pytest.param(
+            launcher(
+                volumes=[{"name": name, "emptyDir": {}} for name in ("libvirt-runtime", "service-status-no-token")]
+            ),
+            id="a volume named like the empty one",
         ),
     ],
 )
@@ -363,6 +377,53 @@ def test_any_other_pod_is_asked_for_little(cluster: Cluster, resources: Resource
     assert agent_of(pod)["resources"] == AGENT["resources"]
 
 
+@pytest.mark.parametrize("with_limits", [False, True])
+def test_a_pod_with_resources_of_its_own_is_admitted(cluster: Cluster, with_limits: bool) -> None:
+    """Its containers' requests must not sum up to more than the pod's, and the VM's container requests them all."""
+    resources = GUARANTEED if with_limits else BURSTABLE
+    pod = cluster.created(launcher(resources=resources, containers=[container(resources=resources)]))
+    assert pod["spec"]["resources"] == resources
+    assert agent_of(pod)["resources"] == {
+        "requests": {"cpu": "0", "memory": "0"},
+        "limits": {"cpu": "100m", "memory": "64Mi"},
+    }
+
+
+# --- LimitRange, ResourceQuota ----------------------------------------------------------------------------------------
+
+
+def limit(cluster: Cluster, client: Client, kind: str, **bounds: Mapping[str, str]) -> None:
+    """Give the namespace a LimitRange; it is in force when a pod that breaks it is refused."""
+    metadata = {"name": "bounds", "namespace": cluster.namespace}
+    spec = {"limits": [{"type": kind, **bounds}]}
+    path = f"/api/v1/namespaces/{cluster.namespace}/limitranges"
+    client.post(path, {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": spec})
+
+
+def refusal(cluster: Cluster, pod: Object) -> str:
+    try:
+        cluster.created(pod)
+    except ApiError as error:
+        return str(error)
+    return ""
+
+
+def test_the_agent_is_admitted_where_limits_are_at_most_ten_times_the_requests(
+    cluster: Cluster, client: Client
+) -> None:
+    """KubeVirt's launcher keeps to that ratio with its own limits, and so does the agent with its defaults."""
+    fits = container(resources={"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}})
+    breaks = container(resources={"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2"}})
+    limit(cluster, client, "Container", maxLimitRequestRatio={"cpu": "10", "memory": "1"})
+    wait_until(
+        lambda: refusal(cluster, launcher(containers=[breaks])),
+        lambda words: "cpu max limit to request ratio per Container is 10" in words,
+        what="the LimitRange is in force",
+        interval=IN_FORCE,
+    )
+    assert agent_of(cluster.created(launcher(containers=[fits])))["resources"] == AGENT["resources"]
+
+
 # --- Pod Security Standards -------------------------------------------------------------------------------------------
 
 
@@ -391,6 +452,18 @@ def named(inject: str) -> Object:
     return {"name": "virt-launcher-vm", "labels": {"kubevirt.io": "virt-launcher", INJECT: inject}}
 
 
+# --- the service account's token --------------------------------------------------------------------------------------
+
+
+def test_the_agent_has_no_token_in_a_pod_that_has_one(cluster: Cluster) -> None:
+    """A VMI with a serviceAccount volume, or with Istio, has its token mounted into all containers; not into ours."""
+    pod = cluster.created(launcher(automountServiceAccountToken=True))
+    (compute,) = pod["spec"]["containers"]
+    (token,) = (v["name"] for v in pod["spec"]["volumes"] if "projected" in v)
+    assert [mount["name"] for mount in compute["volumeMounts"]] == [token]
+    assert agent_of(pod)["volumeMounts"] == AGENT["volumeMounts"]
+
+
 # --- what a cluster may choose ----------------------------------------------------------------------------------------
 
 
@@ -411,7 +484,11 @@ def template(cluster: Cluster, client: Client) -> Iterator[Callable[[Object], No
         client.post(TEMPLATE.rpartition("/")[0], {**original, "metadata": fresh})
     else:
         client.put(TEMPLATE, {**original, "metadata": current["metadata"]})
-    wait_until(lambda: agents_of(cluster.created(launcher())), lambda seen: seen == [AGENT], what="it is as it was")
+    wait_until(
+        lambda: cluster.created(launcher())["spec"],
+        lambda seen: seen.get("initContainers") == [AGENT] and "imagePullSecrets" not in seen,
+        what="it is as it was",
+    )
 
 
 def test_a_change_of_the_template_is_in_force_for_the_next_pod(
@@ -431,6 +508,34 @@ def test_a_change_of_the_template_is_in_force_for_the_next_pod(
         what="the agent is as the template says",
         interval=IN_FORCE,
     )
+
+
+SECRETS = [{"name": "registry"}, {"name": "mirror"}]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (None, ["registry", "mirror"]),
+        (["container-disks"], ["container-disks", "registry", "mirror"]),
+        (["mirror"], ["mirror", "registry"]),
+    ],
+)
+def test_the_templates_pull_secrets_are_added_to_the_pods_own(
+    cluster: Cluster, client: Client, template: Callable[[Object], None], own: list[str] | None, expected: list[str]
+) -> None:
+    """The kubelet refuses an image that was pulled with a secret to a pod that does not have it."""
+    changed = client.get(TEMPLATE)
+    changed["template"]["spec"]["imagePullSecrets"] = SECRETS
+    client.put(TEMPLATE, changed)
+    pod = launcher() if own is None else launcher(imagePullSecrets=[{"name": name} for name in own])
+    wait_until(
+        lambda: [secret["name"] for secret in cluster.created(pod)["spec"].get("imagePullSecrets", ())],
+        lambda seen: seen == expected,
+        what=f"the pod has the secrets {expected}",
+        interval=IN_FORCE,
+    )
+    assert agents_of(cluster.created(pod)) == [AGENT]
 
 
 def test_a_template_without_resources_is_taken_too(cluster: Cluster, template: Callable[[Object], None]) -> None:
