@@ -1,4 +1,4 @@
-"""Wires the agent together, and ends it: a second for goodbye, and libvirt may hang as it likes."""
+"""Wires the agent's parts together and ends them: Goodbye has one second, and a hung libvirt delays nothing."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from servicestatus.v1.sessions_pb2 import VmiReference
 
 log = logging.getLogger(__name__)
 
-#: A kubelet waits longer, but a VM that stops waits for us.
+#: Seconds for Goodbye. The kubelet grants more, but the end of a VM waits for the agent.
 _GOODBYE: Final = 1.0
 
 
@@ -35,18 +35,18 @@ def main() -> NoReturn:
     try:
         status = run(sys.argv[1:], os.environ)
     except Exception:
-        log.exception("the agent cannot go on")
+        log.exception("the agent failed and ends with status 1")
         status = 1
     logging.shutdown()
-    # Not sys.exit: the interpreter would close libvirt's connection on its way, and wait for a libvirt that hangs.
+    # Not sys.exit: the interpreter would close the connection to libvirt, and wait for a libvirt that hangs.
     os._exit(status)
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the agent until a signal ends it; its exit status."""
+    """Run the agent until a signal ends it; return the exit status."""
     options = config.parse(arguments, environment, version.installed())
     logs.setup(options.log_level, options.log_format)
-    for noisy in ("asyncio", "grpc"):  # their debugging is a line for each call
+    for noisy in ("asyncio", "grpc"):  # they log a line for each call at level debug
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         asyncio.run(Agent(options).run())
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 class Agent:
-    """The parts, and their common end."""
+    """Owns the agent's parts and ends them together."""
 
     def __init__(self, options: Config) -> None:
         self._options = options

@@ -22,16 +22,16 @@ from servicestatus.v1.agent_status_service_pb2_grpc import (
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["AgentStatusService"].full_name
 
-#: A person or two with grpcurl, and a forgotten one.
+#: Two people with grpcurl, and two calls that were left running.
 _MAX_WATCHERS: Final = 4
-#: A storm of events is for nobody's eyes.
+#: Seconds between two messages to a watcher: a person reads no faster, and a storm of events costs no more.
 _WATCH_INTERVAL: Final = 0.1
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AgentStatusService(AgentStatusServiceServicer):
-    """Answers with the newest state."""
+    """Returns the current state of the agent, once or at each change."""
 
     def __init__(self, identity: Identity, state: State, protocol: ReportProtocol, sleep: Sleep) -> None:
         self._identity = identity
@@ -45,7 +45,7 @@ class AgentStatusService(AgentStatusServiceServicer):
         request: pb.GetAgentStatusRequest,  # noqa: ARG002 - nothing to choose
         context: Context,  # noqa: ARG002
     ) -> pb.GetAgentStatusResponse:
-        """What the agent sees now."""
+        """Return the current state."""
         return pb.GetAgentStatusResponse(status=self._status())
 
     async def WatchAgentStatus(  # noqa: N802 - the contract's name
@@ -53,9 +53,10 @@ class AgentStatusService(AgentStatusServiceServicer):
         request: pb.WatchAgentStatusRequest,  # noqa: ARG002 - nothing to choose
         context: Context,
     ) -> AsyncIterator[pb.WatchAgentStatusResponse]:
-        """What it sees now and at each change, merged."""
+        """Stream the current state and each later one; changes within 0.1 s are merged."""
         if self._watchers >= _MAX_WATCHERS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"there are {_MAX_WATCHERS} watchers already")
+            message = f"there are {_MAX_WATCHERS} watchers already; end one of them"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
         self._watchers += 1
         try:
             async for status in self._changes():

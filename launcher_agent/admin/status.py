@@ -1,4 +1,4 @@
-"""The agent as its debugging door shows it: one message made of the shared state. Pure."""
+"""Builds the AgentStatus message of the debug API from the shared state. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _STATES: Final[Mapping[StreamState, pb.StreamState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """This run of the agent. `handler_socket`: where it dials."""
+    """Identifies this run of the agent; `handler_socket` is the path that it dials."""
 
     instance: str
     version: str
@@ -31,7 +31,7 @@ class Identity:
 
 
 def agent_status(identity: Identity, state: State, protocol: ReportProtocol) -> pb.AgentStatus:
-    """All that the agent sees, and where it stands."""
+    """Return the domain, sessions and counters that the agent knows, and the state of its stream."""
     report = state.report()
     return pb.AgentStatus(
         instance=identity.instance,

@@ -1,7 +1,7 @@
-"""The difference between two views of the table, as the contract's Delta carries it.
+"""Computes the difference between two views of the session table as a Delta of the contract.
 
-Since both views come from one table whose totals only grow, the difference is exact however many events lie between
-them: that is how a storm becomes one message.
+Both views come from one table whose totals only grow. The difference is therefore exact for any number of events
+between them, and a storm of events becomes one message.
 """
 
 from typing import Final
@@ -13,12 +13,12 @@ from servicestatus.timestamps import timestamp
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import SERVICE_VNC
 
-#: What a uint32 can carry. Reached only by a handler that accepts nothing for days of a storm.
+#: The largest uint32. A difference exceeds it only if a handler accepts nothing during days of a storm.
 _MAX_NUMBER: Final = 2**32 - 1
 
 
 def vnc_delta(before: TableView, after: TableView, *, with_peers: bool) -> pb.ServiceDelta | None:
-    """What leads from `before` to `after`; None when a Delta has no room for it and a Snapshot must say it."""
+    """Return the change from `before` to `after`; None if it exceeds the limits of a Delta and needs a Snapshot."""
     started = after.started_total - before.started_total
     ended = after.ended_total - before.ended_total
     opened = frozenset(after.identified).difference(before.identified) if with_peers else frozenset()

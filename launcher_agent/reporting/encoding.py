@@ -1,4 +1,4 @@
-"""The agent's words in the contract's: one function for each message that both the stream and the admin door use."""
+"""Converts the agent's types to messages of the contract, for the stream and the debug API."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,7 +23,7 @@ _TRANSPORTS: Final[Mapping[Transport, pb.Transport]] = {
 
 
 def observation(seen: Observation) -> pb.Observation:
-    """Whether the agent sees the truth."""
+    """Convert the observation: whether the count is observed, and the reason."""
     return pb.Observation(
         observed=seen.reason.observed,
         reason=seen.reason.wire,
@@ -33,17 +33,17 @@ def observation(seen: Observation) -> pb.Observation:
 
 
 def accuracy(value: Accuracy) -> pb.Accuracy:
-    """How far a number can be trusted."""
+    """Convert the accuracy of a count."""
     return _ACCURACIES[value]
 
 
 def transport(value: Transport) -> pb.Transport:
-    """How a session reaches QEMU."""
+    """Convert the transport of a session."""
     return _TRANSPORTS[value]
 
 
 def identified(session: Session) -> pb.IdentifiedSession:
-    """A session whose peer is known."""
+    """Convert a session whose peer address is known."""
     return pb.IdentifiedSession(
         id=session.id,
         transport=transport(session.peer.transport),
@@ -54,7 +54,7 @@ def identified(session: Session) -> pb.IdentifiedSession:
 
 
 def vnc_sessions(view: TableView, *, with_peers: bool) -> pb.ServiceSessions:
-    """All that is known of VNC; `with_peers` only for those who may know them."""
+    """Convert the state of the service VNC; `with_peers` adds the addresses of its clients."""
     return pb.ServiceSessions(
         service=pb.SERVICE_VNC,
         sessions=view.sessions,
@@ -66,7 +66,7 @@ def vnc_sessions(view: TableView, *, with_peers: bool) -> pb.ServiceSessions:
 
 
 def counters(lived: Counters, unknown_messages: int) -> pb.AgentCounters:
-    """What the agent has lived through."""
+    """Convert the counters of this run of the agent."""
     return pb.AgentCounters(
         libvirt_connects=lived.libvirt_connects,
         events_received=lived.events_received,

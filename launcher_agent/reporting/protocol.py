@@ -1,22 +1,24 @@
-"""The agent's side of the report streams, as a state machine without I/O.
+"""The agent's side of the report protocol, as a state machine without I/O.
 
-The edge tells it what the handler said and what is true, and asks what to send and when to ask again. It outlives a
-stream, since an instance and its sequence do.
+The caller passes in the handler's messages and the current report, and asks which message to send and when. One object
+serves all streams of a run of the agent, because the instance and its sequence continue from one stream to the next.
 
 Invariants:
-- Nothing but Hello is sent before Welcome, and a Snapshot is the first thing after it.
-- A Delta is the difference between what was last sent and what is true now: events that wait are merged for free, and
-  nothing is ever queued.
-- Unfinished clients are for debugging alone: their number waits for company, so that a viewer who connects and has
-  finished a millisecond later is one message, and a port scanner uses up nothing that a session needs.
-- A sequence is never used twice. At most `window` Deltas are on their way, paced by a token bucket; what they keep
-  waiting for a heartbeat's time goes as a Snapshot, so that no lost Ack can silence a stream.
-- No answer of a handler raises: what is not understood is counted and ignored, what is out of bounds is clamped.
+- Only Hello is sent before Welcome. The first message after Welcome is a Snapshot.
+- A Delta is the difference between the state that was sent last and the current one. Waiting events are merged that
+  way; there is no queue.
+- A change of the number of unfinished clients alone is debounced. A viewer that finishes its handshake a millisecond
+  after it connected is then one message, and a port scanner uses no token that a session needs.
+- A sequence is used once. At most `window` Deltas are unacknowledged, and a token bucket limits their rate. A change
+  that a full window has held back for a heartbeat interval is sent as a Snapshot, so a lost Ack cannot stop a stream.
+- No message of a handler raises an error. An unknown message is counted and ignored, a value out of range is clamped.
 
-Times are seconds of any clock that only grows.
+Times are seconds of a monotonic clock.
 """
 
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import NamedTuple
 
 from launcher_agent.reporting import encoding as messages
 from launcher_agent.reporting import settings as stream_settings
@@ -31,7 +33,7 @@ from servicestatus.v1.sessions_pb2 import AgentCounters, VmiReference
 
 @dataclass(slots=True)
 class Stream:
-    """One stream: what the handler said, and what was sent."""
+    """The state of one stream: what was received and what was sent."""
 
     settings: contract.StreamSettings | None = None  # None until Welcome
     features: frozenset[str] = frozenset()
@@ -40,21 +42,34 @@ class Stream:
     draining: bool = False
     last_ack: pb.Ack = field(default_factory=pb.Ack)
 
-    base: Report | None = None  # what the handler knows once all that was sent has arrived
-    debounce_until: float = float("-inf")  # until then, what has changed can wait
+    base: Report | None = None  # the state that was sent last
+    debounce_until: float = float("-inf")  # until then a change is not sent
     first: int = 0  # the sequence of the first Snapshot
     snapshot_due: float | None = None
-    next_snapshot: float = float("-inf")  # not before then
+    next_snapshot: float = float("-inf")  # earliest time of the next Snapshot
     last_sent: float = float("-inf")
     counters: tuple[Counters, int] | None = None  # as last sent
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(1, 1.0))
 
 
+class _Message(Enum):
+    SNAPSHOT = auto()
+    DELTA = auto()
+    HEARTBEAT = auto()
+
+
+class _Due(NamedTuple):
+    """The next message, and when to send it."""
+
+    at: float
+    message: _Message
+
+
 class ReportProtocol:
-    """Who reports, what is true, and the stream of the moment."""
+    """Decides which message the agent sends next, and when."""
 
     def __init__(self, instance: str, version: str, vmi: VmiReference, report: Report) -> None:
-        """`instance` names this run of the agent; `vmi` is a claim and may be empty."""
+        """`instance` identifies this run of the agent; `vmi` is a claim and may be empty."""
         hello = pb.Hello(
             instance=instance,
             agent_version=truncate(version, contract.MAX_NAME_BYTES),
@@ -68,19 +83,19 @@ class ReportProtocol:
         self.unknown_messages = 0
 
     def hello(self) -> pb.ReportSessionsRequest:
-        """Begin another stream: its first message."""
+        """Begin a stream and return its first message."""
         self.stream = Stream()
         return self._hello
 
     def goodbye(self, *, domain_ended: bool) -> pb.ReportSessionsRequest:
-        """End it on purpose: its last message."""
+        """Return the last message of a stream that the agent ends."""
         goodbye = pb.Goodbye(reason=pb.GOODBYE_REASON_SHUTDOWN, domain_ended=domain_ended)
         return pb.ReportSessionsRequest(goodbye=goodbye)
 
-    # --- What comes in ----------------------------------------------------------------------------------------------
+    # --- Received -----------------------------------------------------------------------------------------------------
 
     def update(self, report: Report, now: float) -> None:
-        """Know what is true now."""
+        """Set the current report; a change that can wait is debounced."""
         stream, waited = self.stream, self._changed()
         self._report = report
         if stream.base is None or stream.settings is None or _matters(stream.base, report):
@@ -89,10 +104,10 @@ class ReportProtocol:
             stream.debounce_until = now + stream.settings.delta_interval
 
     def receive(self, response: pb.ReportSessionsResponse, now: float) -> None:
-        """The handler said this."""
+        """Process a message of the handler."""
         arm = response.WhichOneof("message")
         expected = ("ack", "resync_request", "drain_notice") if self.stream.settings else ("welcome", "drain_notice")
-        if arm not in expected:  # of a newer version, or out of turn
+        if arm not in expected:  # unknown to this version, or not expected now
             self.unknown_messages += 1
         elif arm == "welcome":
             self._welcome(response.welcome, now)
@@ -113,7 +128,7 @@ class ReportProtocol:
         stream.snapshot_due = now
 
     def _ack(self, ack: pb.Ack) -> None:
-        # Cumulative, and nobody can have accepted what was not sent.
+        # Acks are cumulative. A sequence that was not sent cannot have been accepted.
         accepted = max(self.stream.last_ack.accepted, min(ack.accepted, self.sequence))
         self.stream.last_ack = pb.Ack(
             accepted=accepted,
@@ -122,47 +137,56 @@ class ReportProtocol:
             message=truncate(ack.message, contract.MAX_TEXT_BYTES),
         )
 
-    # --- What goes out ----------------------------------------------------------------------------------------------
+    # --- Sent ---------------------------------------------------------------------------------------------------------
 
     def poll(self, now: float) -> pb.ReportSessionsRequest | None:
-        """What to send now; None when there is nothing before `wake_at`."""
-        due = self.wake_at(now)
-        if due is None or now < due:
+        """Return the message to send now; None when nothing is due before `wake_at`."""
+        due = self._next(now)
+        if due is None or now < due.at:
             return None
-        request = self._due(now, self.stream)
-        self.stream.last_sent = now
+        stream = self.stream
+        if due.message is _Message.SNAPSHOT:
+            request = self._snapshot(now, stream)
+        elif due.message is _Message.DELTA:
+            stream.bucket.take(now)
+            request = self._delta(stream) or self._snapshot(now, stream)
+        else:
+            request = self._heartbeat(stream)
+        stream.last_sent = now
         return request
 
     def wake_at(self, now: float) -> float | None:
-        """When there is something to send if nothing else happens; None before Welcome. It may lie in the past."""
-        stream = self.stream
-        if stream.settings is None:
-            return None
-        heartbeat = stream.last_sent + stream.settings.heartbeat_interval
-        if stream.snapshot_due is not None:
-            return min(heartbeat, stream.snapshot_due) if stream.base else stream.snapshot_due
-        if self._may_send_delta(stream, stream.settings):
-            return min(heartbeat, max(stream.debounce_until, stream.bucket.ready_at(now)))
-        return heartbeat
+        """Return when a message is due if nothing else happens; None before Welcome. The time may be in the past."""
+        due = self._next(now)
+        return None if due is None else due.at
 
-    def _due(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
+    def _next(self, now: float) -> _Due | None:
+        """Decide which message comes next and when; None before Welcome."""
+        stream, settings = self.stream, self.stream.settings
+        if settings is None:
+            return None
+        heartbeat = stream.last_sent + settings.heartbeat_interval
         if stream.snapshot_due is not None:
-            return self._snapshot(now, stream) if now >= stream.snapshot_due else self._heartbeat(stream)
-        if stream.settings and self._may_send_delta(stream, stream.settings) and stream.bucket.take(now):
-            return self._delta(stream) or self._snapshot(now, stream)
-        # News that the window has kept for a whole interval: whatever became of the acks, a Snapshot says it all.
-        overdue = stream.settings and self._changed() and self._on_their_way(stream) >= stream.settings.window
-        return self._snapshot(now, stream) if overdue else self._heartbeat(stream)
+            # Nothing but a Snapshot may be the first message after Welcome.
+            if stream.base is None or stream.snapshot_due <= max(heartbeat, now):
+                return _Due(stream.snapshot_due, _Message.SNAPSHOT)
+            return _Due(heartbeat, _Message.HEARTBEAT)
+        if not self._changed():
+            return _Due(heartbeat, _Message.HEARTBEAT)
+        if self._in_flight(stream) >= settings.window:
+            # A full window has held the change back for a heartbeat's time. A Snapshot needs no Ack to be complete.
+            return _Due(heartbeat, _Message.SNAPSHOT)
+        token = stream.bucket.ready_at(now)
+        at = min(heartbeat, max(stream.debounce_until, token))
+        return _Due(at, _Message.DELTA if token <= max(at, now) else _Message.HEARTBEAT)
 
     def _changed(self) -> bool:
-        """Whether something is worth a message; counters alone are not."""
+        """Return whether the sessions or the observation changed since the last message; counters do not count."""
         base, report = self.stream.base, self._report
         return base is not None and (base.vnc != report.vnc or base.observation != report.observation)
 
-    def _may_send_delta(self, stream: Stream, settings: contract.StreamSettings) -> bool:
-        return self._changed() and self._on_their_way(stream) < settings.window
-
-    def _on_their_way(self, stream: Stream) -> int:
+    def _in_flight(self, stream: Stream) -> int:
+        """Count the messages after the first Snapshot that the handler has not accepted."""
         return self.sequence - max(stream.last_ack.accepted, stream.first)
 
     def _snapshot(self, now: float, stream: Stream) -> pb.ReportSessionsRequest:
@@ -182,7 +206,7 @@ class ReportProtocol:
         return pb.ReportSessionsRequest(snapshot=snapshot)
 
     def _delta(self, stream: Stream) -> pb.ReportSessionsRequest | None:
-        """What has changed; None if a Delta has no room for it."""
+        """Return the change since the last message; None if it exceeds the limits of a Delta."""
         base, report = stream.base, self._report
         if base is None:
             return None
@@ -207,7 +231,7 @@ class ReportProtocol:
         return pb.ReportSessionsRequest(heartbeat=heartbeat)
 
     def _new_counters(self, stream: Stream) -> AgentCounters | None:
-        """The counters, if this stream has not carried them as they are."""
+        """Return the counters if they changed since this stream carried them last."""
         counters = (self._report.counters, self.unknown_messages)
         if counters == stream.counters:
             return None
@@ -216,5 +240,5 @@ class ReportProtocol:
 
 
 def _matters(base: Report, report: Report) -> bool:
-    """Whether more has changed than the number of unfinished clients."""
+    """Return whether anything but the number of unfinished clients changed."""
     return base.observation != report.observation or replace(base.vnc, pending=report.vnc.pending) != report.vnc

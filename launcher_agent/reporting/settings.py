@@ -1,7 +1,7 @@
-"""What a Welcome dictates, made safe: a missing term keeps its default, one out of range takes the nearest bound.
+"""Reads the stream settings of a Welcome: a missing one has its default, one out of range the nearest bound.
 
-A handler's mistake must make the agent neither spin nor fall silent, and a text of a handler must cost no more than
-the contract allows.
+With the settings of a faulty handler the agent must neither send without pause nor stop reporting. Texts are truncated
+to the contract's limits.
 """
 
 from servicestatus import contract
@@ -12,7 +12,7 @@ from servicestatus.v1.sessions_pb2 import VmiReference
 
 
 def settings(welcome: pb.Welcome) -> contract.StreamSettings:
-    """The terms of a stream."""
+    """Return the settings of the stream that this Welcome opens."""
     default = contract.DEFAULT_SETTINGS
     heartbeat = _setting(welcome, "heartbeat_interval", default.heartbeat_interval, contract.HEARTBEAT_RANGE)
     lease = _setting(welcome, "lease", default.lease, contract.LEASE_RANGE)
@@ -26,12 +26,12 @@ def settings(welcome: pb.Welcome) -> contract.StreamSettings:
 
 
 def features(welcome: pb.Welcome) -> frozenset[str]:
-    """The features that both sides listed."""
+    """Return the features that both sides listed."""
     return contract.FEATURES.intersection(welcome.features)
 
 
 def vmi(welcome: pb.Welcome) -> VmiReference:
-    """The VMI that the handler says the socket proves, for showing only."""
+    """Return the VMI to which the handler assigned the socket; it is shown and not used."""
     return VmiReference(
         namespace=truncate(welcome.vmi.namespace, contract.MAX_NAMESPACE_BYTES),
         name=truncate(welcome.vmi.name, contract.MAX_OBJECT_NAME_BYTES),

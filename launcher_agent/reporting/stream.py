@@ -1,9 +1,9 @@
-"""The stream to the handler: dial, report, and dial again when it is lost.
+"""Keeps a stream to the handler open: dials, reports, and dials again when the stream has ended.
 
-A reader and a writer share one call. The reader gives the protocol what the handler says and sees the end; the writer
-sends what the protocol has due, when it is due. Neither ever waits for libvirt.
+A reader and a writer share one call. The reader passes the handler's messages to the protocol and notices the end of
+the stream. The writer sends each message when the protocol says that it is due. Neither of them waits for libvirt.
 
-Invariant: a change of state leads to at most one message that waits, however slowly the handler reads.
+Invariant: however slowly the handler reads, at most one message waits to be written.
 """
 
 import asyncio
@@ -30,21 +30,21 @@ log = logging.getLogger(__name__)
 
 Call = grpc.aio.StreamStreamCall[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
 
-#: Opens one stream to whoever serves a socket, and closes it. SocketError where there is no socket to dial.
+#: Opens one stream on a socket, and closes it. Raises SocketError if there is no socket.
 Dial = Callable[[Path], contextlib.AbstractAsyncContextManager[Call]]
 
-#: A stream that lived so long has worked: the pauses begin anew. A handler that welcomes everybody and fails at once
-#: must not be dialled ten times a second.
-_PROVEN: Final = 5.0
+#: Seconds after which a stream counts as successful, so that the next pause is the first again. A handler that accepts
+#: a stream and fails at once must not be dialled ten times a second.
+_SUCCESSFUL: Final = 5.0
 
-#: gRPC gives None for bytes that are no message of the type: to the protocol, a message that it does not know.
-_NONSENSE: Final = pb.ReportSessionsResponse()
+#: Replaces the None that gRPC returns for bytes that do not parse: the protocol counts it as an unknown message.
+_UNPARSED: Final = pb.ReportSessionsResponse()
 
 _OPTIONS: Final = [
     *contract.CHANNEL_OPTIONS,
-    # Each attempt is a fresh one. Channels would otherwise share a broken connection and the pause of its own.
+    # Each attempt opens a connection of its own. Channels would otherwise share a broken one and its backoff.
     ("grpc.use_local_subchannel_pool", 1),
-    # gRPC's own retries keep a copy of what was sent.
+    # For its own retries gRPC would keep a copy of the messages.
     ("grpc.enable_retries", 0),
 ]
 
@@ -58,7 +58,7 @@ class StreamEnd(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def dial(socket: Path) -> AsyncIterator[Call]:
-    """One stream over gRPC."""
+    """Open one stream over gRPC."""
     with contextlib.closing(SocketDirectory.open(socket.parent)) as directory:
         target = directory.address(socket.name)
         async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
@@ -66,7 +66,7 @@ async def dial(socket: Path) -> AsyncIterator[Call]:
 
 
 class ReportStream:
-    """Reports the state to whoever serves `socket`."""
+    """Reports the state to the handler on `socket`."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ReportStream:
         welcome_timeout: float = contract.HELLO_TIMEOUT,
         dial: Dial = dial,
     ) -> None:
-        """`welcome_timeout`: seconds until Welcome must have come."""
+        """`welcome_timeout`: seconds within which Welcome must arrive."""
         self._socket = socket
         self._welcome_timeout = welcome_timeout
         self._protocol = protocol
@@ -90,8 +90,8 @@ class ReportStream:
         self._backoff = Backoff(uniform)
         self._dial = dial
         self._stopping = False
-        self._welcomed: float | None = None  # when the stream at hand was
-        self._said = ""  # the status that was logged last, so that it is said once
+        self._welcomed: float | None = None  # when the current stream received Welcome
+        self._logged = ""  # the status that was logged last, so that it is logged once
         self._closed = asyncio.Event()
         self._closed.set()
 
@@ -104,7 +104,7 @@ class ReportStream:
                 await self._sleep(self._backoff.pause(retry.policy(ended.status)))
 
     async def goodbye(self) -> None:
-        """Say goodbye on the stream that is open, if one is, and wait until the handler has ended it."""
+        """Send Goodbye on the open stream, if there is one, and wait until the handler has ended the stream."""
         self._stopping = True
         self._state.touch()
         await self._closed.wait()
@@ -118,7 +118,7 @@ class ReportStream:
             ended = await self._stream()
         finally:
             self._closed.set()
-        if self._welcomed is not None and self._clock() - self._welcomed >= _PROVEN:
+        if self._welcomed is not None and self._clock() - self._welcomed >= _SUCCESSFUL:
             self._backoff.reset()
         return ended
 
@@ -147,7 +147,7 @@ class ReportStream:
         try:
             async with asyncio.timeout(self._welcome_timeout) as welcome_timeout:
                 while (response := await call.read()) is not grpc.aio.EOF:
-                    self._receive(response if isinstance(response, pb.ReportSessionsResponse) else _NONSENSE)
+                    self._receive(response if isinstance(response, pb.ReportSessionsResponse) else _UNPARSED)
                     if self._welcomed is not None:
                         welcome_timeout.reschedule(None)
             return StreamEnd((await call.code()).name, await call.details())
@@ -163,30 +163,30 @@ class ReportStream:
             self._enter(StreamState.DRAINING)
         elif stream.settings is not None and self._welcomed is None:
             self._welcomed = self._clock()
-            self._said = ""
+            self._logged = ""
             log.info("reporting to handler %s", stream.handler_version)
             self._enter(StreamState.REPORTING)
         self._state.touch()
 
     async def _write(self, call: Call, hello: pb.ReportSessionsRequest, changes: asyncio.Event) -> None:
-        # An error of writing is not the end: what ended the stream is in its status, which the reader has.
+        # A failed write is ignored: the reader gets the status that ended the stream.
         with contextlib.suppress(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             await call.write(hello)
             while not self._stopping:
                 changes.clear()
-                await self._send_what_is_due(call)
-                await self._until_something_is_due(changes)
-            await self._send_what_is_due(call)
+                await self._send_due(call)
+                await self._wait_until_due(changes)
+            await self._send_due(call)
             await call.write(self._protocol.goodbye(domain_ended=self._state.life is Life.ENDED))
             await call.done_writing()
 
-    async def _send_what_is_due(self, call: Call) -> None:
+    async def _send_due(self, call: Call) -> None:
         self._protocol.update(self._state.report(), self._clock())
         while (request := self._protocol.poll(self._clock())) is not None:
             await call.write(request)
             self._protocol.update(self._state.report(), self._clock())
 
-    async def _until_something_is_due(self, changes: asyncio.Event) -> None:
+    async def _wait_until_due(self, changes: asyncio.Event) -> None:
         due = self._protocol.wake_at(self._clock())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
@@ -198,10 +198,10 @@ class ReportStream:
         details = truncate(ended.details, contract.MAX_TEXT_BYTES)
         handler = self._state.handler
         handler.last_status, handler.last_error = ended.status, details
-        if self._said != ended.status:
-            self._said = ended.status
+        if self._logged != ended.status:
+            self._logged = ended.status
             level = logging.WARNING if retry.needs_intervention(ended.status) else logging.INFO
-            log.log(level, "the stream to the handler has ended: %s: %s", ended.status, details)
+            log.log(level, "the stream to the handler has ended: %s: %s; retrying", ended.status, details)
         self._enter(StreamState.BACKING_OFF)
 
     def _enter(self, state: StreamState) -> None:

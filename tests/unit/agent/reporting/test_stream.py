@@ -214,7 +214,8 @@ async def test_what_needs_someone_is_said_once(socket: Path, caplog: pytest.LogC
             conversation.end(grpc.StatusCode.PERMISSION_DENIED, "this socket belongs to ns/other")
             await made.pauses.end()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["the stream to the handler has ended: PERMISSION_DENIED: this socket belongs to ns/other"]
+    ended = "the stream to the handler has ended: PERMISSION_DENIED: this socket belongs to ns/other; retrying"
+    assert warnings == [ended]
 
 
 async def test_a_handler_that_does_not_welcome_us_is_left(socket: Path) -> None:
