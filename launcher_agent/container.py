@@ -10,7 +10,7 @@ from servicestatus.container import end_on_sigterm
 
 
 def main() -> None:
-    """Run the agent as process 1."""
+    """Run the agent. Process 1 is launcher_supervisor.c, or this process where the entry point is another one."""
     end_on_sigterm()
     # asyncio works without TLS if there is no module ssl. The agent does not use TLS, and ssl takes 0.7 MiB.
     sys.modules["ssl"] = None  # type: ignore[assignment] # an import of it raises ImportError
