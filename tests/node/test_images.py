@@ -43,9 +43,9 @@ def test_an_image_is_small(image: Archive) -> None:
 
 
 def test_an_image_has_no_tool_that_an_intruder_could_use(image: Archive) -> None:
-    """No shell, no package manager, no compiler, nothing but Python and the program among its commands."""
+    """No shell, no package manager, no compiler: its commands are Python, the program, and the agent's process 1."""
     commands = {path.removeprefix("usr/bin/") for path in image.entries if path.startswith("usr/bin/")}
-    assert commands <= {"python3.13", AGENT, HANDLER}
+    assert commands <= {"python3.13", AGENT, HANDLER, "launcher-supervisor"}
     tools = re.compile(r"(^|/)(pip|ensurepip|apt|dpkg-deb|gcc-\d+|cc1|ldconfig)(-[0-9.]+\.dist-info)?$")
     found = [path for path in image.entries if tools.search(path)]
     assert [path for path in found if not path.startswith("usr/share/doc/") and path != "etc/apt"] == []
@@ -85,9 +85,13 @@ def test_an_image_is_the_same_wherever_it_is_built(image: Archive) -> None:
 
 def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(agent: Archive, handler: Archive) -> None:
     """A numeric user, so that `runAsNonRoot` can be checked; a command that needs no shell."""
+    commands = {
+        AGENT: ["/usr/bin/launcher-supervisor", "/usr/bin/launcher-agent"],
+        HANDLER: ["/usr/bin/handler-service"],
+    }
     for image, name in ((agent, AGENT), (handler, HANDLER)):
         assert image.config["User"] == "107:107"
-        assert image.config["Entrypoint"] == [f"/usr/bin/{name}"]
+        assert image.config["Entrypoint"] == commands[name]
         labels = image.config["Labels"]
         assert labels["org.opencontainers.image.title"] == name
         assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
