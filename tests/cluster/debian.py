@@ -9,15 +9,16 @@ from pathlib import Path
 
 from hack.builds.cache import Store, key_of
 
-# The OCI runtime; ptp and host-local among others; a whole userland for images in one file that needs no library.
-PACKAGES = ("runc", "containernetworking-plugins", "busybox-static")
-# Three packages of 2 to 10 MB.
+# The OCI runtime; ptp and host-local among others; a whole userland for images in one file that needs no library; a
+# registry of images.
+PACKAGES = ("runc", "containernetworking-plugins", "busybox-static", "docker-registry")
+# Four packages of 2 to 10 MB.
 TIMEOUT = 300.0
 STORE = Store("debian")
 
 
 def unpacked() -> Path:
-    """Return the root that holds them (`usr/sbin/runc`, `usr/lib/cni/ptp`, `bin/busybox`)."""
+    """Return the root that holds them, as `usr/sbin/runc`, `usr/lib/cni/ptp`, `bin/busybox`."""
     return STORE.obtain(key_of(*PACKAGES), _unpack, what=", ".join(PACKAGES))
 
 
