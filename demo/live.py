@@ -41,7 +41,7 @@ def _help(stage: Stage, address: UnixAddress, port: int) -> str:
             f"  vncviewer -Shared {LOOPBACK}::{port}",
             f"  vncviewer -Shared {address.path}",
             "The first is a loopback port that leads to the second, QEMU's own socket. Where to look:",
-            *(f"  {line}" for line in stage.doors()),
+            *(f"  {line}" for line in stage.example_commands()),
             "Ctrl-C ends it.",
         ]
     )

@@ -50,7 +50,7 @@ class Stage:
             log=directory / "agent.log",
         )
 
-    def doors(self) -> list[str]:
+    def example_commands(self) -> list[str]:
         """Lines for another terminal."""
         return [f"cd {self.directory}", self.show_document, self.command(AGENT), self.command(HANDLER)]
 
@@ -59,14 +59,14 @@ class Stage:
         """Likewise."""
         return f"cat {self.document.relative_to(self.directory)}"
 
-    def command(self, door: tuple[str, str]) -> str:
+    def command(self, debug_api: tuple[str, str]) -> str:
         """The line that asks one end, to be typed in `directory`. grpcurl wants a socket's whole path."""
-        socket, method = door
+        socket, method = debug_api
         return f"./grpcurl -plaintext -unix $PWD/{socket} {method}"
 
-    def ask(self, door: tuple[str, str]) -> Any:
+    def ask(self, debug_api: tuple[str, str]) -> Any:
         """The answer to exactly that line."""
-        line = ["sh", "-c", self.command(door)]
+        line = ["sh", "-c", self.command(debug_api)]
         done = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"{line[-1]}: {done.stderr.strip()}"
         return json.loads(done.stdout)

@@ -57,7 +57,7 @@ class _Story:
         self._narrator.say("ready: nobody is connected")
         self._show(None)
         self._narrator.details("To look for yourself, paste into another terminal (below, answers are trimmed):")
-        self._narrator.details("\n".join(f"  {line}" for line in self._stage.doors()))
+        self._narrator.details("\n".join(f"  {line}" for line in self._stage.example_commands()))
         self._narrator.gap()
         time.sleep(PAUSE)
 
@@ -147,11 +147,11 @@ class _Story:
         trimmed = json.dumps({"kind": document["kind"], "status": {"serviceStatus": shown}})
         self._narrator.details(f"$ {self._stage.show_document}\n  {trimmed}")
 
-    def _ask(self, door: tuple[str, str], **shown: list[str]) -> Any:
+    def _ask(self, debug_api: tuple[str, str], **shown: list[str]) -> Any:
         """Shows a grpcurl line and of its answer, which it returns, these fields with these fields in them."""
-        answer = self._stage.ask(door)
+        answer = self._stage.ask(debug_api)
         status = answer.get("status") or answer["statuses"][0]
-        self._narrator.details(f"$ {self._stage.command(door)}")
+        self._narrator.details(f"$ {self._stage.command(debug_api)}")
         for field, inner in shown.items():
             self._narrator.details(f'  "{field}": {json.dumps(_trimmed(status[field], inner))}')
         time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Where a VNC server listens, and by which of QEMU's three ways. The text form is what a command line takes."""
+"""Addresses of a VNC server, for each of QEMU's three transports. Their text form is that of a command line."""
 
 from dataclasses import dataclass
 from pathlib import Path

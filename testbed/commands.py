@@ -1,4 +1,4 @@
-"""What is to be run, apart from who forks it: this process, or a guardian that outlives it."""
+"""Commands to run, independent of the process that forks them: this process, or a guardian that outlives it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol, Self
 
 @dataclass(frozen=True)
 class User:
-    """Whom to run a program as. Only root may choose another than itself."""
+    """The user that a program runs as. Only root may choose another one than itself."""
 
     uid: int
     gid: int

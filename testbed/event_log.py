@@ -1,7 +1,7 @@
-"""What libvirt says about a domain, written down: the measure that the agent's answers are held against.
+"""Records libvirt's events of a domain, so that tests can compare the agent's answers with them.
 
-The connection is read-only, as the agent's is. libvirt-python has one event loop for the process; here it runs for ever
-in a thread, and it has to be registered before the connection opens.
+The connection is read-only, as the agent's is. libvirt-python has one event loop for the process. Here it runs in a
+thread until the process ends, and it must be registered before the connection opens.
 """
 
 import functools

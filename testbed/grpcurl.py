@@ -1,6 +1,6 @@
-"""The real grpcurl against a unix socket: the door through which a person asks both programs.
+"""Runs the real grpcurl on a unix socket, as a person queries the debug API of both programs.
 
-It knows nothing of our protobuf files: names and types come by reflection, so each call proves that too.
+grpcurl has none of our protobuf files. Names and types come from reflection, so each call tests reflection too.
 """
 
 import functools
@@ -55,7 +55,7 @@ class Grpcurl:
         return Watch(self._command(["-d", json.dumps(request or {})], [method]), log)
 
     def _command(self, options: list[str], verb: list[str]) -> list[str]:
-        # It dials again and again for as long as it may, where nobody listens.
+        # Without a listener grpcurl dials until this time is over.
         return [str(binary()), "-plaintext", "-unix", "-connect-timeout", "3", *options, str(self._socket), *verb]
 
     def _run(self, options: list[str], verb: list[str]) -> str:
@@ -99,7 +99,7 @@ def _values(text: str) -> Iterator[Any]:
 
 
 def _error(stderr: str) -> GrpcurlError:
-    """With -format-error a status is JSON; a socket that nobody listens on is told in words."""
+    """Map grpcurl's error: with -format-error a status is JSON, and a socket without a listener is plain text."""
     try:
         status = json.loads(stderr)
     except json.JSONDecodeError:

@@ -1,15 +1,16 @@
-"""The parent of a private libvirt, which removes what that leaves behind even when the test process was killed.
+"""Starts a private libvirt and removes everything that it leaves, also when the test process was killed.
 
-libvirt daemonizes its QEMUs, so no parent's death reaches them. The guardian is a process of its own that lives until
-the end of its standard input, whose other end only its owner holds: the kernel closes it however the owner ends. Then
-it kills what runs under its directory and removes that. An orderly stop goes the same way, so there is one path.
+libvirt daemonizes its QEMUs, so the death of a parent does not end them. The guardian is a separate process that runs
+until its standard input ends. Only its owner holds the other end, and the kernel closes that end however the owner
+ends. Then the guardian kills the processes of its directory and removes the directory. A normal stop takes the same
+path.
 
-It also starts the daemon, and takes in the QEMUs as their "subreaper", for the sake of time: libvirt says that a VM has
-stopped only when the last trace of its QEMU is gone, and whoever is process 1 of a container may take seconds to clear
-the dead away. (In KubeVirt's pod virt-launcher-monitor does that at once.)
+The guardian starts the daemon and is the "subreaper" of its QEMUs, to save time. libvirt reports that a VM has stopped
+when the QEMU process is reaped, and process 1 of a container may take seconds for that. (In KubeVirt's pod
+virt-launcher-monitor reaps at once.)
 
-Invariant: besides what it started itself it kills only a process whose command line names its directory *and* whose
-program is libvirt's or QEMU's: an editor or a pager that has a log open in there stays.
+Invariant: apart from what it started itself, it kills only a process whose command line names its directory *and* whose
+program is libvirt's or QEMU's. An editor or a pager that has a log open there stays.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ class Guardian:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        # A session of its own keeps the terminal's Ctrl-C away: the owner shall end first.
+        # A session of its own keeps the terminal's Ctrl-C away, so that the owner ends first.
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(directory)],
             stdin=subprocess.PIPE,
@@ -78,7 +79,7 @@ class Guardian:
 
 
 class GuardedChild:
-    """A child of the guardian as its owner sees it: like a Popen, but nobody here learns its exit code."""
+    """A child of the guardian as its owner sees it: like a Popen, but without its exit code."""
 
     stdin: IO[bytes] | None = None
 

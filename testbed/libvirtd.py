@@ -1,8 +1,8 @@
 """A private libvirt: an unprivileged session daemon under a temporary directory of its own.
 
 The system's libvirt, its configuration and its VMs are never touched: every directory that libvirt looks at is moved by
-XDG_* and HOME, and the URI names the socket. The daemon runs as `nobody` when root starts it, else as whoever does.
-Root and other users can reach its socket: the programs under test may be either.
+XDG_* and HOME, and the URI names the socket. The daemon runs as `nobody` when root starts it, else as the
+user that starts it. Root and other users can reach its socket, since the programs under test may be either.
 
 A session daemon has one socket for read-write and read-only connections; `libvirt.openReadOnly` is what makes a
 connection read-only there.
@@ -86,7 +86,7 @@ class PrivateLibvirt:
 
     def start(self) -> None:
         """Returns when it serves, and has taken up the QEMUs that a former daemon left."""
-        # libvirt-python prints each error to stderr besides raising it; that would bury a test's own output.
+        # libvirt-python prints each error to stderr in addition to raising it, which would bury a test's own output.
         libvirt.registerErrorHandler(lambda context, error: None, None)
         self._daemon.start()
         wait_until(self._accepts, what=f"{self.name} accepts on {self.socket}", retry_on=(OSError,))
@@ -112,7 +112,7 @@ class PrivateLibvirt:
         self.start()
 
     def freeze(self) -> None:
-        """The daemon hangs: its socket still takes connections, and nobody answers."""
+        """Stop the daemon: its socket still accepts connections, and no call is answered."""
         self._daemon.freeze()
 
     def thaw(self) -> None:
@@ -124,7 +124,7 @@ class PrivateLibvirt:
 
     @contextlib.contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[libvirt.virConnect]:
-        """A connection of its own, closed at the end. Opening takes 2 ms, so nobody needs to keep one for later."""
+        """A connection of its own, closed at the end. Opening takes 2 ms, so none is kept."""
         connection = libvirt.openReadOnly(self.uri) if read_only else libvirt.open(self.uri)
         try:
             yield connection
@@ -192,7 +192,7 @@ class PrivateLibvirt:
 
 
 _DAEMON_CONF = """\
-# Whoever tests may connect: root, or the user that a program under test runs as.
+# Root, and the user that a program under test runs as, may connect.
 unix_sock_rw_perms = "0777"
 # Errors only, to stderr and so into the daemon's log.
 log_outputs = "4:stderr"

@@ -1,4 +1,4 @@
-"""What /proc knows of a process. Every answer may be outdated when it arrives: a process that is gone has no answer."""
+"""Reads /proc. Each result may be out of date when it is returned; for a process that has ended it is empty."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""Real VNC clients: RFB 3.8 (RFC 6143), one step at a time, since what matters here is where a client stops.
+"""Real VNC clients of RFB 3.8 (RFC 6143), one step at a time: the tests depend on where a client stops.
 
-QEMU speaks first (version), offers security types, and takes the client in with ClientInit. It sends nothing after
-that unless asked for the picture, so a viewer that does not read blocks nobody; one that asks should be in a pool.
+QEMU sends its version first, offers security types, and completes the handshake with ClientInit. It sends nothing after
+that unless the client requests the picture, so a viewer that does not read blocks no other one. A viewer that requests
+the picture should be in a pool.
 """
 
 import select

@@ -1,4 +1,4 @@
-"""Looks at a value every few milliseconds, so that a test can say "it was never 2" and how often it looked."""
+"""Samples a value every few milliseconds, so that a test can state "it was never 2" and the number of samples."""
 
 import threading
 import time

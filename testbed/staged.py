@@ -1,4 +1,4 @@
-"""What is made of many parts, each a context: all are left at the end, and also where making one of them fails."""
+"""Base of objects with many parts, each a context: all are exited at the end, also if making one of them fails."""
 
 import contextlib
 from abc import ABC, abstractmethod

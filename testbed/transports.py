@@ -149,7 +149,7 @@ class WebsocketTransport:
         return payload
 
     def drain(self) -> bool:
-        """Nobody reads a message after this, so frames need not be told apart."""
+        """Discard what arrives. No message is read after this, so frames need not be separated."""
         return self._raw.drain()
 
     def close(self) -> None:

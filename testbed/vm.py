@@ -1,7 +1,7 @@
-"""A virtual machine of a private libvirt: a real QEMU that can be started, stopped, and taken down in every way.
+"""A virtual machine of a private libvirt: a real QEMU that can be started, stopped, and killed in every way.
 
-Each operation opens its own connection, so it works after a restart of the daemon without being told. While the daemon
-is frozen an operation through libvirt waits; what goes by the QEMU's pid does not.
+Each operation opens its own connection, so it works after a restart of the daemon. While the daemon is frozen, an
+operation through libvirt waits; an operation by the QEMU's pid does not.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class VirtualMachine:
             domain.resume()
 
     def reset(self) -> None:
-        """The reset button. A guest that reboots does the same to QEMU, and libvirt tells both by the same event."""
+        """Press the reset button. A guest that reboots causes the same event of libvirt."""
         with self._domain() as domain:
             domain.reset()
 
@@ -98,7 +98,7 @@ class VirtualMachine:
 
     @property
     def address(self) -> Address:
-        """Of its VNC server; a TCP port is picked anew at each start."""
+        """Return the address of its VNC server; a TCP port is a new one at each start."""
         if isinstance(self.graphics, UnixGraphics):
             return UnixAddress(self.graphics.socket)
         return TcpAddress(self._port("port"))
@@ -128,7 +128,7 @@ class VirtualMachine:
 
 
 class VirtualMachines:
-    """Makes VMs of one libvirt, each with a name that nobody has, and removes them at the end."""
+    """Makes VMs of one libvirt, each with an unused name, and removes them at the end."""
 
     _numbers = itertools.count(1)
 

@@ -1,6 +1,6 @@
-"""Both programs on one VM, as processes: what a test starts, kills and asks.
+"""Both programs on one VM, as processes that a test starts, kills and queries.
 
-What is proved is read where a user reads it, in the VMI document; the debugging doors say why.
+Tests read the VMI document, as a user does, and the debug APIs for the reason.
 """
 
 import json
@@ -117,16 +117,16 @@ class Pair:
         """Looks at the document every 10 ms."""
         return Sampler(lambda: self.sessions)
 
-    # --- the doors ---
+    # --- debug APIs ---
 
     def agent_status(self) -> Any:
-        door = Grpcurl(self.directory / "agent.sock")
-        return door.call("servicestatus.v1.AgentStatusService/GetAgentStatus")["status"]
+        debug_api = Grpcurl(self.directory / "agent.sock")
+        return debug_api.call("servicestatus.v1.AgentStatusService/GetAgentStatus")["status"]
 
     def handler_status(self) -> Any:
-        door = Grpcurl(self.directory / "admin.sock")
+        debug_api = Grpcurl(self.directory / "admin.sock")
         vmi = {"namespace": NAMESPACE, "name": NAME}
-        return door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", vmi)["status"]
+        return debug_api.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", vmi)["status"]
 
     def summary(self) -> Any:
         """What follows for VNC, by the handler."""

@@ -83,7 +83,7 @@ def test_a_client_that_never_finishes_its_handshake_is_pending_and_not_a_session
 def test_tcp_viewers_are_identified_and_exact(
     vms: VirtualMachines, viewers: ViewerPool, end: Callable[[Viewer], None]
 ) -> None:
-    """Their peers are told at the debugging doors, and nowhere else."""
+    """The debug APIs show their peers, and nothing else does."""
     machine = vms.with_graphics(TcpGraphics()).start()
     with Pair(machine) as pair:
         pair.start()

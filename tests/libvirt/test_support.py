@@ -319,8 +319,8 @@ def test_a_stop_leaves_no_process_and_no_file() -> None:
 
 
 OWNER = """
-from tests.support.libvirtd import PrivateLibvirt
-from tests.support.vm import VirtualMachines
+from testbed.libvirtd import PrivateLibvirt
+from testbed.vm import VirtualMachines
 import time
 libvirtd = PrivateLibvirt()
 libvirtd.start()

@@ -159,7 +159,7 @@ def test_the_end_of_the_thread_that_started_it_harms_no_program(tmp_path: Path) 
 
 OWNER = """
 from pathlib import Path
-from tests.support.processes import ManagedProcess
+from testbed.processes import ManagedProcess
 import time
 child = ManagedProcess(["sleep", "600"], log=Path("/dev/null")).start()
 print("child", child.pid)
@@ -194,36 +194,36 @@ def servicer() -> health.HealthServicer:
 
 
 @pytest.fixture
-def door(tmp_path: Path, servicer: health.HealthServicer) -> Iterator[Grpcurl]:
+def debug_api(tmp_path: Path, servicer: health.HealthServicer) -> Iterator[Grpcurl]:
     """A server as both programs have one: health and reflection on a unix socket."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     reflection.enable_server_reflection([health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    server.add_insecure_port(f"unix:{tmp_path}/door.sock")
+    server.add_insecure_port(f"unix:{tmp_path}/debug_api.sock")
     server.start()
-    yield Grpcurl(tmp_path / "door.sock")
+    yield Grpcurl(tmp_path / "debug_api.sock")
     server.stop(None).wait()
 
 
-def test_grpcurl_lists_describes_and_calls(door: Grpcurl) -> None:
+def test_grpcurl_lists_describes_and_calls(debug_api: Grpcurl) -> None:
     """Names and types come by reflection, answers as parsed JSON."""
-    assert door.services() == ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
-    assert "rpc Check" in door.describe("grpc.health.v1.Health")
-    assert door.call("grpc.health.v1.Health/Check", {"service": ""}) == {"status": "SERVING"}
+    assert debug_api.services() == ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+    assert "rpc Check" in debug_api.describe("grpc.health.v1.Health")
+    assert debug_api.call("grpc.health.v1.Health/Check", {"service": ""}) == {"status": "SERVING"}
 
 
-def test_grpcurl_tells_a_status_by_its_code(door: Grpcurl, tmp_path: Path) -> None:
+def test_grpcurl_tells_a_status_by_its_code(debug_api: Grpcurl, tmp_path: Path) -> None:
     """The server's code and message, and UNKNOWN where nobody listens."""
     with pytest.raises(GrpcurlError) as refused:
-        door.call("grpc.health.v1.Health/Check", {"service": "none"})
+        debug_api.call("grpc.health.v1.Health/Check", {"service": "none"})
     assert refused.value.code == 5
     with pytest.raises(GrpcurlError, match="Failed to dial"):
         Grpcurl(tmp_path / "missing.sock").call("grpc.health.v1.Health/Check")
 
 
-def test_grpcurl_watches_a_stream(door: Grpcurl, servicer: health.HealthServicer, tmp_path: Path) -> None:
+def test_grpcurl_watches_a_stream(debug_api: Grpcurl, servicer: health.HealthServicer, tmp_path: Path) -> None:
     """Messages are there as they come."""
-    with door.watch("grpc.health.v1.Health/Watch", log=tmp_path / "watch.log") as watch:
+    with debug_api.watch("grpc.health.v1.Health/Watch", log=tmp_path / "watch.log") as watch:
         wait_until(lambda: watch.messages, [{"status": "SERVING"}].__eq__, what="the first message")
         servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         both = [{"status": "SERVING"}, {"status": "NOT_SERVING"}]

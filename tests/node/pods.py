@@ -29,7 +29,7 @@ class NodePod:
 
     @property
     def agent_socket(self) -> Path:
-        """The agent's door, where there is an agent."""
+        """The socket of the agent's debug API, if there is an agent."""
         return self.volume("service-status") / "agent.sock"
 
     # --- what the API server says ---

@@ -1,4 +1,4 @@
-"""The debugging doors of both ends, by the real grpcurl: reflection, health, what is told, and what is refused."""
+"""The debug APIs of both programs, by the real grpcurl: reflection, health, answers, and what is rejected."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +27,13 @@ def test_both_ends_list_and_describe_their_services(pair: Pair) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
         "servicestatus.v1.AgentStatusService",
     ]
-    door = Grpcurl(pair.directory / "admin.sock")
-    assert door.services() == [
+    debug_api = Grpcurl(pair.directory / "admin.sock")
+    assert debug_api.services() == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "servicestatus.v1.ServiceStatusService",
     ]
-    assert "rpc GetServiceStatus" in door.describe("servicestatus.v1.ServiceStatusService")
+    assert "rpc GetServiceStatus" in debug_api.describe("servicestatus.v1.ServiceStatusService")
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,25 @@ def test_both_ends_list_and_describe_their_services(pair: Pair) -> None:
 )
 def test_both_ends_answer_health_checks(pair: Pair, socket: str, service: str) -> None:
     """For the program, and for its service by name."""
-    door = Grpcurl(pair.directory / socket)
-    assert door.call("grpc.health.v1.Health/Check") == {"status": "SERVING"}
-    assert door.call("grpc.health.v1.Health/Check", {"service": service}) == {"status": "SERVING"}
+    debug_api = Grpcurl(pair.directory / socket)
+    assert debug_api.call("grpc.health.v1.Health/Check") == {"status": "SERVING"}
+    assert debug_api.call("grpc.health.v1.Health/Check", {"service": service}) == {"status": "SERVING"}
 
 
 def test_the_handler_tells_one_vmi_all_vmis_and_refuses_what_it_does_not_know(pair: Pair) -> None:
     """With a status and words that say what was wrong."""
-    door = Grpcurl(pair.directory / "admin.sock")
-    listed = door.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses")["statuses"]
+    debug_api = Grpcurl(pair.directory / "admin.sock")
+    listed = debug_api.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses")["statuses"]
     assert [status["vmi"] for status in listed] == [{"namespace": "default", "name": "vm"}]
     elsewhere = {"namespace": "elsewhere"}
-    assert door.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses", elsewhere) == {}
+    assert debug_api.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses", elsewhere) == {}
     with pytest.raises(GrpcurlError, match="default/other") as caught:
-        door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", {"namespace": "default", "name": "other"})
+        debug_api.call(
+            "servicestatus.v1.ServiceStatusService/GetServiceStatus", {"namespace": "default", "name": "other"}
+        )
     assert caught.value.code == _NOT_FOUND
     with pytest.raises(GrpcurlError) as caught:
-        door.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", {"name": "vm"})
+        debug_api.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", {"name": "vm"})
     assert caught.value.code == _INVALID_ARGUMENT
 
 
@@ -69,22 +71,22 @@ def test_both_ends_can_be_watched(pair: Pair, viewers: ViewerPool, tmp_path: Pat
         at_agent.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=tmp_path / "a") as agent,
         at_handler.watch("servicestatus.v1.ServiceStatusService/WatchServiceStatuses", log=tmp_path / "h") as handler,
     ):
-        wait_until(lambda: agent.messages, what="the agent has told its state")
-        wait_until(lambda: handler.messages, what="the handler has told its state")
+        wait_until(lambda: agent.messages, what="the agent has sent its state")
+        wait_until(lambda: handler.messages, what="the handler has sent its state")
         viewers.establish(pair.machine.address)
         wait_until(
             lambda: agent.messages[-1]["status"]["services"][0].get("sessions"),
             lambda sessions: sessions == 1,
-            what="the agent tells of the viewer",
+            what="the agent reports the viewer",
         )
         wait_until(
             lambda: handler.messages[-1]["status"]["publications"][0].get("observed"),
-            lambda held: held == [{"service": "SERVICE_VNC", "sessions": 1}],
-            what="the handler tells that it is published",
+            lambda observed: observed == [{"service": "SERVICE_VNC", "sessions": 1}],
+            what="the handler reports that it is published",
         )
 
 
-def test_the_agent_tells_where_it_stands_with_libvirt_and_with_the_handler(pair: Pair, viewers: ViewerPool) -> None:
+def test_the_agent_reports_its_state_with_libvirt_and_with_the_handler(pair: Pair, viewers: ViewerPool) -> None:
     """And what the handler has acknowledged."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
@@ -101,7 +103,7 @@ def test_the_agent_tells_where_it_stands_with_libvirt_and_with_the_handler(pair:
 
 
 def test_the_report_socket_serves_reports_alone(pair: Pair) -> None:
-    """Whoever is in the pod can ask nothing there: neither by reflection nor by name."""
+    """A process in the pod can query nothing there: neither by reflection nor by name."""
     with pytest.raises(GrpcurlError) as caught:
         Grpcurl(pair.handler_socket).services()
     assert "reflection" in caught.value.message

@@ -1,4 +1,4 @@
-"""The doors for people: grpcurl through `kubectl port-forward` and at a node's sockets, and what they do not open."""
+"""The debug APIs: grpcurl through `kubectl port-forward` and at a node's sockets, and what they do not serve."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ def machine(place: Place, session_installation: Installation) -> Iterator[Machin
 
 @pytest.fixture
 def forwarded(cluster: Workloads, installation: Installation) -> Iterator[int]:
-    """The port on an admin's desk that leads to the handler's door."""
+    """A port of the admin's machine that leads to the handler's debug API."""
     with cluster.port_forward(NAMESPACE, DAEMON_SET, PORT) as port:
         yield port
 
