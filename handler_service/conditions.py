@@ -11,25 +11,26 @@ from handler_service.model import DesiredStatus, Reason
 
 Condition = Mapping[str, Any]
 
-#: What each reason means, and what to do, for somebody who reads the object and nothing else.
+#: What each reason means, and what to do, for a person who reads nothing but the object.
 _MESSAGES: Final[Mapping[Reason, str]] = {
-    Reason.WATCHING: "The agent in the launcher pod sees every viewer come and go.",
-    Reason.NO_DOMAIN: "libvirt in the launcher pod runs no VM, so nobody can be connected.",
-    Reason.LIBVIRT_UNREACHABLE: "The agent cannot reach libvirt in the launcher pod; the number is the last one known.",
-    Reason.RECONCILING: "The agent counts the viewers that were there before it; the number is the last one known.",
-    Reason.AMBIGUOUS_DOMAIN: "The agent found more than one VM in the launcher pod.",
-    Reason.LOWER_BOUND: "Viewers that were there before the agent may be missing: it was told not to ask QEMU.",
-    Reason.AGENT_STARTING: "The agent in the launcher pod has not spoken yet.",
-    Reason.AGENT_SILENT: "The agent in the launcher pod was not heard for a lease; the number is the last one known.",
-    Reason.AGENT_STOPPED: "The agent in the launcher pod has stopped; the number is the last one known.",
-    Reason.NO_AGENT: "No agent was heard from a launcher pod on this node. A pod that was made before the agent was "
-    "installed, or was left out, has none: a live migration or a restart of the VM makes a new one.",
-    Reason.SOCKET_REFUSED: "What is in the place of the handler's socket in the launcher pod is not used: somebody in "
-    "the pod has changed it. A live migration or a restart of the VM makes a new pod.",
-    Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the "
-    "VM: delete the others.",
-    Reason.FINISHED: "The VM has ended, so nobody can be connected.",
-    Reason.UNKNOWN: "The agent gave a reason that this version does not know.",
+    Reason.WATCHING: "The agent sees every viewer connect and disconnect.",
+    Reason.NO_DOMAIN: "libvirt runs no VM here, so no viewer can be connected.",
+    Reason.LIBVIRT_UNREACHABLE: "The agent cannot reach libvirt; the number shown is the last one known.",
+    Reason.RECONCILING: "The agent is counting the viewers that connected before it started; the number shown is the "
+    "last one known.",
+    Reason.AMBIGUOUS_DOMAIN: "The agent found more than one VM and does not know which one to report.",
+    Reason.LOWER_BOUND: "Viewers that connected before the agent started may be missing: the agent may not ask QEMU.",
+    Reason.AGENT_STARTING: "The agent has not sent a report yet.",
+    Reason.AGENT_SILENT: "No report from the agent within its lease; the number shown is the last one known.",
+    Reason.AGENT_STOPPED: "The agent has stopped; the number shown is the last one known.",
+    Reason.NO_AGENT: "No agent has reported for this VM. A launcher pod that was created before the agent was "
+    "installed has none: a live migration or a restart of the VM creates a pod with an agent, unless the VM opted out.",
+    Reason.SOCKET_REFUSED: "The handler's socket in the launcher pod was replaced or removed by a process in the pod "
+    "and is ignored. A live migration or a restart of the VM creates a new pod.",
+    Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the VM: "
+    "delete the others.",
+    Reason.FINISHED: "The VM has ended, so no viewer can be connected.",
+    Reason.UNKNOWN: "The agent reports a reason that this version of the handler does not know.",
 }
 
 
@@ -105,9 +106,9 @@ def seconds(text: Any) -> int | None:
 
 def _idle(sessions: int, shown: Detail) -> tuple[str, str, str]:
     if not shown.observed:
-        return "Unknown", "NotObserved", f"Whether anybody is connected is not known: {shown.message}"
+        return "Unknown", "NotObserved", f"Not known whether a viewer is connected: {shown.message}"
     if not sessions:
-        return "True", "NobodyConnected", "Nobody is connected over VNC."
+        return "True", "NobodyConnected", "No viewer is connected over VNC."
     people = "1 viewer is" if sessions == 1 else f"{sessions} viewers are"
     return "False", "ViewersConnected", f"{people} connected over VNC."
 

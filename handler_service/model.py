@@ -40,7 +40,7 @@ class Endpoint:
 
 
 class Watermark(NamedTuple):
-    """How far one endpoint was heard. Sequences are compared within one stream only; 0 says nothing."""
+    """The last sequence received from one endpoint. Sequences are compared within one stream only; 0 is none."""
 
     endpoint_id: str
     stream: int
@@ -85,9 +85,9 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DesiredStatus:
-    """What follows for one VMI from everything that its endpoints said."""
+    """What follows for one VMI from the reports of all its endpoints."""
 
-    #: The sum of the last numbers heard.
+    #: The sum of the last numbers reported.
     sessions: int
     #: False: *unknown*. The number may raise a published value and never lowers one.
     observed: bool
@@ -96,7 +96,7 @@ class DesiredStatus:
     message: str
     #: Wall time since when `sessions` has been zero, or more than zero, as far as it can be proved.
     since: float | None
-    #: False while an endpoint has not spoken and its first lease runs: nothing is lowered, nothing is flagged yet.
+    #: False while an endpoint has not reported and its first lease runs: nothing is lowered or flagged until then.
     synced: bool
     #: What is contained in this, for each endpoint.
     watermarks: tuple[Watermark, ...]
@@ -122,7 +122,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class PublishedValue:
-    """What a place of publication holds of one VMI, or shall hold: the number, and whatever else that place shows."""
+    """What a publisher shows, or is to show, of one VMI: the number and its detail."""
 
     sessions: int
     #: Compared for equality only.
@@ -159,7 +159,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the place holds what was asked."""
+        """Whether the publisher now holds the value."""
         return self.kind in (OutcomeKind.WRITTEN, OutcomeKind.UNCHANGED)
 
 

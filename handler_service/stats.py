@@ -1,8 +1,7 @@
-"""What the handler counts while it works, for whoever asks: plain numbers. Pure.
+"""Counters and histograms of the handler, as plain numbers. Pure.
 
-Counters live beside the code that knows, and only grow while the handler runs; what a VMI or a socket takes with it
-when it goes is not lost from them. Labels come from the contract or from this code, never from a peer, so their number
-is bounded.
+Counters only grow while the handler runs: a VMI or a socket that is removed stays counted. Labels come from the
+contract or from this code, never from a peer, so their number is bounded.
 """
 
 import bisect
@@ -76,7 +75,7 @@ class ApiStats:
 
 @dataclass(slots=True)
 class StreamStats:
-    """What came in by streams, and how they went."""
+    """Counters of streams and their messages."""
 
     #: Streams that said Hello.
     streams: int = 0

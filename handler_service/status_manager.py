@@ -1,6 +1,7 @@
-"""The middle of the handler: reports change the ledger, the ledger drives the publications, answers wake the streams.
+"""Connects the parts of the handler: reports change the report store, which sets the desired status of the publishers,
+whose answers wake the streams.
 
-Runs in one event loop and has no locks. Everything that is told to others is merged: a listener is woken, and looks.
+Runs in one event loop and has no locks. Notifications are merged: a listener is woken and reads the current state.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from typing import Final
 from handler_service.model import Assignment, DesiredStatus, Endpoint, PublishProgress, Reason, Unserved, VmiId
 from handler_service.publishing.item import PublisherState
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import Entry, ReportStore
+from handler_service.reports.entry import Entry
+from handler_service.reports.store import ReportStore
 from handler_service.stats import StreamStats
 from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -20,7 +22,7 @@ from servicestatus.v1 import sessions_pb2 as types
 
 log = logging.getLogger(__name__)
 
-#: The ledger is looked at this often even if it says that no lease can end before: bounds the cost of a mistake.
+#: Leases are checked at least this often, which bounds the effect of a wrong due time.
 _MAX_SLEEP: Final = 5.0
 
 
@@ -31,13 +33,13 @@ class StatusManager:
         """`lease` in seconds."""
         self.clock = clock
         self._lease = lease
-        #: The VMIs of this handler, with the time from which one without any endpoint is told as such.
+        #: The VMIs of this handler, with the time from which one without any endpoint is reported as NoAgent.
         self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
         #: By VMI and pod, why a pod that may run the VM is not served.
         self._unserved: dict[VmiId, dict[str, Unserved]] = {}
         self.reports = ReportStore(types.SERVICE_VNC, lease, self._changed)
         self.workers: list[PublishWorker] = []
-        # A lease that begins while the ledger sleeps ends after it has woken.
+        # A lease that starts during a sleep expires after its end.
         self._longest_sleep = min(_MAX_SLEEP, lease)
         self._streams: dict[str, set[Callable[[], None]]] = {}
         self._watchers: set[Callable[[VmiId], None]] = set()
@@ -49,7 +51,7 @@ class StatusManager:
     # --- VMIs ---
 
     def assign(self, vmi: VmiId, assignment: Assignment) -> None:
-        """This handler has to do with `vmi`."""
+        """Take responsibility for `vmi`, as `assignment` says."""
         before = self._assigned.get(vmi)
         if before is not None and before[0] == assignment:
             return
@@ -58,20 +60,20 @@ class StatusManager:
         self._changed(vmi)
 
     def unassign(self, vmi: VmiId) -> None:
-        """It has not any more; what is published stays as it is."""
+        """Give up `vmi`; the published value stays."""
         if self._assigned.pop(vmi, None) is not None:
             self._changed(vmi)
 
     def vmis(self) -> list[VmiId]:
-        """All VMIs that this handler has to do with, ordered."""
+        """Return all assigned VMIs and those with an endpoint, ordered."""
         return sorted({*self._assigned, *self.reports.vmis()})
 
     def desired_statuses(self) -> dict[VmiId, DesiredStatus]:
-        """What shall be published, of those VMIs of which it is this handler's to say."""
+        """Return the desired status of each VMI that this handler publishes."""
         return {vmi: desired for vmi in self.vmis() if (desired := self.desired_status(vmi)) is not None}
 
     def desired_status(self, vmi: VmiId) -> DesiredStatus | None:
-        """What shall be published of `vmi`; None when that is not this handler's to say."""
+        """Return the desired status of `vmi`; None when this handler does not publish it."""
         assignment, deadline = self._assigned.get(vmi, (Assignment(owned=False), 0.0))
         if not assignment.owned:
             return None
@@ -95,11 +97,11 @@ class StatusManager:
     # --- endpoints ---
 
     def add(self, endpoint: Endpoint) -> None:
-        """A socket is being served."""
+        """Add an endpoint that is served from now on."""
         self.reports.add(endpoint, self.clock())
 
     def remove(self, endpoint_id: str) -> None:
-        """A socket is gone."""
+        """Remove an endpoint."""
         self.reports.remove(endpoint_id)
 
     def entries(self, vmi: VmiId | None = None) -> Iterator[Entry]:
@@ -144,35 +146,35 @@ class StatusManager:
             self._unserved.pop(vmi, None)
         self._changed(vmi)
 
-    # --- who is told ---
+    # --- listeners ---
 
     def listen(self, endpoint_id: str, wake: Callable[[], None]) -> None:
-        """`wake` is called when an endpoint's ack may have something new to say, or its stream was superseded."""
+        """Call `wake` when an endpoint's ack may have changed, or its stream was superseded."""
         self._streams.setdefault(endpoint_id, set()).add(wake)
 
     def unlisten(self, endpoint_id: str, wake: Callable[[], None]) -> None:
-        """The end of listen()."""
+        """End listen()."""
         listeners = self._streams.get(endpoint_id, set())
         listeners.discard(wake)
         if not listeners:
             self._streams.pop(endpoint_id, None)
 
     def watch(self, changed: Callable[[VmiId], None]) -> None:
-        """`changed` is called with each VMI of which something changed."""
+        """Call `changed` with each VMI whose state changed."""
         self._watchers.add(changed)
 
     def unwatch(self, changed: Callable[[VmiId], None]) -> None:
-        """The end of watch()."""
+        """End watch()."""
         self._watchers.discard(changed)
 
     def wake_streams(self, endpoint_ids: Iterable[str]) -> None:
-        """Have these endpoints' streams look whether there is news."""
+        """Wake the streams of these endpoints."""
         for endpoint_id in endpoint_ids:
             for wake in tuple(self._streams.get(endpoint_id, ())):
                 wake()
 
     def answered(self, vmi: VmiId) -> None:
-        """A place of publication answered about `vmi`."""
+        """Notify the listeners: a publisher has answered for `vmi`."""
         self.wake_streams([entry.endpoint.id for entry in self.entries(vmi)])
         for changed in tuple(self._watchers):
             changed(vmi)
@@ -191,7 +193,7 @@ class StatusManager:
         return [(worker, state) for worker, state in states if state.state != pb.PUBLISH_STATE_PRUNED]
 
     def progress(self, endpoint: Endpoint) -> PublishProgress:
-        """How an endpoint's value stands: published is what every place that can hold it, holds."""
+        """Return how far an endpoint's reports are published, by every publisher that counts."""
         watermarks, worst, message = [], pb.PUBLISH_STATE_PUBLISHED, ""
         for worker, state in self.counting_workers(endpoint.vmi):
             watermarks.append(worker.published(endpoint.vmi, endpoint.id))
@@ -206,15 +208,15 @@ class StatusManager:
     # --- work ---
 
     async def run(self) -> None:
-        """End leases when their time has come, until cancelled."""
-        looked = self.clock()
+        """Expire leases until cancelled."""
+        before = self.clock()
         while True:
             await asyncio.sleep(self._until_expiry())
             for endpoint in self.reports.expire(self.clock()):
-                log.warning("%s: no agent was heard on %s for a lease: unknown", endpoint.vmi, endpoint.socket)
+                log.warning("%s: no report on %s within a lease; the number is unknown", endpoint.vmi, endpoint.socket)
             now = self.clock()
-            self._report_missing_endpoints(looked, now)
-            looked = now
+            self._report_missing_endpoints(before, now)
+            before = now
 
     def _until_expiry(self) -> float:
         now = self.clock()
@@ -223,10 +225,10 @@ class StatusManager:
         times += [] if expiry is None else [expiry]
         return min(self._longest_sleep, max(0.01, min(times, default=now + _MAX_SLEEP) - now))
 
-    def _report_missing_endpoints(self, looked: float, now: float) -> None:
-        """A VMI without any endpoint has had a lease to get one, which has ended since somebody looked."""
+    def _report_missing_endpoints(self, before: float, now: float) -> None:
+        """Report assigned VMIs that still have no endpoint one lease after assignment."""
         for vmi, (assignment, deadline) in list(self._assigned.items()):
-            if assignment.owned and looked < deadline <= now and self.reports.desired_status(vmi) is None:
+            if assignment.owned and before < deadline <= now and self.reports.desired_status(vmi) is None:
                 self._changed(vmi)
 
     def _changed(self, vmi: VmiId) -> None:

@@ -1,6 +1,6 @@
-"""A sleep until a moment, which an earlier moment ends.
+"""Sleeps until a due time, and wakes earlier if an earlier due time is set.
 
-In a storm most changes concern what is due later than the sleep ends anyway: they need not wake anybody.
+In a storm of events most changes are due after the sleep ends anyway, and do not end it.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from servicestatus.clock import Clock
 
 
 class Wakeup:
-    """Of one sleeper. Invariant: a ring between two sleeps is not lost, it ends the next one at once."""
+    """The sleep of one task. Invariant: a set() between two sleeps ends the next one at once."""
 
     def __init__(self, clock: Clock) -> None:
         """`clock` gives monotonic seconds."""
         self._clock = clock
         self._set = asyncio.Event()
-        # Of a sleep under way: who is awake looks for himself what is due.
+        # None: the task is awake, and checks the due time before its next sleep.
         self._until: float | None = None
 
     def set(self) -> None:
@@ -23,12 +23,12 @@ class Wakeup:
         self._set.set()
 
     def set_for(self, due: float | None) -> None:
-        """Something is due then, or nothing is: end a sleep that goes on for longer, or should be over."""
+        """Set the next due time. It ends a sleep that would end later, or that is overdue."""
         if due is not None and self._until is not None and (due < self._until or self._until <= self._clock()):
             self._set.set()
 
     async def sleep(self, until: float | None) -> None:
-        """Until then, or without an end; or until it rings."""
+        """Sleep until `until`, or without a limit, or until set() is called."""
         self._until = float("inf") if until is None else until
         try:
             async with asyncio.timeout(None if until is None else max(0.0, until - self._clock())):

@@ -5,7 +5,7 @@ from typing import Final
 
 from handler_service.model import VmiId
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import Entry, EntryState, Observed, ServiceState
+from handler_service.reports.entry import Entry, EntryState, Observed, ServiceState
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.text import truncate

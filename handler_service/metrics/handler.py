@@ -11,7 +11,7 @@ from handler_service.model import OutcomeKind, Reason
 from handler_service.publishing.item import PublisherState
 from handler_service.publishing.policy import Change
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import EntryState
+from handler_service.reports.entry import EntryState
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus.v1 import session_report_service_pb2 as pb

@@ -1,4 +1,4 @@
-"""The places where a VMI's value is published, behind one interface."""
+"""Where a VMI's value is published, behind one interface."""
 
 from collections.abc import Hashable
 from typing import Protocol
@@ -7,17 +7,17 @@ from handler_service.model import DesiredStatus, Outcome, PublishedValue, VmiId
 
 
 class Publisher(Protocol):
-    """One place. Neither method raises for what the place answers: that is an Outcome."""
+    """Reads and writes the value of VMIs. A failure is an Outcome: neither method raises one."""
 
     @property
     def name(self) -> str:
-        """A word for logs, metrics and the status service."""
+        """The name for logs, metrics and the debug API."""
 
     def detail(self, desired: DesiredStatus) -> Hashable:
-        """What the place shows besides the number."""
+        """Return what is shown beside the number."""
 
     async def read(self, vmi: VmiId) -> Outcome:
-        """What the place holds now, in the outcome's `held`."""
+        """Return the current value in the outcome's `actual`."""
 
     async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
-        """Make the place hold `value`, and compare the answer with it."""
+        """Write `value`, and compare the answer with it."""

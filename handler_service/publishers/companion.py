@@ -1,11 +1,11 @@
-"""Publishes into an object of our own beside the VMI: the way that works on a stock KubeVirt.
+"""Publishes into an object of our own beside the VMI, which works on a stock KubeVirt.
 
-Preconditions: a resourceVersion on every status write, since nobody but the handlers writes a companion, so a conflict
-means that another node's handler has taken it over, or that it is another object. The loser looks at the VMI itself,
-and only the handler of `status.nodeName` tries again.
+Every status write has a resourceVersion as its precondition. Only handlers and the controller write companions, so a
+conflict means that the other one has written, or that it is another object. The handler then reads the VMI itself, and
+only the handler of `status.nodeName` tries again.
 
-Invariants: an answer never brings back what a watch has told to be gone while it was under way; nothing is written for
-a VMI that may have moved on unseen.
+Invariants: a response never restores an object that the watch reported deleted while the request was in flight; nothing
+is written for a VMI that may have moved to another node unseen.
 """
 
 import time
@@ -22,7 +22,7 @@ from handler_service.model import DesiredStatus, Outcome, OutcomeKind, Published
 from handler_service.publishers import outcomes
 from servicestatus.clock import WallClock
 
-#: What a VMI without a companion shows.
+#: The value of a VMI without a companion.
 _NOTHING: Final = PublishedValue(0, None)
 
 
@@ -32,32 +32,32 @@ class CompanionPublisher:
     name = "companion"
 
     def __init__(self, client: KubeClient, node: str, current: Callable[[], bool], wall: WallClock = time.time) -> None:
-        """`node` is the one whose VMIs are published; `current` says whether the watches of VMIs work."""
+        """`node` is the one whose VMIs are published; `current` returns whether the watches of VMIs work."""
         self._client = client
         self._node = node
         self._current = current
         self._wall = wall
         self._companions: dict[VmiId, companions.Companion] = {}
-        #: Whose job is under way, and whether the companion was told to be gone meanwhile.
+        #: The VMIs whose job is under way, and whether the watch reported the companion deleted meanwhile.
         self._gone_meanwhile: dict[VmiId, bool] = {}
 
     def detail(self, desired: DesiredStatus) -> Hashable:
-        """Conditions and times."""
+        """Return conditions and times."""
         return conditions.detail(desired, self._node)
 
     async def read(self, vmi: VmiId) -> Outcome:
-        """What the companion shows: as the watch knows it, else from the server."""
+        """Return what the companion shows: from the watch, else from the server."""
         with self._job(vmi):
             return await self._read(vmi)
 
     async def write(self, vmi: VmiId, value: PublishedValue) -> Outcome:
-        """Create it if need be, then write its status."""
+        """Create the companion if there is none, then write its status."""
         with self._job(vmi):
             return await self._write(vmi, value)
 
     @contextmanager
     def _job(self, vmi: VmiId) -> Iterator[None]:
-        """One at a time for each VMI."""
+        """Forget the companion at the end if the watch reported it deleted meanwhile."""
         self._gone_meanwhile[vmi] = False
         try:
             yield
@@ -96,7 +96,7 @@ class CompanionPublisher:
         )
 
     def learn(self, companion: companions.Companion) -> bool:
-        """A watch's copy. False when it is older than the last answer, and so says nothing new."""
+        """Take the watch's copy. Return False if it is older than the last answer."""
         known = self._companions.get(companion.vmi)
         if known is not None and companion.version < known.version:
             return False
@@ -104,17 +104,17 @@ class CompanionPublisher:
         return True
 
     def forget(self, vmi: VmiId) -> None:
-        """The companion, or its VMI, is gone."""
+        """Forget a companion: it, or its VMI, was deleted."""
         self._companions.pop(vmi, None)
         if vmi in self._gone_meanwhile:
             self._gone_meanwhile[vmi] = True
 
     def known(self) -> list[VmiId]:
-        """The VMIs whose companion was seen."""
+        """Return the VMIs whose companion was seen."""
         return list(self._companions)
 
     async def _get(self, vmi: VmiId) -> companions.Companion | None:
-        """The companion of this very VMI; None where it is that of a former one."""
+        """Return the companion of this VMI; None if it belongs to a former one of the same name."""
         companion = companions.parse(await self._client.get(_path(vmi)))
         if companion is None or companion.vmi != vmi:
             return None
@@ -135,16 +135,16 @@ class CompanionPublisher:
         return self._accept(vmi, await self._client.post(_path(vmi, name=False), self._manifest(vmi)))
 
     async def _remove(self, former: companions.Companion) -> None:
-        """A former VMI's: the garbage collector is on its way, but its successor need not wait for it.
+        """Delete the companion of a former VMI, so that its successor need not wait for the garbage collector.
 
-        It may bear another node's label, and the admission policy lets a handler delete only what bears its own.
+        It may have another node's label, and the admission policy lets a handler delete only companions with its own.
         """
         await self._take_over(former)
         await self._client.delete(_path(former.vmi), {"preconditions": {"uid": former.uid}})
         self.forget(former.vmi)
 
     async def _take_over(self, companion: companions.Companion) -> companions.Companion:
-        """After a migration the label names the former node."""
+        """Set the label to this node: after a migration it names the former one."""
         if companion.label == self._node:
             return companion
         metadata = {"labels": {companions.NODE_LABEL: self._node}, "resourceVersion": companion.resource_version}
@@ -160,9 +160,10 @@ class CompanionPublisher:
         return self._accept(vmi, await self._client.patch(f"{_path(vmi)}/status", body, MERGE_PATCH))
 
     async def _not_ours(self, vmi: VmiId) -> Outcome | None:
-        """Whether this handler still owns the VMI, by the VMI itself. Asked where somebody else wrote, or watches fail.
+        """Read the VMI itself, and return an outcome if this handler no longer owns it.
 
-        Else the handler of a node that a VM has left could say that nobody watches it.
+        It is called after another writer's write, and while the watches fail. Otherwise the handler of a node that a VM
+        has left could publish a zero for it.
         """
         try:
             current = vmis.parse(await self._client.get(vmis.path(vmi)))

@@ -1,4 +1,4 @@
-"""What an API server's answer means for a publication."""
+"""Maps errors of the API server to outcomes."""
 
 from handler_service.kube import errors
 from handler_service.model import Outcome, OutcomeKind
@@ -12,6 +12,6 @@ _KINDS: tuple[tuple[type[errors.KubeError], OutcomeKind], ...] = (
 
 
 def of_error(error: errors.KubeError) -> Outcome:
-    """The outcome of a failed request. What the place holds is not known then, and must be read again."""
+    """Return the outcome of a failed request. The actual value is then not known, and is read again."""
     kind = next((kind for class_, kind in _KINDS if isinstance(error, class_)), OutcomeKind.ERROR)
     return Outcome(kind, message=str(error), retry_after=error.retry_after)

@@ -43,7 +43,7 @@ def empty(vmi: VmiId) -> Document:
 
 
 def load(path: Path) -> Document | None:
-    """The document at `path`; None when there is no file. Raises DocumentError, OSError."""
+    """Return the document at `path`; None when there is no file. Raises DocumentError, OSError."""
     try:
         document = json.loads(_text(path))
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def load(path: Path) -> Document | None:
 def changed(document: Document, value: PublishedValue, lease: float, now: float) -> Document:
     """Return `document` with `value`, which holds for `lease` seconds from now on. `now` is wall time.
 
-    At zero `vncSessions` is absent, as VEP #119 defines it. The conditions tell a known zero from an unknown number.
+    At zero `vncSessions` is absent, as VEP #119 defines it. The conditions distinguish zero from an unknown number.
     """
     shown = value.detail
     if not isinstance(shown, Detail):
@@ -103,12 +103,12 @@ def replace(path: Path, document: Document) -> None:
     try:
         _replace(path, text)
     except OSError as error:
-        # With the document's own name: that of the temporary file would make each try a new trouble, to be told anew.
+        # With the document's own name: the name of the temporary file would make each failure a new one in the log.
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _replace(path: Path, text: str) -> None:
-    # A short name: that of the document may be as long as a file's name can be.
+    # A short name: the name of the document may have the maximum length of a file name.
     handle, temporary = tempfile.mkstemp(prefix=".vmi-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -123,7 +123,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _text(path: Path) -> str:
-    """The text of a regular file. Neither a link nor a pipe, which would block for ever, is opened for reading."""
+    """Return the text of a regular file. Neither a link nor a pipe, which would block, is opened for reading."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""Publishes into the VMI itself: `status.serviceStatus.vncSessions`, as VEP #119 words it.
+"""Publishes into the VMI itself: `status.serviceStatus.vncSessions`, as VEP #119 defines it.
 
 A VMI has no status subresource, and a write wakes KubeVirt's controllers. The patch is a JSON patch whose tests are the
-preconditions: the object is still the same one, and still runs on this node. A resourceVersion would fail whenever
-KubeVirt writes, which it does all the time, and would protect nothing more. Only our own field is ever sent.
+preconditions: the object is still the same, and still runs on this node. A resourceVersion would fail whenever KubeVirt
+writes, which is often, and would protect nothing more. Only our own field is ever sent.
 
-The server may take a patch and not do it (HTTP 200): a schema without the field drops it, and KubeVirt's webhook
-restores the status. So the answer is compared with what was asked.
+The server may answer 200 without applying the patch: a schema without the field drops it, and KubeVirt's webhook
+restores the status. So the answer is compared with the desired value.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -41,7 +41,7 @@ class VmiStatusPublisher:
         self._answered: dict[VmiId, int] = {}
 
     def detail(self, desired: DesiredStatus) -> Hashable:  # noqa: ARG002  # the interface's; the field shows no more
-        """Nothing besides the number."""
+        """Return nothing: only the number is shown."""
         return None
 
     async def read(self, vmi: VmiId) -> Outcome:

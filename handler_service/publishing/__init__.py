@@ -1,1 +1,1 @@
-"""When to write a VMI's value: a scheduler without I/O, and the worker that runs it."""
+"""Decides when a VMI's value is written: a scheduler without I/O, and the worker that runs it."""

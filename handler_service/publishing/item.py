@@ -13,7 +13,7 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do now: write `value`, or read what the place holds where `value` is None."""
+    """A write of `value`, or a read of the actual value where `value` is None."""
 
     vmi: VmiId
     value: PublishedValue | None

@@ -1,4 +1,4 @@
-"""How a wanted value may differ from what a place holds, and how long each difference waits. Pure data."""
+"""The kinds of change between the desired and the actual value, and how long each waits. Pure data."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +7,7 @@ from handler_service.model import PublishedValue
 
 
 class Change(IntEnum):
-    """How a wanted value differs from the held one; the order is that of urgency when the node's bucket is empty."""
+    """How the desired value differs from the actual one, the most urgent first."""
 
     FIRST_RISE = 0
     RISE = 1
@@ -16,7 +16,7 @@ class Change(IntEnum):
 
 
 def change_of(target: PublishedValue, actual: PublishedValue) -> Change:
-    """In which way `target` differs from `actual`, which it does."""
+    """Return how `target` differs from `actual`; they are not equal."""
     if target.sessions > actual.sessions:
         return Change.RISE if actual.sessions else Change.FIRST_RISE
     return Change.FALL if target.sessions < actual.sessions else Change.DETAIL
@@ -24,7 +24,7 @@ def change_of(target: PublishedValue, actual: PublishedValue) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class WritePolicy:
-    """Seconds that each rule of the clockwork waits."""
+    """The waits of the write scheduler, in seconds."""
 
     #: One moment: below what a person sees, above what libvirt needs to deliver a handshake's two events.
     first_rise: float = 0.02
@@ -37,14 +37,14 @@ class WritePolicy:
     #: First wait, and longest wait, after a failed write. Full jitter between.
     retry_base: float = 1.0
     retry_cap: float = 60.0
-    #: The longest wait while few VMIs fail: a value is right within ten seconds of the place's recovery. The try that
-    #: comes then may be one that reads; a fall waits its second after it, a write its turn, and a second is left for
-    #: the way. The more fail, the longer, up to the cap: a node then makes at most four failing writes a second. The
-    #: first that succeeds wakes the others.
+    #: The longest wait while few VMIs fail: a value is right within ten seconds of the publisher's recovery. The retry
+    #: may be a read, a fall then waits its second, a write its turn, and a second is left for the request. The more
+    #: VMIs fail, the longer the wait, up to the cap: a node then makes at most four failing writes a second. The first
+    #: success makes the others retry early.
     retry_soon: float = 6.0
     retry_share: float = 0.5
-    #: A place that drops the field is tried again this seldom: its schema may have been extended.
+    #: The wait after a schema dropped the field: the schema may be extended later.
     pruned_retry: float = 600.0
-    #: Writes that answer a foreign writer's erasure: so many at once, then one each so many seconds.
+    #: The rate limit of writes that answer another writer: a burst, then one per interval.
     rewrite_burst: int = 5
     rewrite_interval: float = 60.0

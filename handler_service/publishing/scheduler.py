@@ -34,7 +34,7 @@ class WriteScheduler:
         jitter: Callable[[float], float],
         detail: Callable[[DesiredStatus], Hashable] = lambda _: None,
     ) -> None:
-        """`jitter(t)` is a random time up to t. `detail` is what the publisher shows besides the number."""
+        """`jitter(t)` is a random time up to t. `detail` is what the publisher shows beside the number."""
         self._policy = policy
         self._bucket = bucket
         self._jitter = jitter

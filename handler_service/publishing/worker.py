@@ -1,6 +1,6 @@
-"""Runs one publisher by its clockwork: reads, writes, and tells who waits for the answer.
+"""Runs one publisher by its write scheduler: starts reads and writes, and calls back when one has ended.
 
-Invariants: one job for a VMI at a time; a publisher's mistake costs its own VMI a retry and nothing else.
+Invariants: one job for a VMI at a time; a bug in a publisher costs the VMI a retry and nothing else.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-#: Writes under way at once: enough to hide the latency of an API server, few enough not to be a burden to it.
+#: Jobs under way at once: enough to hide the latency of an API server, few enough not to overload it.
 MAX_JOBS: Final = 16
 #: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose
 #: their viewers in one moment and be right a second later; a node that never rests makes 25 writes a second.
@@ -31,7 +31,7 @@ NODE_INTERVAL: Final = 0.04
 
 
 class PublishWorker:
-    """One place of publication, running."""
+    """Publishes the desired status of all VMIs by one publisher."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class PublishWorker:
         self._pruned = False
 
     def set_desired(self, vmi: VmiId, desired: DesiredStatus | None) -> None:
-        """The newest standing of a VMI; None: it is not ours any more, and what is published stays as it is."""
+        """Replace the desired status of a VMI. None: this handler no longer owns it, and the published value stays."""
         if desired is None:
             self.scheduler.forget(vmi)
             self._reported.pop(vmi, None)
@@ -67,7 +67,7 @@ class PublishWorker:
         self._wake_worker()
 
     def retry(self) -> None:
-        """The place has changed: try again what failed."""
+        """Try failed writes again: something at the publisher has changed."""
         self.scheduler.retry(self._clock())
         self._wake_worker()
 
@@ -104,7 +104,7 @@ class PublishWorker:
         return self.scheduler.delays[change]
 
     async def run(self) -> None:
-        """Work until cancelled. settle() before that lets what is under way end."""
+        """Work until cancelled. finish_jobs() before that waits for the jobs under way."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._start_due(group)
@@ -132,7 +132,7 @@ class PublishWorker:
         await self._wakeup.sleep(None if self._full() else self.scheduler.wake_at())
 
     def _full(self) -> bool:
-        """Whether nothing can be begun before a job ends, which rings."""
+        """Return whether no job can start before another one ends, which wakes the loop."""
         return len(self._jobs) >= MAX_JOBS
 
     def _wake_worker(self) -> None:
@@ -152,7 +152,7 @@ class PublishWorker:
             if job.value is None:
                 return await self.publisher.read(job.vmi)
             return await self.publisher.write(job.vmi, job.value)
-        except Exception as error:  # one VMI's bad luck must not end the publication of all others
+        except Exception as error:  # a bug that one VMI triggers must not end the publication of all others
             log.exception("%s: %s: unexpected failure", self.publisher.name, job.vmi)
             return Outcome(OutcomeKind.ERROR, message=f"{type(error).__name__}: {error}")
 

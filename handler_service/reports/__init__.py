@@ -1,1 +1,1 @@
-"""What the agents reported, and what follows for each VMI. Pure."""
+"""Stores what the agents reported, and derives the status of each VMI. Pure."""

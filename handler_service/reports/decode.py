@@ -1,4 +1,4 @@
-"""Translates what an agent sends into the ledger's values, and refuses what is out of bounds.
+"""Translates an agent's messages into the report store's values, and rejects values that are out of bounds.
 
 Pure. Every byte here comes from a pod that may be hostile: a number is checked before it is used, and a text is cut
 to what a person may need. Where the two differ, the contract in `session_report_service.proto` is right.
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from handler_service.model import Reason
-from handler_service.reports.store import Identified, Observed, ServiceState
+from handler_service.reports.entry import Identified, Observed, ServiceState
 from servicestatus import contract
 from servicestatus.text import fits, truncate
 from servicestatus.timestamps import time_of

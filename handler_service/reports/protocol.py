@@ -1,9 +1,9 @@
 """The handler's side of one ReportSessions stream, without any I/O.
 
-Requests go in, responses come out, and the ledger is changed in between. The eleven rules are those of
+Takes requests, changes the report store and returns responses. The eleven rules are those of
 `session_report_service.proto`; each is a test. Invariants:
-- Nothing reaches the ledger before Hello was accepted, or after a newer stream has opened.
-- `accepted` never exceeds what the ledger holds, and `published` never exceeds `accepted`.
+- Nothing reaches the report store before Hello was accepted, or after a newer stream has opened.
+- `accepted` never exceeds the sequence in the report store, and `published` never exceeds `accepted`.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ MESSAGE_INTERVAL: Final = 0.025
 
 
 def message_bucket() -> TokenBucket:
-    """What one socket may send, on all its streams together."""
+    """Return the rate limit of one socket, for all its streams together."""
     return TokenBucket(MESSAGE_BURST, MESSAGE_INTERVAL)
 
 
@@ -54,7 +54,7 @@ class SessionProtocol:
         bucket: TokenBucket,
         features: frozenset[str] = contract.FEATURES,
     ) -> None:
-        """`progress` tells how the endpoint's value stands now; `bucket` is what its socket may still send."""
+        """`progress` returns the endpoint's publish progress; `bucket` limits the messages of its socket."""
         self._reports = reports
         self._endpoint = endpoint
         self._settings = settings
@@ -70,28 +70,28 @@ class SessionProtocol:
 
     @property
     def stream(self) -> int:
-        """The stream's number in the ledger; 0 before Hello."""
+        """The stream's number in the report store; 0 before Hello."""
         return self._stream
 
     @property
     def unacked(self) -> int:
-        """How many sequences were accepted that no ack has said."""
+        """The number of accepted sequences that no ack has confirmed."""
         return self._accepted - self._acked.accepted if self._stream else 0
 
     @property
     def published(self) -> bool:
-        """Whether every place holds what was accepted, so that no later ack can say more."""
+        """Whether the accepted sequence is published, so that no later ack can confirm more."""
         progress = self._progress()
         of_this = bool(self._stream) and progress.stream == self._stream
         return of_this and progress.sequence >= self._accepted
 
     @property
     def _accepted(self) -> int:
-        """The newest sequence that the ledger holds."""
+        """The newest sequence in the report store."""
         return self._reports.entry(self._endpoint.id).accepted
 
     def receive(self, request: pb.ReportSessionsRequest, now: float) -> list[pb.ReportSessionsResponse]:
-        """Take one message. Returns what must be answered at once; raises RefusedError when the stream must end."""
+        """Take one message. Returns the immediate responses; raises RejectedError when the stream must end."""
         if not self._bucket.take(now):
             raise RejectedError("RESOURCE_EXHAUSTED", "too many messages")
         arm = request.WhichOneof("message")
@@ -108,7 +108,7 @@ class SessionProtocol:
             raise RejectedError("INVALID_ARGUMENT", str(error)) from error
 
     def ack(self) -> pb.Ack | None:
-        """An Ack if it would say something new."""
+        """Return an Ack, or None if it would repeat the last one."""
         if not self._stream or not self._reports.is_current(self._endpoint.id, self._stream):
             return None
         progress = self._progress()
@@ -116,7 +116,7 @@ class SessionProtocol:
         published = progress.sequence if progress.stream == self._stream else 0
         ack = pb.Ack(
             accepted=accepted,
-            # Cumulative: what was seen published once, was.
+            # Cumulative: a sequence that was published once stays published.
             published=max(self._acked.published, min(accepted, published)),
             state=progress.state,
             message=truncate(progress.message, contract.MAX_TEXT_BYTES),
@@ -213,7 +213,7 @@ class SessionProtocol:
         return []
 
     def _keep_lease(self, now: float) -> None:
-        """A message without news keeps the lease, but not while a Snapshot is owed: what is held is known to be old."""
+        """Renew the lease, except while a Snapshot is pending: the stored report is known to be outdated then."""
         if not self._resyncing:
             self._reports.renew_lease(self._endpoint.id, now)
 

@@ -14,8 +14,8 @@ from tests.apiserver.vmis import Vmi, new_uid, seen, service_status, told, unkno
 pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 
 NO_AGENT = (
-    "No agent was heard from a launcher pod on this node. A pod that was made before the agent was installed, or was "
-    "left out, has none: a live migration or a restart of the VM makes a new one."
+    "No agent has reported for this VM. A launcher pod that was created before the agent was installed has none: "
+    "a live migration or a restart of the VM creates a pod with an agent, unless the VM opted out."
 )
 
 
@@ -120,7 +120,7 @@ def test_a_vmi_without_an_agent_is_told_as_not_observed(
     observed, idle = companion["status"]["conditions"]
     assert observed["message"].startswith(NO_AGENT)
     assert idle["reason"] == "NotObserved"
-    assert idle["message"].startswith(f"Whether anybody is connected is not known: {NO_AGENT}")
+    assert idle["message"].startswith(f"Not known whether a viewer is connected: {NO_AGENT}")
     assert vmi.service_status() is None
 
 

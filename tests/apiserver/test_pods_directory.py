@@ -133,7 +133,7 @@ def test_why_nothing_is_known_is_told_in_the_companion(node: Node, hostile: Vmi)
     assert companion is not None
     (observed,) = (c for c in companion["status"]["conditions"] if c["type"] == "Observed")
     assert observed["message"].startswith(
-        "What is in the place of the handler's socket in the launcher pod is not used: "
+        "The handler's socket in the launcher pod was replaced or removed by a process in the pod and is ignored. "
     )
     assert observed["message"].endswith(
         "/service-status/handler.sock is there and is no socket: move it away, or name another)"

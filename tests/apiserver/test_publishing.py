@@ -87,7 +87,7 @@ def test_the_companions_status_is_for_people_and_for_programs(node: Node, vmi: V
                 "type": "Observed",
                 "status": "True",
                 "reason": "Watching",
-                "message": "The agent in the launcher pod sees every viewer come and go.",
+                "message": "The agent sees every viewer connect and disconnect.",
                 "lastTransitionTime": began,
             },
             {
@@ -106,7 +106,7 @@ def test_the_companions_status_is_for_people_and_for_programs(node: Node, vmi: V
     observed, idle = status["conditions"]
     assert observed["lastTransitionTime"] == began
     assert (idle["status"], idle["reason"]) == ("True", "NobodyConnected")
-    assert idle["message"] == "Nobody is connected over VNC."
+    assert idle["message"] == "No viewer is connected over VNC."
 
 
 def _status(vmi: Vmi) -> Any:

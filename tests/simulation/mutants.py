@@ -70,10 +70,10 @@ MUTANTS: Final = (
     Mutant(
         "restart-takes-waiting-for-nobody",
         (
-            Edit(_STORE, "_STARTING", "False", "True"),
+            Edit("handler_service.reports.entry", "_STARTING", "False", "True"),
             Edit(
-                _STORE,
-                "ReportStore.desired_status",
+                "handler_service.reports.summary",
+                "desired_status",
                 "all(entry.state is not EntryState.WAITING for entry in entries)",
                 "True",
             ),

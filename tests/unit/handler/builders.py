@@ -1,7 +1,7 @@
 """Short words for the values that the tests of the core are about."""
 
 from handler_service.model import DesiredStatus, Endpoint, Reason, VmiId, Watermark
-from handler_service.reports.store import Observed, ServiceState
+from handler_service.reports.entry import Observed, ServiceState
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 

@@ -18,7 +18,7 @@ import pytest
 from handler_service.endpoints.servicer import ACK_DELAY
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, Reason
 from handler_service.publishing.policy import WritePolicy
-from handler_service.reports.store import EntryState
+from handler_service.reports.entry import EntryState
 from servicestatus import contract, logs
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types

@@ -102,8 +102,8 @@ async def test_another_reason_is_another_event(api: FakeApi) -> None:
     first, second = (seen.body for seen in api.seen)
     assert first["type"] == second["type"] == "Warning"
     assert first["note"] == (
-        "It is not known whether anybody is connected to the VM over VNC: The agent in the launcher pod was not heard "
-        "for a lease; the number is the last one known."
+        "It is not known whether anybody is connected to the VM over VNC: No report from the agent within its lease; "
+        "the number shown is the last one known."
     )
     assert "libvirt" in second["note"]
 

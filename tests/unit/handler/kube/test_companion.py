@@ -60,7 +60,7 @@ def test_nobody_is_idle() -> None:
                 "type": "Idle",
                 "status": "True",
                 "reason": "NobodyConnected",
-                "message": "Nobody is connected over VNC.",
+                "message": "No viewer is connected over VNC.",
                 "lastTransitionTime": THEN,
             },
         ],
@@ -72,8 +72,8 @@ def test_nobody_is_idle() -> None:
     [
         (1, True, "False", "ViewersConnected", "1 viewer is connected over VNC."),
         (2, True, "False", "ViewersConnected", "2 viewers are connected over VNC."),
-        (0, False, "Unknown", "NotObserved", "Whether anybody is connected is not known: The agent sees all."),
-        (2, False, "Unknown", "NotObserved", "Whether anybody is connected is not known: The agent sees all."),
+        (0, False, "Unknown", "NotObserved", "Not known whether a viewer is connected: The agent sees all."),
+        (2, False, "Unknown", "NotObserved", "Not known whether a viewer is connected: The agent sees all."),
     ],
 )
 def test_who_is_there_is_not_idle(sessions: int, observed: bool, idle: str, reason: str, message: str) -> None:

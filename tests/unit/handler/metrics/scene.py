@@ -7,7 +7,7 @@ from handler_service.model import Assignment, Endpoint, Outcome, VmiId
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.store import Observed
+from handler_service.reports.entry import Observed
 from handler_service.stats import ApiStats, RequestStats
 from handler_service.status_manager import StatusManager
 from servicestatus.rate_limit import TokenBucket

@@ -103,7 +103,7 @@ async def test_a_document_is_made_with_its_directory(publisher: FilePublisher, t
                         "type": "Observed",
                         "status": "True",
                         "reason": "Watching",
-                        "message": "The agent in the launcher pod sees every viewer come and go.",
+                        "message": "The agent sees every viewer connect and disconnect.",
                         "lastTransitionTime": START_TIME,
                     },
                     {

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from handler_service.model import Reason
 from handler_service.reports import decode as messages
 from handler_service.reports.decode import MismatchError, OutOfBoundsError
-from handler_service.reports.store import Identified, Observed, ServiceState
+from handler_service.reports.entry import Identified, Observed, ServiceState
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 from tests.unit.handler.builders import VNC

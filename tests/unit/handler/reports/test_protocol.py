@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from handler_service.model import Endpoint, PublishProgress, Reason, VmiId
+from handler_service.reports.entry import EntryState
 from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
-from handler_service.reports.store import EntryState, ReportStore
+from handler_service.reports.store import ReportStore
 from servicestatus import contract
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from handler_service.model import PublishProgress
+from handler_service.reports.entry import EntryState
 from handler_service.reports.protocol import RejectedError, SessionProtocol
-from handler_service.reports.store import EntryState, ReportStore
+from handler_service.reports.store import ReportStore
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb

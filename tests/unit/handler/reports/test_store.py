@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from handler_service.model import DesiredStatus, Reason, VmiId, Watermark
-from handler_service.reports.store import EntryState, Observed, ReportStore
+from handler_service.reports.entry import EntryState, Observed
+from handler_service.reports.store import ReportStore
 from servicestatus.v1 import sessions_pb2 as types
 from tests.unit.handler.builders import (
     NO_DOMAIN,
@@ -146,7 +147,7 @@ def test_silence_for_a_lease_is_unknown_and_keeps_the_number(book: Book) -> None
     assert book.reports.expire(15.0) == [endpoint("a")]
     desired = book.desired_status()
     assert (desired.sessions, desired.observed, desired.synced) == (2, False, True)
-    assert (desired.reason, desired.message) == (Reason.AGENT_SILENT, "the agent was not heard for a lease")
+    assert (desired.reason, desired.message) == (Reason.AGENT_SILENT, "no report from the agent within its lease")
     assert book.reports.expire(100.0) == []
     assert book.reports.next_expiry() is None
 
@@ -241,7 +242,7 @@ def test_goodbye_is_unknown_at_once(book: Book) -> None:
     book.reports.closed("a", stream)
     desired = book.desired_status()
     assert (desired.sessions, desired.observed, desired.synced) == (2, False, True)
-    assert (desired.reason, desired.message) == (Reason.AGENT_STOPPED, "the agent said goodbye")
+    assert (desired.reason, desired.message) == (Reason.AGENT_STOPPED, "the agent sent Goodbye")
     assert book.reports.next_expiry() is None
 
 
