@@ -27,8 +27,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     "installed has none: a live migration or a restart of the VM creates a pod with an agent, unless the VM opted out.",
     Reason.SOCKET_REFUSED: "The handler's socket in the launcher pod was replaced or removed by a process in the pod "
     "and is ignored. A live migration or a restart of the VM creates a new pod.",
-    Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the VM: "
-    "delete the others.",
+    Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the "
+    "VM: delete the others.",
     Reason.FINISHED: "The VM has ended, so no viewer can be connected.",
     Reason.UNKNOWN: "The agent reports a reason that this version of the handler does not know.",
 }
