@@ -6,6 +6,7 @@ that acks merge while a peer does not read.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -15,9 +16,11 @@ from google.protobuf.message import DecodeError
 
 from handler_service.endpoints.rejections import RejectionLog
 from handler_service.model import Endpoint
+from handler_service.reports.decode import drop_times_after
 from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
 from handler_service.status_manager import StatusManager
 from servicestatus import contract, logs
+from servicestatus.clock import WallClock
 from servicestatus.timestamps import duration
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
@@ -32,6 +35,8 @@ Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsRe
 ACK_DELAY: Final = 2.0
 #: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
 LAST_WRITE: Final = 0.25
+#: Seconds by which a time that an agent states may be later than now. Both read the node's clock, but a clock is set.
+MAX_CLOCK_SKEW: Final = 5.0
 #: What a stream is told that ends because of drain().
 STOPPING: Final = "the handler stops"
 
@@ -48,6 +53,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         hello_timeout: float,
         *,
         rejections: RejectionLog | None = None,
+        wall: WallClock = time.time,
     ) -> None:
         """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds.
 
@@ -62,6 +68,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         self._messages = message_bucket()
         #: Of this socket: what becomes of its streams, and of its connections.
         self.rejections = rejections or RejectionLog(self._tell, manager.clock)
+        self._wall = wall
         self._draining = False
 
     async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers
@@ -80,6 +87,7 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
             self._endpoint,
             settings=self._settings,
             hello_timeout=self._hello_timeout,
+            wall=self._wall,
         )
         self._streams.add(stream)
         try:
@@ -128,6 +136,7 @@ class _Stream:
         *,
         settings: contract.StreamSettings,
         hello_timeout: float,
+        wall: WallClock,
     ) -> None:
         self._protocol = protocol
         self._context = context
@@ -135,6 +144,7 @@ class _Stream:
         self._endpoint = endpoint
         self._settings = settings
         self._hello_timeout = hello_timeout
+        self._wall = wall
         # By kind, the newest of each: a peer that does not read costs no more than that.
         self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
         self._wake = asyncio.Event()
@@ -203,6 +213,7 @@ class _Stream:
 
     def _receive(self, request: pb.ReportSessionsRequest) -> None:
         greeted = bool(self._protocol.stream)
+        drop_times_after(request, self._wall() + MAX_CLOCK_SKEW)
         for response in self._protocol.receive(request, self._manager.clock()):
             self._post(response)
         if not greeted:

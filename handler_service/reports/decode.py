@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from google.protobuf.message import Message
+
 from handler_service.model import Reason
 from handler_service.reports.entry import Identified, Observed, ServiceState
 from servicestatus import contract
-from servicestatus.text import fits, truncate
+from servicestatus.text import escape, fits, truncate
 from servicestatus.timestamps import time_of
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -46,7 +48,8 @@ def observation(message: types.Observation) -> Observed:
     return Observed(
         observed=message.observed,
         reason=Reason.of_wire(message.reason),
-        message=truncate(message.message, contract.MAX_TEXT_BYTES),
+        # It goes into conditions and events, which terminals print. Escaping makes it longer, so that it is cut after.
+        message=truncate(escape(truncate(message.message, contract.MAX_TEXT_BYTES)), contract.MAX_TEXT_BYTES),
         since=time_of(message, "since"),
     )
 
@@ -86,6 +89,27 @@ def anonymize(message: pb.Snapshot | pb.Delta) -> None:
         else:
             service.ClearField("opened")
             service.ClearField("closed")
+
+
+def drop_times_after(request: pb.ReportSessionsRequest, latest: float) -> None:
+    """Drop each time after `latest`, wall time, from a Snapshot or a Delta: it is no time at which something happened.
+
+    A reader would compute a negative age from it, or wait until the year 9999.
+    """
+    arm = request.WhichOneof("message")
+    if arm not in ("snapshot", "delta"):
+        return
+    message: pb.Snapshot | pb.Delta = getattr(request, arm)
+    _drop_after(message.observation, "since", latest)
+    for service in message.services:
+        _drop_after(service, "since", latest)
+        for session in service.identified if isinstance(service, types.ServiceSessions) else service.opened:
+            _drop_after(session, "started_at", latest)
+
+
+def _drop_after(message: Message, field: str, latest: float) -> None:
+    if message.HasField(field) and getattr(message, field).seconds > latest:
+        message.ClearField(field)
 
 
 def counters(message: types.AgentCounters) -> Mapping[str, int]:

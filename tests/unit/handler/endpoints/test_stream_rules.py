@@ -689,3 +689,14 @@ async def test_rule_11_a_peer_that_vanishes_leaves_no_trace_in_the_log(server: H
         await peer.channel.close()
     await wait_until_async(lambda: server.server._service._streams, lambda found: not found, what="all streams ended")
     assert log.getvalue() == ""
+
+
+async def test_a_time_of_the_year_9999_is_not_taken(server: Handler) -> None:
+    """The number that came with it is."""
+    peer = server.dial()
+    await peer.greet()
+    message = snapshot(1, 1)
+    message.snapshot.services[0].since.seconds = 253_402_300_000
+    await peer.say(message)
+    await wait_until_async(lambda: desired(server).sessions, (1).__eq__, what="the snapshot is taken")
+    assert desired(server).since is None

@@ -302,3 +302,41 @@ def test_a_time_that_no_calendar_has_is_no_time(stamp: Timestamp, seconds: float
 def test_a_time_that_is_not_set_is_no_time() -> None:
     """It cannot be said."""
     assert messages.snapshot_services([sessions(1)])[VNC].since is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[2J\nIdle\u202e", r"\x1b[2J\nIdle\u202e"),
+        ("größer 漢字", "größer 漢字"),
+        ("\0" * 200, (r"\x00" * 200)[:256]),
+    ],
+)
+def test_a_text_for_people_is_made_printable(text: str, expected: str) -> None:
+    """It goes into a condition and into events, and from there to terminals."""
+    assert messages.observation(types.Observation(message=text)).message == expected
+
+
+def test_a_time_that_is_yet_to_come_is_dropped() -> None:
+    """Of a snapshot and of a delta, wherever it stands; others stay."""
+    past, future = Timestamp(seconds=99), Timestamp(seconds=101)
+    session = types.IdentifiedSession(id=1, started_at=future)
+    service = types.ServiceSessions(service=VNC, since=past, identified=[session])
+    request = pb.ReportSessionsRequest(
+        snapshot=pb.Snapshot(observation=types.Observation(since=future), services=[service])
+    )
+    messages.drop_times_after(request, 100.0)
+    assert not request.snapshot.observation.HasField("since")
+    assert request.snapshot.services[0].since == past
+    assert not request.snapshot.services[0].identified[0].HasField("started_at")
+    request = pb.ReportSessionsRequest(
+        delta=pb.Delta(services=[pb.ServiceDelta(service=VNC, since=future, opened=[session])])
+    )
+    messages.drop_times_after(request, 100.0)
+    assert request.delta == pb.Delta(services=[pb.ServiceDelta(service=VNC, opened=[types.IdentifiedSession(id=1)])])
+
+
+def test_a_message_without_times_is_left_as_it_is() -> None:
+    request = pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=7))
+    messages.drop_times_after(request, 0.0)
+    assert request == pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=7))
