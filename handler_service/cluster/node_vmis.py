@@ -76,7 +76,12 @@ class NodeVmis:
         self.watches = [
             Reflector(
                 client,
-                Selection(vmis.PATH, {"labelSelector": f"{label}={node}"}, missing="KubeVirt is not installed"),
+                Selection(
+                    vmis.PATH,
+                    {"labelSelector": f"{label}={node}"},
+                    missing="KubeVirt is not installed",
+                    keep=lambda object_: vmis.reduced(object_, node),
+                ),
                 sink,
                 watch_seconds,
                 recovered=recovered,

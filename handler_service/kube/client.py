@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from handler_service.errors import ConfigurationError
-from handler_service.kube import errors
+from handler_service.kube import errors, list_page
 from handler_service.kube.connection_pool import ConnectionPool
 from handler_service.kube.credentials import Credentials, CredentialSource
 from handler_service.stats import RequestStats
@@ -64,6 +64,12 @@ class KubeClient:
         """GET; raises KubeError."""
         return await self._answer("GET", path, query=query, accept=accept)
 
+    async def get_page(
+        self, path: str, query: Mapping[str, str], accept: str, keep: Callable[[Object], Object]
+    ) -> tuple[list[Object], Object]:
+        """GET a page of a list: what `keep` leaves of each object, and the page's metadata; raises KubeError."""
+        return list_page.parse(await self._body("GET", path, query=query, accept=accept), keep)
+
     async def post(self, path: str, body: Object) -> Object:
         """POST; raises KubeError."""
         return await self._answer("POST", path, body=body, content_type=_JSON)
@@ -93,6 +99,12 @@ class KubeClient:
             yield _lines(response)
 
     async def _answer(self, method: str, path: str, **arguments: Any) -> Object:
+        body = errors.body_of(await self._body(method, path, **arguments))
+        if not isinstance(body, dict):
+            raise errors.ServerError("the answer is no object")
+        return body
+
+    async def _body(self, method: str, path: str, **arguments: Any) -> bytes:
         limits = aiohttp.ClientTimeout(total=self._timeout)
         with _ForeignErrors():
             # Over everything: a second try, and whatever loads credentials.
@@ -100,10 +112,7 @@ class KubeClient:
                 asyncio.timeout(self._timeout),
                 self._response(method, path, limits=limits, **arguments) as response,
             ):
-                body = errors.body_of(await response.read())
-        if not isinstance(body, dict):
-            raise errors.ServerError("the answer is no object")
-        return body
+                return await response.read()
 
     @asynccontextmanager
     async def _response(self, method: str, path: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -6,6 +6,7 @@ The source of each field's meaning is KubeVirt's own API: `status.nodeName` is t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from handler_service.model import VmiId
@@ -17,6 +18,9 @@ MIGRATION_TARGET_LABEL: Final = "kubevirt.io/migrationTargetNodeName"
 FINAL_PHASES: Final = frozenset({"Succeeded", "Failed"})
 #: Launcher pods of one VMI on one node that are served: one, and a few more while old ones linger.
 MAX_PODS: Final = 16
+#: What parse() reads besides the pods.
+_METADATA: Final = ("namespace", "name", "uid", "resourceVersion")
+_STATUS: Final = ("nodeName", "phase", "serviceStatus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,17 @@ def parse(object_: Any, node: str = "") -> Vmi | None:
     )
 
 
+def reduced(object_: Any, node: str) -> dict[str, Any]:
+    """Return a small object that parse() reads as it reads `object_`: a VMI may have a megabyte."""
+    metadata, status = _mapping(object_, "metadata"), _mapping(object_, "status")
+    here, unscheduled = _candidates(_mapping(status, "activePods"), node)
+    pods = dict.fromkeys(here, node) | dict.fromkeys(unscheduled, "")
+    return {
+        "metadata": {key: metadata[key] for key in _METADATA if key in metadata},
+        "status": {key: status[key] for key in _STATUS if key in status} | {"activePods": pods},
+    }
+
+
 def path(vmi: VmiId) -> str:
     """The path of one VMI."""
     return f"/apis/kubevirt.io/v1/namespaces/{vmi.namespace}/virtualmachineinstances/{vmi.name}"
@@ -84,10 +99,16 @@ def _pods(active: Mapping[str, Any], node: str) -> tuple[frozenset[str], bool]:
 
     Terminated pods of other nodes stay in `activePods`, so they are left out before anything is bounded.
     """
-    here = [uid for uid, at in active.items() if at == node]
-    unscheduled = [uid for uid, at in active.items() if not (isinstance(at, str) and at) and at != node]
+    here, unscheduled = _candidates(active, node)
     pods = [*here, *unscheduled]
     return frozenset(pods[:MAX_PODS]), len(pods) > MAX_PODS
+
+
+def _candidates(active: Mapping[str, Any], node: str) -> tuple[list[str], list[str]]:
+    """Return the pods on `node` and those without a node: of each as many as show whether there are too many."""
+    here = (uid for uid, at in active.items() if at == node)
+    unscheduled = (uid for uid, at in active.items() if not (isinstance(at, str) and at) and at != node)
+    return list(islice(here, MAX_PODS + 1)), list(islice(unscheduled, MAX_PODS + 1))
 
 
 def _mapping(object_: Any, key: str) -> Mapping[str, Any]:

@@ -36,6 +36,13 @@ class ApiClient(KubeClient):
         self._check_up()
         return self._model.list(path.rpartition("/")[2], _label(query))
 
+    async def get_page(
+        self, path: str, query: Mapping[str, str], accept: str, keep: Callable[[Object], Object]
+    ) -> tuple[list[Object], Object]:
+        """A list is one page here."""
+        page = await self.get(path, query, accept)
+        return [keep(item) for item in page["items"]], page["metadata"]
+
     async def post(self, path: str, body: Object) -> Object:
         """Create."""
         return await self._ask("POST", path, body)

@@ -99,6 +99,15 @@ async def test_a_long_list_comes_in_pages(api: FakeApi) -> None:
     api.end(f"GET {PATH}")
     assert (await follow(api)).told == [("listed", ["a", "b"])]
     assert [seen.query.get("continue") for seen in api.seen] == [None, "more", None]
+    assert [seen.query.get("limit") for seen in api.seen] == ["10", "10", None]
+
+
+async def test_each_page_is_reduced_to_what_is_kept(api: FakeApi) -> None:
+    """A list of large objects is held until its last page has come."""
+    api.expect(f"GET {PATH}", page(5, "a"))
+    api.end(f"GET {PATH}")
+    kept = Selection(PATH, keep=lambda object_: {"metadata": {"name": f"kept-{object_['metadata']['name']}"}})
+    assert (await follow(api, kept)).told == [("listed", ["kept-a"])]
 
 
 async def test_the_selection_is_in_each_request(api: FakeApi) -> None:

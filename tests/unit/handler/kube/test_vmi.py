@@ -89,3 +89,19 @@ def test_pods_that_are_left_out_are_not_left_out_in_silence() -> None:
     found = vmis.parse(vmi(activePods=pods), "here")
     assert found is not None
     assert (found.pods, found.too_many_pods) == (frozenset(f"p{number}" for number in range(16)), True)
+
+
+@given(JSON, JSON, JSON, st.dictionaries(st.text(max_size=4), st.sampled_from(["n", "m", "", None, 7]), max_size=40))
+def test_a_vmi_that_was_reduced_reads_the_same(
+    node: Any, phase: Any, service_status: Any, pods: dict[str, Any]
+) -> None:
+    """Else a VMI would differ between a list and a watch."""
+    whole = vmi(nodeName=node, phase=phase, activePods=pods, serviceStatus=service_status, guest="x" * 100)
+    small = vmis.reduced(whole, "n")
+    assert vmis.parse(small, "n") == vmis.parse(whole, "n")
+    assert "guest" not in small["status"]
+
+
+@given(JSON)
+def test_any_object_is_reduced_without_an_error(object_: Any) -> None:
+    assert vmis.parse(vmis.reduced(object_, "n"), "n") == vmis.parse(object_, "n")

@@ -1,0 +1,69 @@
+"""Reads a page of a list one object after the other, so that only one large object is in memory as a whole.
+
+A JSON text of one megabyte can become eight megabytes of Python objects, and anyone who may create VMIs decides how
+large they are.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from handler_service.kube.errors import ServerError
+
+_Object = dict[str, Any]
+
+_SPACE: Final = " \t\n\r"
+_DECODER: Final = json.JSONDecoder()
+
+
+def parse(body: bytes, keep: Callable[[_Object], _Object]) -> tuple[list[_Object], _Object]:
+    """Return what `keep` leaves of each of the page's objects, and the page's metadata; raises ServerError."""
+    try:
+        return _parse(body.decode(), keep)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise ServerError("the list is not JSON") from error
+
+
+def _parse(text: str, keep: Callable[[_Object], _Object]) -> tuple[list[_Object], _Object]:
+    items: list[_Object] = []
+    metadata: _Object = {}
+    position = _expect(text, 0, "{")
+    while text[position] != "}":
+        key, position = _DECODER.raw_decode(text, position)
+        position = _expect(text, position, ":")
+        if key == "items" and text[position] == "[":
+            position = _items(text, position, keep, items)
+        else:
+            value, position = _DECODER.raw_decode(text, position)
+            if key == "metadata" and isinstance(value, dict):
+                metadata = value
+        position = _separator(text, position, "}")
+    return items, metadata
+
+
+def _items(text: str, position: int, keep: Callable[[_Object], _Object], items: list[_Object]) -> int:
+    position = _expect(text, position, "[")
+    while text[position] != "]":
+        item, position = _DECODER.raw_decode(text, position)
+        items.append(keep(item))
+        position = _separator(text, position, "]")
+    return position + 1
+
+
+def _separator(text: str, position: int, end: str) -> int:
+    """Return the place of the next element, or of `end`."""
+    position = _skip(text, position)
+    return position if text[position] == end else _expect(text, position, ",")
+
+
+def _expect(text: str, position: int, character: str) -> int:
+    position = _skip(text, position)
+    if text[position] != character:
+        raise ValueError(f"{character} is missing at {position}")
+    return _skip(text, position + 1)
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position : position + 1] and text[position] in _SPACE:
+        position += 1
+    return position
