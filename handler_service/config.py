@@ -162,43 +162,43 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
 def _parser() -> flags.FlagParser:
     parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
     add = parser.add_argument
-    add("--endpoint", action="append", type=_saying(parse_endpoint), default=[],
+    add("--endpoint", action="append", type=_checked_by(parse_endpoint), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
     add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
         help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
         " that object and, where the VMI's schema has the field, into the VMI too (default: %(default)s)")  # fmt: skip
-    add("--file-dir", type=_saying(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
-    add("--node-name", type=_saying(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
-    add("--pods-dir", type=_saying(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
-    add("--kubeconfig", type=_saying(_file), metavar="FILE",
+    add("--file-dir", type=_checked_by(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
+    add("--node-name", type=_checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
+    add("--pods-dir", type=_checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
+    add("--kubeconfig", type=_checked_by(_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
-    add("--api-timeout", type=_between(0.5, 60), default="10s", metavar="DURATION",
+    add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",
         help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
-    add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
+    add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
         " %(default)s)")  # fmt: skip
     add("--events", action=argparse.BooleanOptionalAction, default=True,
         help="in a cluster, write Kubernetes events about sessions, for each VMI ten at once and then one a"
         " minute")  # fmt: skip
-    add("--admin-socket", type=_saying(_socket), default=Path("/run/vmi-service-status/admin.sock"),
+    add("--admin-socket", type=_checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
-    add("--admin-address", type=_saying(addresses.parse_loopback), metavar="HOST:PORT",
+    add("--admin-address", type=_checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
-    add("--http-address", type=_saying(addresses.parse), metavar="[HOST]:PORT",
+    add("--http-address", type=_checked_by(addresses.parse), metavar="[HOST]:PORT",
         help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
     add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics there")
-    add("--heartbeat-interval", type=_between(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
+    add("--heartbeat-interval", type=DurationRange(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
         help="how often an agent gives a sign of life (default: %(default)s)")  # fmt: skip
-    add("--lease", type=_between(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
+    add("--lease", type=DurationRange(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
         help="a value is unknown when its agent was silent for so long (default: %(default)s)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser
 
 
-class _between:  # noqa: N801  # reads as a word where a flag's type is declared
-    """A duration within bounds, in seconds."""
+class DurationRange:
+    """Parses a flag's duration within bounds; returns seconds."""
 
     def __init__(self, low: float, high: float) -> None:
         self._low, self._high = low, high
@@ -210,16 +210,16 @@ class _between:  # noqa: N801  # reads as a word where a flag's type is declared
         return seconds
 
 
-def _saying(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """A flag's type of a parser whose ValueError says what is wrong."""
+def _checked_by(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Return a flag's type from a parser whose ValueError says what is wrong."""
 
-    def type_(text: str) -> _T:
+    def checked(text: str) -> _T:
         try:
             return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
-    return type_
+    return checked
 
 
 def _node_name(text: str) -> str:
