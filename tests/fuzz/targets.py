@@ -148,11 +148,13 @@ def _vmi() -> dict[str, Any]:
 def vmi_object(data: bytes) -> None:
     """A VMI of the watch: whatever it holds, it is a VMI or none."""
     with contextlib.suppress(ValueError, RecursionError):
-        parsed = vmis.parse(json.loads(data))
+        object_ = json.loads(data)
+        parsed = vmis.parse(object_, "n")
+        assert vmis.parse(vmis.reduced(object_, "n"), "n") == parsed
         if parsed is not None:
             assert parsed.sessions >= 0
             assert parsed.id.name
-            assert all(isinstance(node, str) for node in parsed.pods.values())
+            assert len(parsed.pods) <= vmis.MAX_PODS
 
 
 def companion_object(data: bytes) -> None:
