@@ -19,7 +19,10 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.RECONCILING: "The agent is counting the viewers that connected before it started; the number shown is the "
     "last one known.",
     Reason.AMBIGUOUS_DOMAIN: "The agent found more than one VM and does not know which one to report.",
-    Reason.LOWER_BOUND: "Viewers that connected before the agent started may be missing: the agent may not ask QEMU.",
+    Reason.LOWER_BOUND: "Viewers that connected before the agent started may be missing: --query=never forbids to ask QEMU.",
+    Reason.UNOBSERVABLE_LISTENER: "A VNC server of the VM has no listener or connects to its viewer itself. QEMU does not "
+    "report its viewers: some may be missing.",
+    Reason.DOMAIN_NOT_DEFINED: "libvirt has no domain with the name in the agent's --domain.",
     Reason.AGENT_STARTING: "The agent has not sent a report yet.",
     Reason.AGENT_SILENT: "No report from the agent within its lease; the number shown is the last one known.",
     Reason.AGENT_STOPPED: "The agent has stopped; the number shown is the last one known.",

@@ -59,6 +59,8 @@ class Reason(Enum):
     RECONCILING = AgentReason.RECONCILING.value
     AMBIGUOUS_DOMAIN = AgentReason.AMBIGUOUS_DOMAIN.value
     LOWER_BOUND = AgentReason.LOWER_BOUND.value
+    UNOBSERVABLE_LISTENER = AgentReason.UNOBSERVABLE_LISTENER.value
+    DOMAIN_NOT_DEFINED = AgentReason.DOMAIN_NOT_DEFINED.value
     # The handler's own.
     AGENT_STARTING = "AgentStarting"
     AGENT_SILENT = "AgentSilent"

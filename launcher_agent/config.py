@@ -1,12 +1,13 @@
-"""The command line of the agent, parsed once and checked at once."""
+"""Parses and checks the agent's command line."""
 
-from argparse import ArgumentTypeError, BooleanOptionalAction
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from launcher_agent.vm.query_policy import QueryPolicy
 from servicestatus import logs, names
 from servicestatus.flags import FlagParser, filled
 
@@ -14,8 +15,8 @@ from servicestatus.flags import FlagParser, filled
 _MAX_SOCKET_NAME: Final = 80
 
 _EPILOG: Final = """\
-every flag can be set in the environment too: --log-level is LAUNCHER_AGENT_LOG_LEVEL, --no-query is
-LAUNCHER_AGENT_QUERY=false. The command line wins.
+every flag can be set in the environment too: --log-level is LAUNCHER_AGENT_LOG_LEVEL, --query=never is
+LAUNCHER_AGENT_QUERY=never. The command line wins.
 
 examples:
   in KubeVirt's launcher pod, where the defaults fit:
@@ -31,13 +32,13 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the agent was told."""
+    """The agent's flags."""
 
     libvirt_uri: str
     domain: str | None
     handler_socket: Path
     admin_socket: Path | None
-    query: bool
+    query: QueryPolicy
     namespace: str
     name: str
     log_level: str
@@ -85,11 +86,15 @@ def _parser(version: str) -> FlagParser:
     )
     add(
         "--query",
-        action=BooleanOptionalAction,
-        default=True,
-        help="ask QEMU who is connected when events alone cannot know, over a read-write connection that is opened for "
-        "that alone; otherwise the count is a lower bound until the VM starts again (default: --query)",
+        type=_query,
+        default="auto",
+        metavar="{auto,always,never}",
+        help="when to ask QEMU for its VNC clients, over a read-write connection that is opened for that alone; this "
+        "taints the domain (custom-monitor, once per start). auto: when the agent did not see the VM start, and after "
+        "a start where a client can connect before libvirt is ready (TCP and websocket). always: after every start. "
+        "never: the count is then a lower bound and not observed (default: %(default)s)",
     )
+    add("--no-query", dest="query", action="store_const", const=QueryPolicy.NEVER, help="the same as --query=never")
     add(
         "--namespace",
         type=_namespace,
@@ -100,6 +105,15 @@ def _parser(version: str) -> FlagParser:
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser
+
+
+def _query(text: str) -> QueryPolicy:
+    """The former values of a flag that was true or false stay valid: manifests may contain them."""
+    text = {"true": "auto", "false": "never"}.get(text, text)
+    try:
+        return QueryPolicy(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is none of auto, always, never") from None
 
 
 def _libvirt_uri(text: str) -> str:

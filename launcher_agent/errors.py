@@ -1,16 +1,20 @@
-"""What can go wrong at the edges. Foreign errors are mapped to these once, where they enter."""
+"""The errors of this program. Foreign errors are mapped to these once, at the edge where they enter."""
 
 
 class AgentError(Exception):
-    """Everything that this program raises on purpose."""
+    """Base of all errors that this program raises on purpose."""
 
 
 class LibvirtError(AgentError):
-    """libvirt could not be reached, the connection is lost, or a call has failed. Worth another try."""
+    """libvirt could not be reached, the connection is lost, or a call has failed. Retryable."""
+
+
+class LibvirtGoneError(LibvirtError):
+    """libvirt does not run: it has closed the connection, or nothing accepts on its socket. Retryable."""
 
 
 class QueryError(AgentError):
-    """QEMU's list of clients could not be had, or makes no sense. Worth another try."""
+    """QEMU's list of clients was refused or is invalid. Retryable."""
 
 
 class DomainXMLError(AgentError):

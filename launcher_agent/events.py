@@ -1,15 +1,15 @@
-"""What happens at a VM's screen, in this program's own words.
+"""Events of a VM's display and of its domain, as this program's own types.
 
-The edge translates libvirt's callbacks into these, so that nothing behind it knows libvirt. All are immutable and
-small: thousands may wait at once when viewers come and go in a storm.
+The edge translates libvirt's callbacks into these types, so that only the edge depends on libvirt. All are immutable
+and small: thousands may be queued at once during a storm of connections.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 
 class Transport(Enum):
-    """How a viewer reaches QEMU. A websocket is TCP: libvirt does not tell them apart."""
+    """The transport of a client's connection. A websocket is TCP: libvirt does not distinguish the two."""
 
     UNIX = auto()
     TCP = auto()
@@ -17,32 +17,41 @@ class Transport(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
-    """One end of a connection. A unix socket has a path as `host`, or nothing at all, and port 0."""
+    """One end of a connection. A unix socket has a path as `host`, or an empty one, and port 0.
+
+    `server` of a client is the port of the VNC server that it is connected to, since one address and port of a client
+    may be connected to several servers. 0 for a server's own address, and where it is not known.
+    """
 
     transport: Transport
     host: str = ""
     port: int = 0
+    server: int = 0
 
     @property
     def anonymous(self) -> bool:
-        """Whether another client could have the same address: true of every unix client, in every phase."""
+        """Whether any other client may have the same address: true of every unix client, in every phase."""
         return self.transport is Transport.UNIX or not self.host or not self.port
+
+    def at(self, server: "SocketAddress") -> "SocketAddress":
+        """Return this client's address as a client of `server`; an anonymous client stays as it is."""
+        return self if self.anonymous else replace(self, server=server.port)
 
 
 class Phase(Enum):
-    """The three things that libvirt says of a graphics client."""
+    """The three phases of a graphics client that libvirt reports."""
 
     #: The connection was accepted; not a byte has been read.
     CONNECT = auto()
-    #: The handshake is over: from here on it is a session.
+    #: The handshake is complete: the client is a session from here on.
     INITIALIZE = auto()
-    #: The client is gone. Says not whether it had finished its handshake.
+    #: The client is gone. Whether it had completed its handshake is not reported.
     DISCONNECT = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class GraphicsEvent:
-    """A client of the domain's screen, VNC or other."""
+    """A client of the domain's display, VNC or SPICE. `local` is the server's address, `remote` the client's."""
 
     domain: str
     phase: Phase
@@ -51,7 +60,7 @@ class GraphicsEvent:
 
 
 class Change(Enum):
-    """Those of libvirt's lifecycle events that matter here. Pausing, resetting and resuming keep every viewer."""
+    """The lifecycle events that can change the sessions. Pause, reset and resume keep every viewer connected."""
 
     DEFINED = auto()
     UNDEFINED = auto()
@@ -61,7 +70,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LifecycleEvent:
-    """A domain came, went, started or stopped. `run` is libvirt's id of the running domain, fresh at each start."""
+    """A change of a domain. `run` is libvirt's id of the running domain, new at each start."""
 
     domain: str
     change: Change
@@ -70,26 +79,27 @@ class LifecycleEvent:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEvent:
-    """A callback of libvirt whose arguments made no sense."""
+    """A callback of libvirt whose arguments could not be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """The connection is over: nothing comes after this."""
+    """The connection is closed: no event follows this one. `gone`: by libvirt itself, whose process has ended."""
 
     reason: str
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class QueryStarted:
-    """From here on the answer to a query may or may not include what happens."""
+    """A query was sent: its answer may or may not include events from here on."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswered:
-    """The clients that QEMU had. All events from before are in front of this."""
+    """The clients that QEMU listed. All earlier events precede this one."""
 
     run: int
     clients: tuple[SocketAddress, ...]
@@ -97,14 +107,14 @@ class QueryAnswered:
 
 @dataclass(frozen=True, slots=True)
 class QueryWindowClosed:
-    """A while has passed since the answer, so that whatever came near it is in front of this."""
+    """Some time has passed since the answer, so that every event near the answer precedes this one."""
 
     run: int
 
 
 @dataclass(frozen=True, slots=True)
 class QueryRefused:
-    """There was no answer, or none that makes sense."""
+    """There was no answer, or an invalid one."""
 
     run: int
     problem: str

@@ -97,7 +97,7 @@ class Agent:
             Libvirt(self._options.libvirt_uri),
             state,
             self._options.domain,
-            may_query=self._options.query,
+            policy=self._options.query,
             sleep=asyncio.sleep,
             uniform=random.uniform,
         )

@@ -1,7 +1,7 @@
-"""The newest truth, which the edges share: the watcher writes it, the stream and the admin door read it.
+"""The agent's present state, which its parts share: the watch writes it, the stream and the debug API read it.
 
-Invariant: a change costs the writer next to nothing, whoever reads. Readers are woken, then take what is newest; what
-changed in between they never see. All of it lives in the event loop's thread.
+Invariant: a change costs the writer next to nothing, however many read. Readers are woken and then read the newest
+state; changes in between are merged. Everything here is used in the event loop's thread only.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from servicestatus.reasons import Reason
 
 
 class Life(Enum):
-    """What was seen of the domain's running."""
+    """Whether the domain was seen to run."""
 
     UNSEEN = auto()
     RUNNING = auto()
-    #: It ran and does no more, and none has started since.
+    #: It ran and has stopped, and none has started since.
     ENDED = auto()
 
 
 class StreamState(Enum):
-    """Where the stream to the handler stands."""
+    """The state of the stream to the handler."""
 
     BACKING_OFF = auto()
     CONNECTING = auto()
@@ -36,7 +36,7 @@ class StreamState(Enum):
 
 @dataclass(slots=True)
 class HandlerStatus:
-    """The stream to the handler, for whoever debugs."""
+    """The stream to the handler, for the debug API."""
 
     state: StreamState = StreamState.CONNECTING
     last_status: str = ""
@@ -55,7 +55,7 @@ class Stats:
 
 
 class State:
-    """What is true now."""
+    """The present state."""
 
     def __init__(self, clock: WallClock) -> None:
         self.clock = clock
@@ -68,13 +68,13 @@ class State:
         self._readers: set[asyncio.Event] = set()
 
     def observe(self, reason: Reason, message: str = "") -> None:
-        """The sessions are, or are not, observed, because of this."""
+        """Record whether the sessions are observed, and why."""
         since = self.observation.since if reason is self.observation.reason else self.clock()
         self.observation = Observation(reason, message, since)
         self.touch()
 
     def report(self) -> Report:
-        """All that a handler may know."""
+        """Return everything that the agent reports to a handler."""
         counters = Counters(
             libvirt_connects=self.stats.libvirt_connects,
             events_received=self.stats.events_received,
@@ -85,13 +85,13 @@ class State:
         return Report(self.observation, self.table.view(), counters)
 
     def touch(self) -> None:
-        """Something has changed: wake the readers."""
+        """Wake the readers: the state has changed."""
         for reader in self._readers:
             reader.set()
 
     @contextlib.contextmanager
     def changes(self) -> Iterator[asyncio.Event]:
-        """An event that is set at each change, and now. The reader clears it before it reads."""
+        """Return an event that is set at each change, and now. The reader clears it before it reads."""
         reader = asyncio.Event()
         reader.set()
         self._readers.add(reader)

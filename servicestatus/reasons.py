@@ -20,6 +20,8 @@ class Reason(Enum):
     RECONCILING = "Reconciling"
     AMBIGUOUS_DOMAIN = "AmbiguousDomain"
     LOWER_BOUND = "LowerBound"
+    UNOBSERVABLE_LISTENER = "UnobservableListener"
+    DOMAIN_NOT_DEFINED = "DomainNotDefined"
 
     @property
     def observed(self) -> bool:

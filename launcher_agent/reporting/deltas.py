@@ -7,7 +7,7 @@ between them, and a storm of events becomes one message.
 from typing import Final
 
 from launcher_agent.reporting import encoding as messages
-from launcher_agent.sessions.table import TableView
+from launcher_agent.sessions.view import TableView
 from servicestatus import contract
 from servicestatus.timestamps import timestamp
 from servicestatus.v1 import session_report_service_pb2 as pb

@@ -5,7 +5,7 @@ from typing import Final
 
 from launcher_agent.events import Transport
 from launcher_agent.sessions.report import Counters, Observation
-from launcher_agent.sessions.table import Accuracy, Session, TableView
+from launcher_agent.sessions.view import Accuracy, Session, TableView
 from servicestatus import contract
 from servicestatus.text import truncate
 from servicestatus.timestamps import timestamp

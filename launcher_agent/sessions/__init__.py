@@ -1,1 +1,1 @@
-"""Who is connected, as far as events and answers of QEMU prove. Pure."""
+"""Which clients are connected, as far as events and answers of QEMU prove. Pure."""

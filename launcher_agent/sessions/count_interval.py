@@ -1,7 +1,8 @@
-"""How many of several indistinguishable clients have finished their handshake.
+"""Counts how many of several indistinguishable clients have completed their handshake.
 
-Two clients of a unix socket cannot be told apart. How many are connected is known, since every CONNECT has its
-DISCONNECT; how many of those have finished is not, once a finished and an unfinished one were there and one left.
+Two clients of a unix socket cannot be told apart. The number of connected clients is known, since every CONNECT has
+its DISCONNECT. How many of those have completed their handshake is not known once a complete and an incomplete client
+were connected and one of them left.
 
 `CountInterval` is the exact set of possible numbers, always an interval. Each event maps the possible worlds
 before it to those after it, and drops the worlds in which it could not have happened. With C, I and D events since the
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CountInterval:
-    """`connected` clients, of which at least `least` and at most `most` have finished their handshake."""
+    """`connected` clients, of which at least `least` and at most `most` have completed their handshake."""
 
     connected: int = 0
     least: int = 0
@@ -28,24 +29,24 @@ class CountInterval:
         return self.least == self.most
 
     def connect(self) -> "CountInterval":
-        """Another client, unfinished."""
+        """Add a client that has not completed its handshake."""
         return CountInterval(self.connected + 1, self.least, self.most)
 
     def initialize(self) -> "CountInterval":
-        """One of the unfinished has finished: the worlds in which there was none are out.
+        """Complete one handshake, and drop the worlds in which every client had completed its own.
 
-        When that is all of them, its CONNECT was missed (it came before the subscription), so it is made up for: what
-        has finished its handshake is connected.
+        If that drops all worlds, the CONNECT was missed (it came before the subscription) and is added: a client that
+        completes its handshake is connected.
         """
         before = self if self.least < self.connected else self.connect()
         return CountInterval(before.connected, before.least + 1, min(before.most, before.connected - 1) + 1)
 
     def disconnect(self) -> "CountInterval":
-        """One has left, finished or not. With nobody there it was a client from before the subscription: no change."""
+        """Remove one client. Without any, it was a client from before the subscription: no change."""
         left = max(0, self.connected - 1)
         return CountInterval(left, max(0, self.least - 1), min(self.most, left))
 
 
 def unknown_interval(connected: int) -> CountInterval:
-    """`connected` clients, and nothing known of their handshakes."""
+    """Return `connected` clients whose handshakes are not known."""
     return CountInterval(connected, 0, connected)

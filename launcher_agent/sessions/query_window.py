@@ -1,8 +1,8 @@
-"""What happens while QEMU is being asked who is connected, so that its answer can be read with care.
+"""Records the events since a question to QEMU, so that its answer can be combined with them.
 
-The answer is a list as of some moment after the question. It is right about every client that did nothing since then;
-about those that did, the events are. Anonymous clients cannot be told apart, so one of them that moves makes the whole
-number of them doubtful.
+The answer is a list as of some moment after the question. It is right about every client without an event since the
+question; about the others, the events are. Anonymous clients cannot be told apart, so an event of one of them makes
+their whole number doubtful.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ _MAX_CHANGED: Final = 1024
 
 
 class QueryWindow:
-    """Everything since one question."""
+    """The events since one question."""
 
     def __init__(self) -> None:
-        #: Clients by address that moved, and what they did last.
+        #: Clients by address that had an event, and its phase (the last one's).
         self.changed: dict[SocketAddress, Phase] = {}
         self._balance = 0  # anonymous clients that came, less those that went
         self._lowest = 0
-        #: Whether something happened that the answer may have missed, or counted twice.
+        #: Whether there was an event that the answer may have missed or counted twice.
         self.inconclusive = False
 
     def record(self, phase: Phase, peer: SocketAddress) -> None:
-        """Take note of an event."""
+        """Record an event."""
         if peer.anonymous:
             self._balance += (phase is Phase.CONNECT) - (phase is Phase.DISCONNECT)
             self._lowest = min(self._lowest, self._balance)
@@ -38,9 +38,9 @@ class QueryWindow:
 
     @property
     def risen(self) -> int:
-        """How many more anonymous clients there may be now than the answer lists, at whatever moment it was made."""
+        """How many more anonymous clients may be connected now than the answer lists, whenever QEMU made it."""
         return self._balance - self._lowest
 
     def overflowed(self, is_known: Callable[[SocketAddress], bool]) -> int:
-        """How many of those that came found the table full."""
+        """Return how many of the new clients found the table full."""
         return sum(phase is not Phase.DISCONNECT and not is_known(peer) for peer, phase in self.changed.items())

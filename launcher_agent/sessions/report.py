@@ -1,14 +1,14 @@
-"""What the agent can say at one moment: whether it sees the truth, what it sees, what it has lived through."""
+"""The agent's report at one moment: whether the sessions are observed, the sessions, and counters."""
 
 from dataclasses import dataclass
 
-from launcher_agent.sessions.table import TableView
+from launcher_agent.sessions.view import TableView
 from servicestatus.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Whether the agent sees the truth. `since`: seconds since the epoch at which `reason` last changed."""
+    """Whether the sessions are observed, and why. `since`: seconds since the epoch at which `reason` last changed."""
 
     reason: Reason
     message: str = ""
@@ -17,7 +17,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the agent has lived through. Each only ever grows."""
+    """Counters since the agent's start. Each only grows."""
 
     libvirt_connects: int = 0
     events_received: int = 0
@@ -28,7 +28,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a handler may know."""
+    """Everything that the agent reports to a handler."""
 
     observation: Observation
     vnc: TableView

@@ -1,56 +1,29 @@
-"""The session table: who is connected to the screen, as far as events and answers tell.
+"""The session table: which clients are connected to the display, as far as events and answers of QEMU prove.
 
-A TCP client is known by its address and port, so its phase is exact. The clients of a unix socket are a number each
-(see bounds). Where the number of sessions is ambiguous the upper bound is told, since a wrong 1 is better than a
-wrong 0; the exception is a table that may miss clients and may not ask for them, which tells its lower bound.
+A TCP client is identified by its address and port and by the server that it is connected to, so its phase is exact.
+Clients that cannot be told apart are counted as an interval (see count_interval): all clients of unix sockets, and the
+clients of one address at a display's VNC and websocket ports, which libvirt reports with the same two addresses. Where
+the number of sessions is ambiguous the table states the upper bound, since a wrong 1 is better than a wrong 0. A table
+that may miss clients and may not ask for them states its lower bound.
 
 Invariants:
 - sessions == started_total - ended_total, whatever happens; both only ever grow.
-- The table holds at most `capacity` clients by address. Those beyond are counted like anonymous ones.
+- The table holds at most `capacity` addresses. Clients beyond that are counted like anonymous ones.
+- An address that connects again while it is connected is a second client: QEMU reports one DISCONNECT for each CONNECT.
 - No clock: `now` is seconds since the epoch, given by the caller.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from launcher_agent.events import Phase, SocketAddress
 from launcher_agent.sessions.count_interval import CountInterval, unknown_interval
 from launcher_agent.sessions.query_window import QueryWindow
+from launcher_agent.sessions.view import Accuracy, Session, TableView
 from servicestatus import contract
 
 _NOBODY: Final = CountInterval()
-
-
-class Accuracy(Enum):
-    """How far `TableView.sessions` can be trusted."""
-
-    EXACT = auto()
-    UPPER_BOUND = auto()
-    LOWER_BOUND = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session whose peer has an address. `id` is never reused."""
-
-    id: int
-    peer: SocketAddress
-    started_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class TableView:
-    """The table at one moment. `since`: the last known change between nobody and somebody; None if unknowable."""
-
-    sessions: int = 0
-    pending: int = 0
-    accuracy: Accuracy = Accuracy.EXACT
-    since: float | None = None
-    started_total: int = 0
-    ended_total: int = 0
-    identified: tuple[Session, ...] = ()
 
 
 class SessionTable:
@@ -60,7 +33,8 @@ class SessionTable:
         self._capacity = capacity
         self._sessions: dict[SocketAddress, Session] = {}
         self._pending: set[SocketAddress] = set()
-        self._unsure: set[SocketAddress] = set()  # sessions that may not have finished their handshake
+        self._unsure: set[SocketAddress] = set()  # sessions that may not have completed their handshake
+        self._shared: dict[SocketAddress, CountInterval] = {}  # addresses that several clients have
         self._anonymous = _NOBODY
         self._overflow = _NOBODY
         self._may_miss = False
@@ -72,16 +46,18 @@ class SessionTable:
         self.overflows = 0
 
     def apply(self, phase: Phase, peer: SocketAddress, now: float) -> None:
-        """Take in one event."""
+        """Apply one event."""
         if self._query_window is not None:
             self._query_window.record(phase, peer)
         if peer.anonymous:
-            self._apply_anonymous(phase)
+            self._anonymous = _applied(self._anonymous, phase)
+        elif peer in self._shared or (phase is Phase.CONNECT and self._is_known(peer)):
+            self._apply_shared(phase, peer)
         elif phase is Phase.CONNECT:
             self._connect(peer)
         elif phase is Phase.DISCONNECT:
             self._disconnect(peer)
-        elif peer in self._sessions:  # counted already, as one that may have finished: now it has
+        elif peer in self._sessions:  # counted already, as one that may have completed its handshake: now it has
             self._unsure.discard(peer)
             return
         else:
@@ -89,7 +65,7 @@ class SessionTable:
         self._update_totals(now, began=int(phase is Phase.INITIALIZE))
 
     def clear(self, now: float) -> None:
-        """All sessions have ended and nobody is connected: the one moment at which everything is known."""
+        """Record that no client is connected: the domain does not run, or its run has just begun."""
         self._empty()
         self._may_miss = False
         self._update_totals(now)
@@ -97,46 +73,52 @@ class SessionTable:
             self._since = now
 
     def resubscribe(self) -> None:
-        """Events were missed until now, so an unfinished client may have finished, or gone."""
+        """Record that events were missed until now: a client in its handshake may have completed it, or left."""
         self._pending.clear()
 
     def open_query_window(self) -> None:
-        """QEMU is being asked who is connected: its answer may or may not know of what happens from here on."""
+        """Record that QEMU is being asked: its answer may or may not include events from here on."""
         self._query_window = QueryWindow()
 
     def reconcile(self, clients: Sequence[SocketAddress], now: float) -> None:
-        """QEMU's answer. Clients whose phase no event told are counted as sessions, until an event says more.
+        """Apply QEMU's answer. A client whose phase no event reported counts as a session until an event says more.
 
-        The answer is right about every client that did nothing since the question, the events about those that did.
-        Anonymous clients that came since then may be part of the answer, or not: to be sure they are counted besides.
+        The answer is right about every client without an event since the question, the events about the others.
+        Anonymous clients that came since then may or may not be part of the answer: they are counted additionally.
         """
         window = self._query_window or QueryWindow()
-        listed = [one for one in dict.fromkeys(clients) if not one.anonymous and one not in window.changed]
+        counts = Counter(one for one in clients if not one.anonymous)
+        listed = [one for one, count in counts.items() if one not in window.changed and count == 1]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
-        self._keep_only({*listed, *window.changed})
+        self._keep_only({*counts, *window.changed})
+        self._reconcile_shared({one: count for one, count in counts.items() if count > 1}, window)
         self._anonymous = unknown_interval(sum(one.anonymous for one in clients) + window.risen)
         self._overflow_from(window.overflowed(self._is_known) + self._add_unsure(listed, now))
         self._may_miss = False
         self._update_totals(now)
         if not proved:
-            self._since = now  # somebody, or nobody, was there all the time? Only a session that still is proves it
+            self._since = now  # only a session that was known before and still is proves an earlier moment
 
     def close_query_window(self) -> bool:
-        """Whether nothing has happened since the question that its answer may have missed, or counted twice."""
+        """Return whether the answer is the truth: it cannot have missed an event, or counted one twice."""
         window, self._query_window = self._query_window, None
         return window is not None and not window.inconclusive
 
-    def forget(self, now: float) -> None:
-        """Clients may have come and gone unseen, and there is no asking: only what comes from now on is known."""
-        self._empty()
+    def doubt(self, now: float, *, keep: bool) -> None:
+        """Record that clients may be connected that no event reported and that may not be asked for.
+
+        `keep`: the clients in the table are connected; without it, they may be of a time before events were missed.
+        """
+        if not keep:
+            self._empty()
         self._may_miss = True
         self._update_totals(now)
         self._since = None
 
     def view(self) -> TableView:
-        """The table now."""
+        """Return the table's present state."""
         sessions = self._started - self._ended
-        connected = self._anonymous.connected + self._overflow.connected + len(self._sessions) + len(self._pending)
+        connected = len(self._sessions) + len(self._pending) + sum(one.connected for one in self._intervals())
         return TableView(
             sessions=sessions,
             pending=min(connected - sessions, contract.MAX_SESSIONS),
@@ -150,21 +132,22 @@ class SessionTable:
     def _accuracy(self) -> Accuracy:
         if self._may_miss:
             return Accuracy.LOWER_BOUND
-        exact = self._anonymous.exact and self._overflow.exact and not self._unsure
+        exact = all(one.exact for one in self._intervals()) and not self._unsure
         return Accuracy.EXACT if exact else Accuracy.UPPER_BOUND
 
     def _count(self) -> int:
-        if self._may_miss:
-            count = len(self._sessions) + self._anonymous.least + self._overflow.least
-        else:
-            count = len(self._sessions) + self._anonymous.most + self._overflow.most
-        return min(count, contract.MAX_SESSIONS)
+        counted = sum(one.least if self._may_miss else one.most for one in self._intervals())
+        return min(len(self._sessions) + counted, contract.MAX_SESSIONS)
+
+    def _intervals(self) -> Iterator[CountInterval]:
+        yield self._anonymous
+        yield self._overflow
+        yield from self._shared.values()
 
     def _update_totals(self, now: float, began: int = 0) -> None:
-        """Bring the totals in line with the table, and note a change between nobody and somebody.
+        """Bring the totals in line with the table, and record a change between no and some sessions.
 
-        `began` sessions are known to have begun. What the table holds more than that began too; what it holds less
-        has ended.
+        `began` sessions are known to have begun. A surplus in the table began too; a deficit has ended.
         """
         before, after = self._started - self._ended, self._count()
         self._started += max(began, after - before)
@@ -172,17 +155,33 @@ class SessionTable:
         if (before > 0) != (after > 0):
             self._since = now if after or not self._may_miss else None
 
-    def _apply_anonymous(self, phase: Phase) -> None:
-        if phase is Phase.CONNECT:
-            self._anonymous = self._anonymous.connect()
-        elif phase is Phase.INITIALIZE:
-            self._anonymous = self._anonymous.initialize()
-        else:
-            self._anonymous = self._anonymous.disconnect()
+    def _apply_shared(self, phase: Phase, peer: SocketAddress) -> None:
+        """Apply an event of an address that has, or now gets, a second client."""
+        interval = _applied(self._shared.get(peer) or self._interval_of(peer), phase)
+        self._drop(peer)
+        if interval.connected:
+            self._shared[peer] = interval
+
+    def _reconcile_shared(self, counts: Mapping[SocketAddress, int], window: QueryWindow) -> None:
+        """Count `counts` clients for each of these addresses, or more where an event since the question says so."""
+        for peer, count in counts.items():
+            known = self._shared.get(peer) or self._interval_of(peer)
+            window.inconclusive |= peer in window.changed
+            if known.connected < count or peer not in window.changed:
+                self._drop(peer)
+                self._shared[peer] = known if known.connected == count else unknown_interval(count)
+        for peer in [peer for peer in self._shared if peer not in counts]:
+            if peer in window.changed:
+                window.inconclusive = True
+            else:
+                self._drop(peer)  # one client is left; it is added like any other that the answer lists
+
+    def _interval_of(self, peer: SocketAddress) -> CountInterval:
+        least = int(peer in self._sessions and peer not in self._unsure)
+        most = int(peer in self._sessions)
+        return CountInterval(int(self._is_known(peer)), least, most)
 
     def _connect(self, peer: SocketAddress) -> None:
-        # The same address and port again: the kernel gives it away only when the earlier connection is gone.
-        self._drop(peer)
         if self._has_room():
             self._pending.add(peer)
         else:
@@ -206,6 +205,7 @@ class SessionTable:
         known = self._is_known(peer)
         self._pending.discard(peer)
         self._unsure.discard(peer)
+        self._shared.pop(peer, None)
         self._sessions.pop(peer, None)
         return known
 
@@ -214,7 +214,7 @@ class SessionTable:
         self._sessions[peer] = Session(self._last_id, peer, now)
 
     def _add_unsure(self, clients: Sequence[SocketAddress], now: float) -> int:
-        """Take in clients that may have finished their handshake; how many found no room."""
+        """Add clients that may have completed their handshake; return how many found no room."""
         beyond = 0
         for client in clients:
             if self._is_known(client):
@@ -231,13 +231,13 @@ class SessionTable:
         self._overflow = unknown_interval(connected)
 
     def _is_known(self, client: SocketAddress) -> bool:
-        return client in self._sessions or client in self._pending
+        return client in self._sessions or client in self._pending or client in self._shared
 
     def _has_room(self) -> bool:
-        return len(self._sessions) + len(self._pending) < self._capacity
+        return len(self._sessions) + len(self._pending) + len(self._shared) < self._capacity
 
     def _keep_only(self, listed: set[SocketAddress]) -> None:
-        for client in [client for client in self._sessions if client not in listed]:
+        for client in [client for client in (*self._sessions, *self._shared) if client not in listed]:
             self._drop(client)
         self._pending &= listed
 
@@ -245,5 +245,12 @@ class SessionTable:
         self._sessions.clear()
         self._pending.clear()
         self._unsure.clear()
+        self._shared.clear()
         self._query_window = None
         self._anonymous = self._overflow = _NOBODY
+
+
+def _applied(interval: CountInterval, phase: Phase) -> CountInterval:
+    if phase is Phase.CONNECT:
+        return interval.connect()
+    return interval.initialize() if phase is Phase.INITIALIZE else interval.disconnect()

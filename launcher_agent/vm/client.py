@@ -1,16 +1,20 @@
-"""The only module that knows libvirt: a read-only connection that sends events, and a short read-write one to ask QEMU.
+"""Connects to libvirt: a read-only connection for events and calls, and a short read-write one to ask QEMU.
 
 Invariants:
 - No call into libvirt is made in the event loop's thread: each may block for as long as libvirtd hangs. That includes
   dropping the last reference to a connection, which closes it.
-- A callback only translates and hands over. libvirt swallows what a callback raises, so it raises nothing.
-- Subscribed first, listed afterwards: what happens in between is seen twice rather than never.
-- A libvirtd that hangs is noticed after six seconds (`_KEEPALIVE`); one that dies, at once.
+- A callback only translates an event and queues it. libvirt swallows what a callback raises, so it raises nothing.
+- The agent subscribes first and lists afterwards: an event in between is seen twice rather than never.
+- A libvirtd that hangs is noticed after six seconds (`_KEEPALIVE`); one that ends, at once; one that answers nothing
+  about the domain, by `liveness`.
+- The agent never starts a libvirt: a session daemon would start by itself for a socket that nobody serves.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import libvirt
 
-from launcher_agent.errors import LibvirtError, QueryError
+from launcher_agent.errors import LibvirtError, LibvirtGoneError, QueryError
 from launcher_agent.events import Change, ConnectionClosed, LifecycleEvent, SocketAddress
 from launcher_agent.vm import vnc_query
 from launcher_agent.vm.domains import Domain
@@ -30,11 +34,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds between two signs of life, and how many may fail: libvirt gives up after interval * (count + 1).
+#: Seconds between two keepalive messages, and how many may fail: libvirt gives up after interval * (count + 1).
 _KEEPALIVE: Final = (2, 2)
-#: A healthy QEMU answers in 3 ms. One that hangs holds the domain's job in libvirtd, so it is not asked twice at once.
+#: Seconds. A healthy QEMU answers in 3 ms. One that hangs holds the domain's job in libvirtd: one query at a time.
 _QUERY_TIMEOUT: Final = 10.0
-#: Opening, listing, reading XML, closing: seldom more than one at a time.
+#: Opening, looking up, reading XML, probing: rarely more than two at a time.
 _MAX_THREADS: Final = 4
 
 _CHANGES: Final = {
@@ -43,6 +47,8 @@ _CHANGES: Final = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: Change.STARTED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED: Change.STOPPED,
 }
+#: What connecting to a socket that no process serves fails with.
+_NOT_SERVED: Final = frozenset({errno.ENOENT, errno.ECONNREFUSED})
 _CLOSED: Final = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "an error on the connection",
     libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "libvirt closed the connection",
@@ -52,18 +58,19 @@ _CLOSED: Final = {
 
 
 class Libvirt:
-    """Where libvirt is. One instance for the program: libvirt's event loop is a thread that never ends."""
+    """Opens connections to one URI. One instance for the program: libvirt's event loop is a thread that never ends."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._threads = DaemonThreads(_MAX_THREADS)
         self._query_thread = DaemonThreads(1)
+        os.environ["LIBVIRT_AUTOSTART"] = "0"
         libvirt.registerErrorHandler(_log_error, None)  # instead of lines on standard error
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
     async def connect(self) -> "Connection":
-        """A connection that is subscribed to everything. Waits for as long as libvirt hangs."""
+        """Return a connection that is subscribed to all events. Waits for as long as libvirt hangs. LibvirtError."""
         queue = EventQueue()
         opened = await self._threads.call(lambda: _mapped(lambda: _Opened(self._uri, queue)), discard=_Opened.close)
         return Connection(opened, queue, self._threads, self._ask)
@@ -75,7 +82,7 @@ class Libvirt:
         except TimeoutError as error:
             raise QueryError(f"QEMU has not answered within {_QUERY_TIMEOUT:g} s") from error
         except LibvirtError as error:
-            raise QueryError(f"QEMU could not be asked: {error}") from error
+            raise QueryError(f"the query to QEMU failed: {error}") from error
         return vnc_query.parse(answer)
 
     def _query(self, domain: str) -> str:
@@ -90,10 +97,10 @@ class Libvirt:
 
 
 class _Opened:
-    """A connection and its subscriptions. Every method may block."""
+    """An open connection and its subscriptions. Every method may block."""
 
     def __init__(self, uri: str, queue: EventQueue) -> None:
-        """Open and subscribe: graphics first, so that a domain whose start is seen has hidden no viewer."""
+        """Open and subscribe: graphics first, so that no viewer of a domain whose start is seen was missed."""
         self.connection = libvirt.openReadOnly(uri)
         with contextlib.ExitStack() as undo:
             undo.callback(_close, self.connection)
@@ -108,12 +115,12 @@ class _Opened:
             self._undo = undo.pop_all()
 
     def close(self) -> None:
-        """Close it, and give up its callbacks first: each holds a reference to it, so that it would never be freed."""
+        """Remove the callbacks, each of which holds a reference to the connection, and close it."""
         self._undo.close()
 
 
 class Connection:
-    """A subscribed connection: its events are in `queue`, and the last of them is ConnectionClosed."""
+    """A subscribed connection: its events are in `queue`, and the last one is ConnectionClosed."""
 
     def __init__(
         self,
@@ -128,25 +135,33 @@ class Connection:
         self._ask = ask
 
     async def domains(self) -> tuple[Domain, ...]:
-        """All domains, running or not."""
+        """Return all domains, running or not. Waits for the lock of each of them."""
         return await self._call(lambda connection: tuple(_domain(one) for one in connection.listAllDomains()))
 
+    async def domain(self, name: str) -> Domain | None:
+        """Return the domain `name`; None if it is not defined and does not run."""
+        return await self._call(lambda connection: _look_up(connection, name))
+
     async def xml(self, domain: str) -> str:
-        """The domain's description, of the running domain if it runs."""
+        """Return the domain's description, that of the running domain if it runs."""
         return await self._call(lambda connection: str(connection.lookupByName(domain).XMLDesc()))
 
-    async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
-        """The VNC clients that QEMU has. All events from before its answer are in the inbox, or about to be.
+    async def probe(self, domain: str | None) -> None:
+        """Return when libvirt has answered a call that needs the domain's lock, and has QEMU's monitor."""
+        await self._call(lambda connection: _probe(connection, domain))
 
-        libvirtd queues an event before it passes on an answer that QEMU gave later, and sends what is queued before
-        it answers the next call of the same connection: so the second call flushes the events.
+    async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
+        """Return QEMU's VNC clients. All events from before the answer are in the queue, or about to be.
+
+        libvirtd queues an event before it forwards an answer that QEMU gave later, and sends queued events before it
+        answers the next call of the same connection: so the second call flushes the events.
         """
         clients = await self._ask(domain)
-        await self._call(lambda connection: connection.numOfDomains())
+        await self.probe(domain)
         return clients
 
     def close(self) -> None:
-        """Close it in the background: a libvirt that hangs does not answer to that either."""
+        """Close it in the background: a libvirt that hangs does not answer this either."""
         start(self._opened.close)
 
     async def _call(self, function: Callable[["libvirt.virConnect"], T]) -> T:
@@ -158,7 +173,10 @@ def _mapped(function: Callable[[], T]) -> T:
     try:
         return function()
     except libvirt.libvirtError as error:
-        raise LibvirtError(error.get_error_message() or "libvirt gave no reason") from error
+        message = error.get_error_message() or "libvirt gave no reason"
+        if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() in _NOT_SERVED:
+            raise LibvirtGoneError(message) from error
+        raise LibvirtError(message) from error
 
 
 def _close(connection: "libvirt.virConnect") -> None:
@@ -166,9 +184,37 @@ def _close(connection: "libvirt.virConnect") -> None:
 
 
 def _quietly(end: Callable[[], object]) -> None:
-    """Call what may fail because the connection is lost, which was known."""
+    """Call a function that may fail because the connection is lost, which is known already."""
     with contextlib.suppress(libvirt.libvirtError):
         end()
+
+
+def _look_up(connection: "libvirt.virConnect", name: str) -> Domain | None:
+    try:
+        return _domain(connection.lookupByName(name))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _probe(connection: "libvirt.virConnect", name: str | None) -> None:
+    """Look the domain up, which needs its lock, and check that libvirt still has its QEMU's monitor: two short calls.
+
+    That there is no such domain, or that it stops meanwhile, is an answer too.
+    """
+    if name is None:
+        connection.getLibVersion()
+        return
+    try:
+        domain = connection.lookupByName(name)
+        lost = domain.ID() != -1 and domain.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_ERROR
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            return
+        raise
+    if lost:
+        raise LibvirtError("libvirt has lost the monitor of the domain's QEMU")
 
 
 def _domain(domain: "libvirt.virDomain") -> Domain:
@@ -182,7 +228,7 @@ def _run_events() -> NoReturn:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError as error:
             log.error("libvirt's event loop: %s", error)
-            time.sleep(1)  # it never failed in practice; if it does, it must not spin
+            time.sleep(1)  # it never failed in practice; if it fails, it must not spin
 
 
 def _log_error(_: object, error: tuple[Any, ...]) -> None:
@@ -190,7 +236,8 @@ def _log_error(_: object, error: tuple[Any, ...]) -> None:
 
 
 def _on_close(_: "libvirt.virConnect", reason: int, queue: EventQueue) -> None:
-    queue.put_from_thread(ConnectionClosed(_CLOSED.get(reason, "the connection was closed")))
+    gone = reason == libvirt.VIR_CONNECT_CLOSE_REASON_EOF
+    queue.put_from_thread(ConnectionClosed(_CLOSED.get(reason, "the connection was closed"), gone))
 
 
 def _on_lifecycle(

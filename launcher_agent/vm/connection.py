@@ -1,4 +1,4 @@
-"""What the watching modules need of libvirt. `libvirt_source` has the real one, the tests one of their own."""
+"""The interface to libvirt that the watching modules use. `client` implements it, and the tests have their own."""
 
 from typing import Protocol
 
@@ -8,20 +8,26 @@ from launcher_agent.vm.event_queue import EventQueue
 
 
 class Connection(Protocol):
-    """A connection that was subscribed to all graphics and lifecycle events before anything else was asked of it."""
+    """A connection that was subscribed to all graphics and lifecycle events before its first call."""
 
     @property
     def queue(self) -> EventQueue:
         """The events, in order. The last one is ConnectionClosed."""
 
     async def domains(self) -> tuple[Domain, ...]:
-        """All domains, running or not. LibvirtError."""
+        """Return all domains, running or not. It waits for the lock of each of them. LibvirtError."""
+
+    async def domain(self, name: str) -> Domain | None:
+        """Return the domain `name`; None if it is not defined and does not run. LibvirtError."""
 
     async def xml(self, domain: str) -> str:
-        """The domain's description. LibvirtError."""
+        """Return the domain's description. LibvirtError."""
+
+    async def probe(self, domain: str | None) -> None:
+        """Return when libvirt has answered a call that needs the domain's lock. LibvirtError."""
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
-        """The clients that QEMU has; every event from before the answer is in the inbox, or about to be.
+        """Return QEMU's clients; every event from before the answer is in the queue, or about to be.
 
         QueryError, LibvirtError.
         """
@@ -34,4 +40,4 @@ class Libvirt(Protocol):
     """Makes connections."""
 
     async def connect(self) -> Connection:
-        """A subscribed connection. LibvirtError."""
+        """Return a subscribed connection. LibvirtError."""

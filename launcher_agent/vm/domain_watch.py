@@ -1,21 +1,23 @@
-"""One connection to libvirt, from its first listing to its last event: which domain, is it running, who is connected.
+"""Watches one domain on one connection to libvirt: is it running, and which clients are connected.
 
-What can be known rests on one thing, `_complete`: that every event since a moment at which nobody was connected has
-been seen. That holds for a domain which starts under our eyes, and after an undisturbed answer of QEMU. Otherwise QEMU
-is asked, or, where that is forbidden, the count is a lower bound.
+The table has every client only if every event since a moment without clients was seen (`Run.complete`). That holds for
+a run whose start was seen, where no client can connect before libvirt is ready; and after an undisturbed answer of QEMU
+(see query_policy). Otherwise QEMU is asked, or, where that is forbidden, the count is a lower bound.
 
 Invariants:
-- Events are handled strictly in order; what must be awaited in between holds them back in the inbox.
-- A listing may be ahead of the events. So a run begins and ends by its events alone; a listing is believed about a run
-  only where events were missed.
-- QEMU accepts viewers before libvirt says STARTED: that event changes nothing in the table. STOPPED empties it.
+- Events are handled strictly in order; a call that must be awaited in between holds them back in the queue.
+- A listing may be ahead of the events. So a run begins and ends by its events alone; a listing decides about a run only
+  where events were missed.
+- QEMU accepts viewers before libvirt reports STARTED: that event changes nothing in the table. STOPPED empties it.
+- While libvirt does not answer (see liveness), nothing is observed, whatever else is known.
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
-from launcher_agent.errors import DomainXMLError, LibvirtError
+from launcher_agent.errors import LibvirtError, LibvirtGoneError
 from launcher_agent.events import (
     Change,
     ConnectionClosed,
@@ -28,36 +30,41 @@ from launcher_agent.events import (
     QueryWindowClosed,
 )
 from launcher_agent.state import Life, State
-from launcher_agent.vm import domain_xml
 from launcher_agent.vm.connection import Connection
+from launcher_agent.vm.domain_lookup import DomainLookup
 from launcher_agent.vm.domain_xml import Graphics
-from launcher_agent.vm.domains import Ambiguous, Domain, choose
+from launcher_agent.vm.domains import Ambiguous, Domain
+from launcher_agent.vm.liveness import Liveness
 from launcher_agent.vm.query_loop import QueryLoop
+from launcher_agent.vm.query_policy import QueryPolicy, Start, start
+from launcher_agent.vm.run import Run
+from launcher_agent.vm.verdict import Verdict
 from servicestatus.clock import Sleep
 from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)
 
-#: What is assumed of a domain whose description cannot be read: every client is a viewer.
-_UNREADABLE: Final = Graphics()
+_MAY_MISS: Final = "viewers from before libvirt reported the VM may be missing, and --query=never forbids to ask QEMU"
 
 
 class DomainWatch:
     """Keeps the state true for as long as the connection lives."""
 
     def __init__(
-        self, connection: Connection, state: State, wanted: str | None, sleep: Sleep, *, may_query: bool
+        self, connection: Connection, state: State, wanted: str | None, sleep: Sleep, *, policy: QueryPolicy
     ) -> None:
         """`wanted`: the domain's name, or None for the only one."""
         self._connection = connection
         self._state = state
         self._wanted = wanted
-        self._may_query = may_query
+        self._policy = policy
         self._query_loop = QueryLoop(connection, state.stats, sleep)
+        self._verdict = Verdict(state)
+        self._liveness = Liveness(connection, sleep, self._verdict.on_liveness)
+        self._lookup = DomainLookup(connection, self._liveness, wanted)
+        self._missing = asyncio.Event()  # the configured domain is not defined
         self._domain: str | None = None
-        self._run: int | None = None
-        self._graphics: Graphics | None = None  # of the run at hand; None: not read yet
-        self._complete = False
+        self._run = Run()
 
     async def run(self) -> None:
         """Watch until the connection is lost: LibvirtError, which says why."""
@@ -66,6 +73,8 @@ class DomainWatch:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._query_loop.run())
+                tasks.create_task(self._liveness.run())
+                tasks.create_task(self._explain_missing())
                 await self._follow()
         except* LibvirtError as group:
             # Raised below: what is raised in here, Python before 3.11.4 wraps into a group.
@@ -78,7 +87,7 @@ class DomainWatch:
         while True:
             event = await self._connection.queue.get()
             if isinstance(event, ConnectionClosed):
-                raise LibvirtError(event.reason)
+                raise LibvirtGoneError(event.reason) if event.gone else LibvirtError(event.reason)
             await self._handle(event)
 
     async def _handle(self, event: Event) -> None:
@@ -108,40 +117,33 @@ class DomainWatch:
 
     async def _on_graphics(self, event: GraphicsEvent) -> None:
         self._state.stats.events_received += 1
-        if self._domain is None and self._state.observation.reason is Reason.NO_DOMAIN:
-            await self._review()  # a viewer of a domain that libvirt has not announced yet
+        if self._domain is None and self._verdict.reason is Reason.NO_DOMAIN:
+            await self._review()  # a viewer of a domain whose start libvirt has not reported yet
         if event.domain != self._domain or not (await self._known_graphics()).is_vnc(event.local):
             self._state.stats.events_ignored += 1
             return
-        self._state.table.apply(event.phase, event.remote, self._state.clock())
+        self._state.table.apply(event.phase, event.remote.at(event.local), self._state.clock())
         self._state.touch()
 
     async def _known_graphics(self) -> Graphics:
-        if self._graphics is None:
-            self._graphics = await self._read_graphics(self._domain or "")
-        return self._graphics
-
-    async def _read_graphics(self, domain: str) -> Graphics:
-        try:
-            return domain_xml.parse(await self._connection.xml(domain))
-        except (LibvirtError, DomainXMLError) as error:
-            log.info("taking every client of the domain's screen for a VNC viewer: %s", error)
-            return _UNREADABLE
+        if self._run.graphics is None:
+            self._run.graphics = await self._lookup.graphics(self._domain or "")
+        return self._run.graphics
 
     # --- Answers of QEMU --------------------------------------------------------------------------------------------
 
     def _on_window_closed(self) -> None:
         if self._state.table.close_query_window():
-            self._complete = True
+            self._run.complete = True
             self._query_loop.end()
-            self._state.observe(Reason.WATCHING)
+            self._verdict.set(Reason.WATCHING)
         else:  # the count is an upper bound
             self._query_loop.again(refused=False)
 
     def _on_refusal(self, event: QueryRefused) -> None:
-        if event.problem != self._state.observation.message:
-            log.warning("the viewers that were there before cannot be counted yet: %s", event.problem)
-        self._state.observe(Reason.RECONCILING, event.problem)
+        if event.problem != self._verdict.message:
+            log.warning("the viewers that were connected before cannot be counted yet: %s", event.problem)
+        self._verdict.set(Reason.RECONCILING, event.problem)
         self._query_loop.again(refused=True)
 
     # --- Lifecycle --------------------------------------------------------------------------------------------------
@@ -151,18 +153,18 @@ class DomainWatch:
             return
         if event.change is Change.STOPPED and event.domain == self._domain:
             log.info("domain %s has stopped", event.domain)
-            self._nobody()
+            self._end_run()
         await self._review()
-        if event.change is Change.STARTED and event.domain == self._domain and event.run != self._run:
+        if event.change is Change.STARTED and event.domain == self._domain and event.run != self._run.number:
             log.info("domain %s has started", event.domain)
-            if self._run is not None:  # the end of another run was missed
-                self._nobody()
-                self._complete = False
+            if self._run.number is not None:  # the end of another run was missed
+                self._end_run()
+                self._run.complete = False
             await self._adopt(event.domain, event.run)
 
     async def _review(self) -> None:
-        """Choose the domain anew, among those that there are now."""
-        choice = choose(await self._connection.domains(), self._wanted)
+        """Choose the domain again, among those that libvirt has now."""
+        choice = await self._lookup.find()
         if choice is None:
             self._without_domain()
         elif isinstance(choice, Ambiguous):
@@ -171,54 +173,78 @@ class DomainWatch:
             await self._chosen(choice)
 
     def _without_domain(self) -> None:
-        self._nobody()
-        # A domain that is named is ours before it is there: QEMU may accept viewers before libvirt lists it.
+        self._end_run()
+        # A domain that is configured is watched before it is there: QEMU may accept viewers before libvirt lists it.
         self._domain, self._state.domain = self._wanted, ""
-        self._state.observe(Reason.NO_DOMAIN)
+        self._liveness.domain = self._wanted
+        if self._wanted is None or self._state.life is Life.ENDED:
+            self._verdict.set(Reason.NO_DOMAIN)
+            return
+        if self._verdict.reason is not Reason.DOMAIN_NOT_DEFINED:
+            self._verdict.set(Reason.DOMAIN_NOT_DEFINED, f"libvirt has no domain {self._wanted}")
+            self._missing.set()
+
+    async def _explain_missing(self) -> None:
+        """Warn of a name that is not defined, with the names that are: a task, since listing waits for every domain."""
+        while True:
+            await self._missing.wait()
+            self._missing.clear()
+            with contextlib.suppress(LibvirtError):
+                message = await self._lookup.missing()
+                if self._verdict.reason is Reason.DOMAIN_NOT_DEFINED:
+                    log.warning("--domain: %s; the agent waits until it is defined", message)
+                    self._verdict.set(Reason.DOMAIN_NOT_DEFINED, message)
 
     def _undecided(self, choice: Ambiguous) -> None:
         self._query_loop.end()
         self._domain, self._state.domain = None, ""
-        self._run, self._graphics, self._complete = None, None, False
-        self._state.observe(Reason.AMBIGUOUS_DOMAIN, f"--domain must name one of {', '.join(choice.names)}")
+        self._liveness.domain = None
+        self._run = Run()
+        message = f"--domain must name one of {', '.join(choice.names)}"
+        if message != self._verdict.message:
+            log.warning("libvirt has several domains: %s", message)
+        self._verdict.set(Reason.AMBIGUOUS_DOMAIN, message)
 
     async def _chosen(self, domain: Domain) -> None:
         if self._domain not in (None, domain.name):  # it takes the place of another one
-            self._nobody()
-            self._complete = False
-        self._domain = self._state.domain = domain.name
-        if self._run is not None:
+            self._end_run()
+            self._run.complete = False
+        self._domain = self._state.domain = self._liveness.domain = domain.name
+        if self._run.number is not None:
             return
-        if domain.run is not None and not self._complete:
+        if domain.run is not None and not self._run.complete:
             await self._adopt(domain.name, domain.run)
             return
-        if not self._complete:
-            self._nobody()
-        self._state.observe(Reason.WATCHING)  # it does not run, or the event of its start is on the way
+        if not self._run.complete:
+            self._end_run()
+        self._verdict.set(Reason.WATCHING)  # it does not run, or the event of its start is on the way
 
     # --- Runs -------------------------------------------------------------------------------------------------------
 
-    async def _adopt(self, domain: str, run: int) -> None:
-        """The domain runs. Unless all was seen since nobody was connected, find out who is."""
-        self._run = run
+    async def _adopt(self, domain: str, number: int) -> None:
+        """Watch a run of the domain; ask QEMU where the events do not prove which clients are connected."""
+        run = self._run
+        run.number = number
         self._state.life = Life.RUNNING
-        self._graphics = await self._read_graphics(domain)
-        if not self._graphics.has_vnc:
-            self._state.table.clear(self._state.clock())
-            self._complete = True
-        if self._complete:
-            self._state.observe(Reason.WATCHING)
-        elif self._may_query:
-            self._state.observe(Reason.RECONCILING)
-            self._query_loop.begin(domain, run)
+        run.graphics = await self._lookup.graphics(domain)
+        decision = start(self._policy, run.graphics, seen=run.complete)
+        if decision is Start.KNOWN:
+            self._verdict.set(Reason.WATCHING)
+            return
+        if decision is Start.ASK:
+            self._verdict.set(Reason.RECONCILING)
+            self._query_loop.begin(domain, number)
         else:
-            self._state.table.forget(self._state.clock())
-            self._state.observe(Reason.LOWER_BOUND, "viewers from before may be missing, and --no-query forbids to ask")
+            self._state.table.doubt(self._state.clock(), keep=run.complete)
+            unobservable = decision is Start.UNOBSERVABLE
+            reason = Reason.UNOBSERVABLE_LISTENER if unobservable else Reason.LOWER_BOUND
+            self._verdict.set(reason, run.graphics.unobservable if unobservable else _MAY_MISS)
+        run.complete = False
 
-    def _nobody(self) -> None:
-        """The domain does not run: the one moment at which all is known without asking."""
+    def _end_run(self) -> None:
+        """The domain does not run: the one moment at which no client can be connected, without asking."""
         self._query_loop.end()
-        self._run, self._graphics, self._complete = None, None, True
+        self._run = Run(complete=True)
         if self._state.life is Life.RUNNING:
             self._state.life = Life.ENDED
         self._state.table.clear(self._state.clock())

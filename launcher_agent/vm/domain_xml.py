@@ -1,11 +1,14 @@
-"""Which graphics servers a running domain has, read from its description.
+"""Reads from a domain's description which graphics servers the domain has, as far as the description shows them.
 
-libvirt's graphics events do not say whether a client speaks VNC or SPICE. A domain may have one of each, and then only
-the address that was dialled tells them apart. An event counts as VNC unless it is certainly another's: a wrong 1 is
-better than a wrong 0.
+libvirt's graphics events do not name the protocol of a client. A domain may have a VNC and a SPICE server, and then
+only the server's address distinguishes their clients. A description is no proof that there is no VNC server: QEMU's
+command line can be extended in the description, by a hook or by a wrapper. So an event counts as VNC unless it is
+certainly SPICE's, and a description without VNC proves nothing. A wrong 1 is better than a wrong 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 from xml.parsers import expat
 
@@ -14,39 +17,63 @@ from launcher_agent.events import SocketAddress, Transport
 
 #: Far above any real description (a VM with hundreds of devices stays below 1 MiB).
 _MAX_CHARACTERS: Final = 16 * 1024 * 1024
+#: The namespace of <qemu:commandline>, as expat prefixes it to a name.
+_QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
 _GRAPHICS: Final = ["domain", "devices", "graphics"]
+_LISTEN: Final = [*_GRAPHICS, "listen"]
+_ARGUMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}arg"]
 
 
 @dataclass(frozen=True, slots=True)
 class Graphics:
-    """A domain's graphics servers. The default is what to assume of a domain that cannot be read."""
+    """A domain's graphics servers. The default is what to assume of a description that cannot be read."""
 
-    has_vnc: bool = True
-    has_other: bool = False
-    other_ports: frozenset[int] = field(default=frozenset())
+    has_spice: bool = False
+    spice_ports: frozenset[int] = field(default=frozenset())
+    #: Whether a VNC server may be reachable by others than KubeVirt's proxy before libvirt reports the domain's start.
+    reachable_early: bool = True
+    #: A VNC server whose clients cause no event, in words; empty if there is none.
+    unobservable: str = ""
 
     def is_vnc(self, local: SocketAddress) -> bool:
-        """Whether a client that dialled `local` is, or may be, one of VNC."""
-        if not self.has_vnc or not self.has_other:
-            return self.has_vnc
+        """Whether a client that is connected to `local` is, or may be, a VNC client."""
+        if not self.has_spice:
+            return True
         if local.transport is Transport.TCP:
-            return local.port not in self.other_ports
-        return bool(local.host)  # SPICE states no path, VNC always does
+            return local.port not in self.spice_ports
+        return bool(local.host)  # SPICE reports no path, VNC always does
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the parser has collected: each <graphics>, its <listen> elements, and QEMU's arguments."""
+
+    graphics: list[dict[str, str]] = field(default_factory=list)
+    listens: list[list[dict[str, str]]] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+
+    def start(self, path: Sequence[str], attributes: dict[str, str]) -> None:
+        if path == _GRAPHICS:
+            self.graphics.append(attributes)
+            self.listens.append([])
+        elif path == _LISTEN:
+            self.listens[-1].append(attributes)
+        elif path == _ARGUMENT:
+            self.arguments.append(attributes.get("value", ""))
 
 
 def parse(xml: str) -> Graphics:
-    """The graphics servers of the domain that `xml` describes."""
+    """Return the graphics servers of the domain that `xml` describes. DomainXMLError."""
     if len(xml) > _MAX_CHARACTERS:
         raise DomainXMLError(f"the domain's XML has {len(xml)} characters")
-    found: list[dict[str, str]] = []
+    found = _Found()
     path: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         path.append(name)
-        if path == _GRAPHICS:
-            found.append(attributes)
+        found.start(path, attributes)
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: path.pop()
     try:
@@ -56,11 +83,33 @@ def parse(xml: str) -> Graphics:
     return _graphics(found)
 
 
-def _graphics(found: list[dict[str, str]]) -> Graphics:
-    others = [one for one in found if one.get("type") != "vnc"]
-    ports = (one.get(name, "") for one in others for name in ("port", "tlsPort"))
+def _graphics(found: _Found) -> Graphics:
+    spice = [one for one in found.graphics if one.get("type") == "spice"]
+    ports = (one.get(name, "") for one in spice for name in ("port", "tlsPort"))
+    vnc = [
+        listen
+        for one, listens in zip(found.graphics, found.listens, strict=True)
+        if one.get("type") == "vnc"
+        for listen in listens or [{"type": "socket" if one.get("socket") else "address"}]
+    ]
     return Graphics(
-        has_vnc=len(others) < len(found),
-        has_other=bool(others),
-        other_ports=frozenset(int(port) for port in ports if port.isascii() and port.isdigit()),
+        has_spice=bool(spice),
+        spice_ports=frozenset(int(port) for port in ports if port.isascii() and port.isdigit()),
+        reachable_early=bool(found.arguments) or any(listen.get("type") not in {"socket", "none"} for listen in vnc),
+        unobservable=_unobservable(vnc, _servers(found.arguments)),
     )
+
+
+def _servers(arguments: Sequence[str]) -> list[list[str]]:
+    """Return the options of each VNC server that QEMU's own arguments add: `-vnc VALUE` and `-display vnc=VALUE`."""
+    pairs = pairwise(arguments)
+    values = [value for name, value in pairs if name.lstrip("-") == "vnc" or value.startswith("vnc=")]
+    return [value.removeprefix("vnc=").split(",") for value in values]
+
+
+def _unobservable(listens: Sequence[dict[str, str]], servers: Sequence[Sequence[str]]) -> str:
+    if any(listen.get("type") == "none" for listen in listens) or any(one[0] == "none" for one in servers):
+        return "a VNC server has no listener (<listen type='none'/>), and libvirt reports no client of such a server"
+    if any(option in {"reverse", "reverse=on", "reverse=yes"} for server in servers for option in server[1:]):
+        return "a VNC server connects to its viewer (reverse=on), and libvirt reports no such connection"
+    return ""

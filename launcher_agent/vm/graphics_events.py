@@ -1,9 +1,10 @@
-"""libvirt's graphics events, taken from its C library without the detour through libvirt-python.
+"""Subscribes to libvirt's graphics events by its C library, without libvirt-python.
 
-libvirt-python (up to 12.8 at least) makes two dictionaries and a list for each of these events and never gives them
-up: a kilobyte, for ever, paid for by a VM's memory limit. A monitoring check that touches the VNC port every ten
-seconds costs 16 MB a day that way. What is needed is one function, one callback and one structure of libvirt's stable
-ABI, in the same process and on the same connection. Goes with docs/upstream/libvirt-python-graphics-events.md.
+libvirt-python (up to 12.8 at least) allocates two dictionaries and a list for each of these events and never frees
+them: a kilobyte for each event, taken from the VM's memory limit. A monitoring check that connects to the VNC port
+every ten seconds costs 16 MB a day that way. This module needs one function, one callback and one structure of
+libvirt's stable ABI, in the same process and on the same connection. Goes with
+docs/upstream/libvirt-python-graphics-events.md.
 """
 
 import ctypes
@@ -56,9 +57,9 @@ _library.virConnectDomainEventRegisterAny.argtypes = [
 
 _library.virConnectDomainEventDeregisterAny.argtypes = [ctypes.c_void_p, ctypes.c_int]
 
-#: Where each subscription's events go, by the number that libvirt hands back with them. An event that comes after its
-#: subscription has ended finds nothing here, rather than memory that was freed.
-_inboxes: Final[dict[int, EventQueue]] = {}
+#: The queue of each subscription, by the number that libvirt passes with its events. An event that arrives after the
+#: end of its subscription finds no queue here, rather than memory that was freed.
+_queues: Final[dict[int, EventQueue]] = {}
 _numbers: Final = itertools.count(1)
 
 
@@ -69,17 +70,17 @@ class GraphicsSubscription:
         """Subscribe. libvirtError."""
         self._connection = connection
         self._number = next(_numbers)
-        _inboxes[self._number] = queue
+        _queues[self._number] = queue
         self._id = _library.virConnectDomainEventRegisterAny(
             connection.c_pointer(), None, libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS, _callback, self._number, None
         )
         if self._id == -1:
-            del _inboxes[self._number]
+            del _queues[self._number]
             raise libvirt.libvirtError("virConnectDomainEventRegisterAny() failed")
 
     def end(self) -> None:
-        """Unsubscribe, before the connection is closed. It may be lost already."""
-        _inboxes.pop(self._number, None)
+        """Unsubscribe, before the connection is closed. The connection may be lost already."""
+        _queues.pop(self._number, None)
         _library.virConnectDomainEventDeregisterAny(self._connection.c_pointer(), self._id)
 
 
@@ -93,12 +94,12 @@ def _on_graphics(
     _subject: int,
     number: int,
 ) -> None:
-    queue = _inboxes.get(number)
+    queue = _queues.get(number)
     if queue is not None:
         queue.put_from_thread(_event(domain, phase, local, remote))
 
 
-#: Kept for ever: libvirt holds its address.
+#: Never freed: libvirt holds its address.
 _callback: Final = _Callback(_on_graphics)
 
 

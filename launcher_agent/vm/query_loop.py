@@ -1,9 +1,9 @@
-"""Asks QEMU who is connected, when events alone cannot know, until the answer can be trusted.
+"""Asks QEMU for its VNC clients until an answer can be trusted.
 
-The answer and the events come by two ways, so an event near the answer may or may not be part of it. The reconciler
-puts marks among the events in the inbox: QueryStarted before it asks, QueryAnswered when it has the answer, and
-QuerySettled a while later. An answer that nothing happened near is the truth; whoever reads the inbox decides that, and
-otherwise asks again.
+The answer and the events arrive on two connections, so an event near the answer may or may not be part of it. The loop
+puts marks among the events in the queue: QueryStarted before it asks, QueryAnswered when it has the answer, and
+QueryWindowClosed 0.2 s later. An answer without an event near it is the truth. The reader of the queue decides that,
+and otherwise has the loop ask again.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from launcher_agent.state import Stats
 from launcher_agent.vm.connection import Connection
 from servicestatus.clock import Sleep
 
-#: Events reach the inbox within a few milliseconds of QEMU's answer; on a node that is out of breath, within this.
+#: Seconds. Events reach the queue within a few milliseconds of QEMU's answer; on an overloaded node, within this.
 _QUIET: Final = 0.2
-#: A viewer coming or going upsets one answer. If five in a row are upset, they come and go all the time: then one
-#: question a second is enough, and what is known so far is told as an upper bound.
+#: A viewer that connects or leaves makes one answer inconclusive. If five in a row are, viewers come and go all the
+#: time: then one question a second is enough, and the number known so far is reported as an upper bound.
 _HASTY_TRIES: Final = 5
 _PAUSE: Final = 1.0
-#: No answer at all: libvirt refuses, or QEMU hangs. Seldom for long; asking must cost nothing if it is for ever.
+#: Seconds. Without an answer, libvirt refuses or QEMU hangs. If that does not end, asking must cost next to nothing.
 _MAX_PAUSE: Final = 5.0
 
 
@@ -36,7 +36,7 @@ class QueryLoop:
         self._domain = ""
         self._upset = 0
         self._refused = 0
-        #: The run that an answer is wanted for.
+        #: The run whose clients are to be listed.
         self.wanted: int | None = None
 
     def begin(self, domain: str, run: int) -> None:
@@ -46,18 +46,18 @@ class QueryLoop:
         self._due.set()
 
     def again(self, *, refused: bool) -> None:
-        """The answer is no good: events came near it, or it was `refused`. Ask again, in a while."""
+        """Ask again after a pause: events were near the answer, or it was `refused`."""
         self._upset += not refused
         self._refused += refused
         self._due.set()
 
     def end(self) -> None:
-        """Ask no more. A question that is under way still brings its marks."""
+        """Stop asking. A question that is in flight still puts its marks into the queue."""
         self.wanted = None
         self._due.clear()
 
     async def run(self) -> None:
-        """Ask, for ever, whenever a question is due."""
+        """Ask whenever a question is due, until cancelled."""
         while True:
             await self._due.wait()
             await self._sleep(self._pause())

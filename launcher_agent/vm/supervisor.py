@@ -1,15 +1,19 @@
-"""Keeps a watch on libvirt for ever: connect, watch, and connect again when it is lost.
+"""Connects to libvirt, watches the domain, and connects again with backoff when the connection is lost.
 
-While libvirt is away the table stays as it was, and is told as what it is: the last thing known, not observed.
+While libvirt is away the session table stays as it was and is reported as not observed, with one exception. In a
+launcher pod, libvirt ends after its domain. If the domain was seen to end and libvirt then ended too, no QEMU runs: no
+session is observed. A libvirt that comes back is asked again.
 """
 
 import logging
 from typing import Final, NoReturn
 
-from launcher_agent.errors import LibvirtError
-from launcher_agent.state import State
+from launcher_agent.errors import LibvirtError, LibvirtGoneError
+from launcher_agent.state import Life, State
 from launcher_agent.vm.connection import Connection, Libvirt
 from launcher_agent.vm.domain_watch import DomainWatch
+from launcher_agent.vm.liveness import TIME_LIMIT, limited
+from launcher_agent.vm.query_policy import QueryPolicy
 from servicestatus.backoff import Backoff, Policy
 from servicestatus.clock import Sleep, Uniform
 from servicestatus.reasons import Reason
@@ -17,46 +21,49 @@ from servicestatus.reasons import Reason
 log = logging.getLogger(__name__)
 
 #: virt-launcher starts its libvirt again after a second. An attempt on a missing socket costs a tenth of a
-#: millisecond, and each second of blindness may hide a viewer; so not slower than this.
+#: millisecond, and a viewer may be missed in each second without libvirt; so not slower than this.
 _PAUSE: Final = Policy(first=0.2, cap=2.0, floor=0.1)
+_ENDED: Final = "the domain has ended, and libvirt after it"
 
 
 class Supervisor:
-    """Keeps the state true, or says that it is not."""
+    """Keeps the state true, or reports that it is not observed."""
 
     def __init__(
-        self, libvirt: Libvirt, state: State, wanted: str | None, *, may_query: bool, sleep: Sleep, uniform: Uniform
+        self, libvirt: Libvirt, state: State, wanted: str | None, *, policy: QueryPolicy, sleep: Sleep, uniform: Uniform
     ) -> None:
         """`wanted`: the domain's name, or None for the only one."""
         self._libvirt = libvirt
         self._state = state
         self._wanted = wanted
-        self._may_query = may_query
+        self._policy = policy
         self._sleep = sleep
         self._backoff = Backoff(uniform)
+        self._ended = False  # libvirt ended after its domain, and has not been reached since
 
     async def run(self) -> NoReturn:
-        """Watch for ever."""
+        """Watch until cancelled."""
         while True:
             connection = await self._connect()
             self._backoff.reset()
             log.info("connected to libvirt")
             self._state.stats.libvirt_connects += 1
             lost = await self._watch(connection)
-            log.warning("libvirt is lost: %s", lost)
+            log.warning("the connection to libvirt is lost: %s; connecting again", lost)
+            self._ended = self._has_ended(lost)
             self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))
             await self._sleep(self._backoff.pause(_PAUSE))
 
     async def _connect(self) -> Connection:
         while True:
             try:
-                return await self._libvirt.connect()
+                return await limited(self._libvirt.connect(), self._sleep, self._overdue)
             except LibvirtError as error:
                 self._failed(error)
             await self._sleep(self._backoff.pause(_PAUSE))
 
     async def _watch(self, connection: Connection) -> LibvirtError:
-        watch = DomainWatch(connection, self._state, self._wanted, self._sleep, may_query=self._may_query)
+        watch = DomainWatch(connection, self._state, self._wanted, self._sleep, policy=self._policy)
         try:
             await watch.run()
         except LibvirtError as error:
@@ -65,7 +72,19 @@ class Supervisor:
             connection.close()
         raise AssertionError("a watch ends by an error")  # pragma: no cover
 
+    def _has_ended(self, lost: LibvirtError) -> bool:
+        """Return whether no QEMU can run without libvirt: in a launcher pod, where no name is configured."""
+        return self._wanted is None and self._state.life is Life.ENDED and isinstance(lost, LibvirtGoneError)
+
     def _failed(self, error: LibvirtError) -> None:
+        if self._ended and isinstance(error, LibvirtGoneError):
+            self._state.observe(Reason.NO_DOMAIN, _ENDED)
+            return
+        self._ended = False
         if str(error) != self._state.observation.message:
             log.info("waiting for libvirt: %s", error)
         self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(error))
+
+    def _overdue(self) -> None:
+        self._ended = False
+        self._state.observe(Reason.LIBVIRT_UNREACHABLE, f"libvirt has not accepted the connection for {TIME_LIMIT:g} s")

@@ -1,8 +1,8 @@
-"""Blocking calls, each in a daemon thread of its own.
+"""Runs blocking calls, each in a daemon thread of its own.
 
-A call into a libvirt that hangs cannot be interrupted. The loop's own executor would make the program wait for it at
-exit, and a few such calls would use up the executor for everything else. Here a caller may stop waiting at any time:
-the thread is left behind, keeps its slot until it returns, and what it returns late is given to `discard`.
+A call into a libvirt that hangs cannot be interrupted. With the event loop's executor, the program would wait for it at
+exit, and a few such calls would exhaust the executor for everything else. Here a caller may stop waiting at any time:
+the thread keeps its slot until it returns, and `discard` gets what it returns late.
 
 Invariant: at most `limit` threads exist for each instance, however long libvirt hangs.
 """
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def _ignore(_: object) -> None:
-    """Nothing to do for a result that nobody waits for."""
+    """Ignore a result without a caller."""
 
 
 class DaemonThreads:
@@ -29,7 +29,7 @@ class DaemonThreads:
         self._slots = asyncio.Semaphore(limit)
 
     async def call(self, function: Callable[[], T], discard: Callable[[T], object] = _ignore) -> T:
-        """What `function` returns or raises. Cancelling leaves it running and gives its result to `discard`."""
+        """Return or raise what `function` does. Cancelling leaves it running and passes its result to `discard`."""
         await self._slots.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -37,7 +37,7 @@ class DaemonThreads:
         def work() -> None:
             try:
                 result = function()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller shall have it
+            except Exception as error:  # noqa: BLE001 - every error is raised in the caller
                 deliver = _failing(answer, error)
             else:
                 deliver = _answering(answer, result, discard)
@@ -54,7 +54,7 @@ class DaemonThreads:
 
 
 def start(work: Callable[[], object]) -> None:
-    """Run `work` in a daemon thread and forget it. RuntimeError if there can be no more threads."""
+    """Run `work` in a daemon thread without waiting. RuntimeError if no thread can be created."""
     threading.Thread(target=work, daemon=True).start()
 
 

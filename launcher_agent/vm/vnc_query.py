@@ -1,6 +1,7 @@
-"""QEMU's own list of VNC clients, in the words of QMP's `query-vnc`. Pure.
+"""Decodes QEMU's list of VNC clients: the answer to QMP's `query-vnc-servers`. Pure.
 
-The answer is QEMU's, and a QEMU may be in the hands of its guest: nothing is believed of its shape.
+`query-vnc-servers` lists the clients of every VNC server, `query-vnc` those of the first one only. The answer is
+checked as untrusted input: the guest may have taken over QEMU.
 """
 
 import json
@@ -12,42 +13,60 @@ from servicestatus import contract
 
 T = TypeVar("T")
 
-COMMAND: Final = '{"execute":"query-vnc"}'
+COMMAND: Final = '{"execute":"query-vnc-servers"}'
 
-#: A client is told in about 120 characters, so this has room for more clients than can be counted.
+#: A client takes about 120 characters, so this has room for more clients than can be counted.
 _MAX_CHARACTERS: Final = 16 * 1024 * 1024
+#: QEMU serves 32 clients for each server, and nobody has hundreds of servers.
+_MAX_SERVERS: Final = 256
 _TRANSPORTS: Final = {"ipv4": Transport.TCP, "ipv6": Transport.TCP, "unix": Transport.UNIX}
 
 
 def parse(answer: str) -> tuple[SocketAddress, ...]:
-    """The clients that are connected, unfinished ones too: the answer does not tell them apart."""
+    """Return the connected clients of all servers, including those in the handshake, which the answer does not mark.
+
+    A client is listed once for each of its connections: the same address may be connected to a display's VNC port and
+    to its websocket port. QueryError.
+    """
     if len(answer) > _MAX_CHARACTERS:
         raise QueryError(f"the answer has {len(answer)} characters")
     try:
         reply = json.loads(answer)
     except (ValueError, RecursionError) as error:
         raise QueryError(f"the answer is not JSON: {error}") from error
-    info = _member(reply, "return", dict)
-    if info.get("enabled") is False:
-        return ()
-    clients = _member(info, "clients", list)
+    servers = _member(reply, "return", list)
+    if len(servers) > _MAX_SERVERS:
+        raise QueryError(f"the answer has {len(servers)} servers")
+    clients = tuple(client for server in servers for client in _clients(server))
     if len(clients) > contract.MAX_SESSIONS:
         raise QueryError(f"the answer has {len(clients)} clients")
-    return tuple(_client(client) for client in clients)
+    return clients
 
 
-def _client(client: object) -> SocketAddress:
-    family, host, service = (_member(client, name, str) for name in ("family", "host", "service"))
+def _clients(server: object) -> list[SocketAddress]:
+    """Return the clients of one server as its events identify them: all by the address of its first listener.
+
+    QEMU lists its listeners from the last to the first, and the websocket listeners after the others. The events of a
+    websocket's clients name the first listener too.
+    """
+    listeners, clients = _member(server, "server", list), _member(server, "clients", list)
+    vnc = [one for one in listeners if not (isinstance(one, dict) and one.get("websocket"))]
+    local = _address((vnc or listeners)[-1], "listener") if listeners else SocketAddress(Transport.UNIX)
+    return [_address(client, "client").at(local) for client in clients]
+
+
+def _address(end: object, name: str) -> SocketAddress:
+    family, host, service = (_member(end, key, str) for key in ("family", "host", "service"))
     transport = _TRANSPORTS.get(family)
     if transport is None:
-        raise QueryError("a client is of an unknown address family")
+        raise QueryError(f"a {name} has an unknown address family")
     if transport is Transport.UNIX:
         return SocketAddress(transport)
     return tcp_address(host, service)
 
 
 def tcp_address(host: str, service: str) -> SocketAddress:
-    """A TCP peer as libvirt and QEMU state it; without a usable one it is anonymous."""
+    """Return a TCP address as libvirt and QEMU state it; one that is not usable becomes anonymous."""
     port = int(service) if service.isascii() and service.isdigit() and len(service) <= len("65535") else 0
     usable = 0 < len(host.encode("utf-8", "replace")) <= contract.MAX_NAME_BYTES and 0 < port <= 65_535
     return SocketAddress(Transport.TCP, host, port) if usable else SocketAddress(Transport.TCP)

@@ -37,6 +37,8 @@ class ObservationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OBSERVATION_REASON_RECONCILING: _ClassVar[ObservationReason]
     OBSERVATION_REASON_AMBIGUOUS_DOMAIN: _ClassVar[ObservationReason]
     OBSERVATION_REASON_LOWER_BOUND: _ClassVar[ObservationReason]
+    OBSERVATION_REASON_UNOBSERVABLE_LISTENER: _ClassVar[ObservationReason]
+    OBSERVATION_REASON_DOMAIN_NOT_DEFINED: _ClassVar[ObservationReason]
 SERVICE_UNSPECIFIED: Service
 SERVICE_VNC: Service
 ACCURACY_UNSPECIFIED: Accuracy
@@ -53,6 +55,8 @@ OBSERVATION_REASON_LIBVIRT_UNREACHABLE: ObservationReason
 OBSERVATION_REASON_RECONCILING: ObservationReason
 OBSERVATION_REASON_AMBIGUOUS_DOMAIN: ObservationReason
 OBSERVATION_REASON_LOWER_BOUND: ObservationReason
+OBSERVATION_REASON_UNOBSERVABLE_LISTENER: ObservationReason
+OBSERVATION_REASON_DOMAIN_NOT_DEFINED: ObservationReason
 
 class VmiReference(_message.Message):
     __slots__ = ("namespace", "name", "uid")

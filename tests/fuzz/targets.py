@@ -251,6 +251,8 @@ def document(data: bytes) -> None:
 
 _ERROR: Final = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
 
+_TCP: Final = {"host": "::1", "family": "ipv6", "service": "5900", "websocket": False}
+
 TARGETS: Final[dict[str, Target]] = {
     "handler-stream": Target(handler_stream, (joined(*_REQUESTS), joined(*_REQUESTS[:2]), *map(joined, _REQUESTS))),
     "agent-stream": Target(agent_stream, (joined(*_RESPONSES), joined(*_RESPONSES[:2]), *map(joined, _RESPONSES))),
@@ -276,8 +278,8 @@ TARGETS: Final[dict[str, Target]] = {
     "query-vnc": Target(
         query_vnc,
         (
-            _json({"return": {"enabled": True, "clients": [{"host": "", "family": "unix", "service": ""}]}}),
-            _json({"return": {"enabled": True, "clients": [{"host": "::1", "family": "ipv6", "service": "40000"}]}}),
+            _json({"return": [{"server": [], "clients": [{"host": "", "family": "unix", "service": ""}]}]}),
+            _json({"return": [{"server": [_TCP], "clients": [{**_TCP, "service": "40000"}, {**_TCP, "host": "h"}]}]}),
         ),
     ),
     "domain-description": Target(

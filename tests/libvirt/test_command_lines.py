@@ -81,8 +81,7 @@ def test_a_wrong_value_from_the_environment_names_the_variable(program: str, fla
     _assert_one_line(done.stderr, flag, variable, "nonsense")
 
 
-def test_query_from_the_environment_is_true_or_false() -> None:
-    """A switch has no value on the command line, and two in the environment."""
+def test_a_query_policy_that_does_not_exist_is_refused_by_its_variable() -> None:
     done = _run("launcher-agent", env={"LAUNCHER_AGENT_QUERY": "maybe"})
     _assert_one_line(done.stderr, "--query", "LAUNCHER_AGENT_QUERY", "maybe")
 

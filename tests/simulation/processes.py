@@ -21,6 +21,7 @@ from handler_service.status_manager import StatusManager
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import Life, State
+from launcher_agent.vm.query_policy import QueryPolicy
 from launcher_agent.vm.supervisor import Supervisor
 from servicestatus import contract
 from servicestatus.v1.sessions_pb2 import VmiReference
@@ -69,9 +70,8 @@ class Agent:
         self.state = State(self._wall)
         vmi = VmiReference(namespace=pod.vmi.namespace, name=pod.vmi.name)
         protocol = ReportProtocol(instance, "1.0.0", vmi, self.state.report())
-        watcher = Supervisor(
-            pod.libvirt, self.state, None, may_query=may_query, sleep=asyncio.sleep, uniform=rng.uniform
-        )
+        policy = QueryPolicy.AUTO if may_query else QueryPolicy.NEVER
+        watcher = Supervisor(pod.libvirt, self.state, None, policy=policy, sleep=asyncio.sleep, uniform=rng.uniform)
         self.stream = ReportStream(
             _SOCKET,
             protocol,

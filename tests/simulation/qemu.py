@@ -27,7 +27,7 @@ from launcher_agent.events import (
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
 
-XML: Final = "<domain><devices><graphics type='vnc'/></devices></domain>"
+XML: Final = "<domain><devices><graphics type='vnc'><listen type='socket'/></graphics></devices></domain>"
 _SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
 _ANONYMOUS: Final = SocketAddress(Transport.UNIX)
 #: Seconds after which libvirt's keepalive gives a daemon up that hangs.
@@ -108,6 +108,14 @@ class Subscription:
         if self._libvirt.domain is None:
             return ()
         return (Domain(self._libvirt.domain, qemu.run if qemu else None),)
+
+    async def domain(self, name: str) -> Domain | None:
+        """One of them."""
+        return next((domain for domain in await self.domains() if domain.name == name), None)
+
+    async def probe(self, domain: str | None) -> None:
+        """A call that needs the domain's lock."""
+        await self._round_trip()
 
     async def xml(self, domain: str) -> str:
         """The description."""

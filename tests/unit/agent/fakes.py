@@ -20,7 +20,8 @@ from launcher_agent.vm.event_queue import EventQueue
 
 UNIX = SocketAddress(Transport.UNIX)
 SERVER = SocketAddress(Transport.UNIX, "/run/vnc")
-VNC_XML = "<domain><devices><graphics type='vnc'/></devices></domain>"
+VNC_XML = "<domain><devices><graphics type='vnc'><listen type='socket'/></graphics></devices></domain>"
+TCP_XML = "<domain><devices><graphics type='vnc' port='5900'><listen type='address'/></graphics></devices></domain>"
 PLAIN_XML = "<domain><devices/></domain>"
 
 
@@ -82,11 +83,26 @@ class FakeConnection:
         self.questions: list[str] = []
         self.listings = 0
         self.closed = False
+        self.probes: list[str | None] = []
+        self.lock = asyncio.Event()  # of the domains: while it is not set, calls do not return
+        self.lock.set()
+        self.probe_error: LibvirtError | None = None
         self._answers: asyncio.Queue[tuple[SocketAddress, ...] | Exception] = asyncio.Queue()
 
     async def domains(self) -> tuple[Domain, ...]:
+        await self.lock.wait()
         self.listings += 1
         return self.listed
+
+    async def domain(self, name: str) -> Domain | None:
+        await self.lock.wait()
+        return next((domain for domain in self.listed if domain.name == name), None)
+
+    async def probe(self, domain: str | None) -> None:
+        self.probes.append(domain)
+        await self.lock.wait()
+        if self.probe_error is not None:
+            raise self.probe_error
 
     async def xml(self, domain: str) -> str:
         if isinstance(self.description, LibvirtError):
@@ -128,8 +144,8 @@ class FakeConnection:
     async def lifecycle(self, change: Change, run: int = -1, domain: str = "vm") -> None:
         await self.send(LifecycleEvent(domain, change, run))
 
-    async def lose(self, reason: str = "libvirt closed the connection") -> None:
-        await self.send(ConnectionClosed(reason))
+    async def lose(self, reason: str = "libvirt closed the connection", *, gone: bool = False) -> None:
+        await self.send(ConnectionClosed(reason, gone))
 
 
 class FakeLibvirt:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from launcher_agent.config import Config, parse
+from launcher_agent.vm.query_policy import QueryPolicy
 
 DEFAULTS = Config(
     libvirt_uri="qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock",
     domain=None,
     handler_socket=Path("/var/run/service-status/handler.sock"),
     admin_socket=Path("/var/run/service-status/agent.sock"),
-    query=True,
+    query=QueryPolicy.AUTO,
     namespace="",
     name="",
     log_level="info",
@@ -40,7 +41,7 @@ def test_every_flag_is_a_variable_too() -> None:
         domain="ns_vm",
         handler_socket=Path("/h.sock"),
         admin_socket=None,
-        query=False,
+        query=QueryPolicy.NEVER,
         namespace="ns",
         name="vm.example",
         log_level="debug",
@@ -62,7 +63,13 @@ def test_every_flag_is_a_variable_too() -> None:
 
 
 def test_the_command_line_wins() -> None:
-    assert parse(["--query"], {"LAUNCHER_AGENT_QUERY": "false"}, "1").query
+    assert parse(["--query=always"], {"LAUNCHER_AGENT_QUERY": "never"}, "1").query is QueryPolicy.ALWAYS
+    assert parse(["--no-query"], {"LAUNCHER_AGENT_QUERY": "always"}, "1").query is QueryPolicy.NEVER
+
+
+@pytest.mark.parametrize(("value", "policy"), [("true", QueryPolicy.AUTO), ("false", QueryPolicy.NEVER)])
+def test_the_former_values_of_the_query_flag_are_valid(value: str, policy: QueryPolicy) -> None:
+    assert parse([], {"LAUNCHER_AGENT_QUERY": value}, "1").query is policy
 
 
 def test_a_relative_socket_is_meant_from_here(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The difference of two views."""
 
 from launcher_agent.reporting.deltas import vnc_delta
-from launcher_agent.sessions.table import Accuracy, Session, TableView
+from launcher_agent.sessions.view import Accuracy, Session, TableView
 from servicestatus.v1 import sessions_pb2
 from tests.unit.agent.fakes import tcp
 

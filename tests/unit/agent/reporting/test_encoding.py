@@ -5,7 +5,7 @@ import pytest
 from launcher_agent.events import Transport
 from launcher_agent.reporting import encoding as messages
 from launcher_agent.sessions.report import Counters, Observation
-from launcher_agent.sessions.table import Accuracy, Session, TableView
+from launcher_agent.sessions.view import Accuracy, Session, TableView
 from servicestatus.reasons import Reason
 from servicestatus.v1 import sessions_pb2 as pb
 from tests.unit.agent.fakes import tcp

@@ -5,7 +5,8 @@ import pytest
 from launcher_agent.events import Phase, SocketAddress
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.sessions.report import Counters, Observation, Report
-from launcher_agent.sessions.table import SessionTable, TableView
+from launcher_agent.sessions.table import SessionTable
+from launcher_agent.sessions.view import TableView
 from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2

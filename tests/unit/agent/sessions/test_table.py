@@ -1,10 +1,13 @@
 """The session table, in sentences, and against a VM whose clients are known."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from launcher_agent.events import Phase, SocketAddress, Transport
-from launcher_agent.sessions.table import Accuracy, SessionTable, TableView
+from launcher_agent.sessions.table import SessionTable
+from launcher_agent.sessions.view import Accuracy, TableView
 
 UNIX = SocketAddress(Transport.UNIX)
 CONNECT, INITIALIZE, DISCONNECT = Phase.CONNECT, Phase.INITIALIZE, Phase.DISCONNECT
@@ -64,9 +67,60 @@ def test_a_takeover_is_a_session_that_began_and_one_that_ended_though_the_count_
     assert (view.sessions, view.started_total, view.ended_total, view.accuracy) == (1, 2, 1, Accuracy.EXACT)
 
 
-def test_the_same_address_again_is_another_client_since_the_first_must_be_gone() -> None:
+def test_the_same_address_at_another_server_is_another_client() -> None:
+    at = [replace(tcp(1), server=port) for port in (5900, 5901)]
+    made = table((CONNECT, at[0]), (INITIALIZE, at[0]), (CONNECT, at[1]), (INITIALIZE, at[1]))
+    assert (made.view().sessions, made.view().accuracy) == (2, Accuracy.EXACT)
+    made.apply(DISCONNECT, at[1], 9.0)
+    assert [session.peer for session in made.view().identified] == [at[0]]
+
+
+def test_the_same_address_again_is_a_second_client_which_cannot_be_told_from_the_first() -> None:
+    """One address at a display's VNC port and at its websocket port: both events have the same two addresses."""
     made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), (CONNECT, tcp(1)))
-    assert (made.view().sessions, made.view().pending, made.view().identified) == (0, 1, ())
+    assert (made.view().sessions, made.view().pending, made.view().accuracy) == (1, 1, Accuracy.EXACT)
+    made.apply(INITIALIZE, tcp(1), 9.0)
+    assert (made.view().sessions, made.view().pending, made.view().accuracy) == (2, 0, Accuracy.EXACT)
+    made.apply(DISCONNECT, tcp(1), 9.0)
+    assert (made.view().sessions, made.view().pending, made.view().accuracy) == (1, 0, Accuracy.EXACT)
+    made.apply(DISCONNECT, tcp(1), 9.0)
+    assert (made.view().sessions, made.view().pending) == (0, 0)
+    made.apply(CONNECT, tcp(1), 9.0)
+    made.apply(INITIALIZE, tcp(1), 9.0)
+    assert [session.peer for session in made.view().identified] == [tcp(1)]
+
+
+def test_when_one_of_two_clients_of_an_address_leaves_and_one_had_no_handshake_it_is_an_upper_bound() -> None:
+    made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)), (CONNECT, tcp(1)), (DISCONNECT, tcp(1)))
+    assert (made.view().sessions, made.view().pending, made.view().accuracy) == (1, 0, Accuracy.UPPER_BOUND)
+
+
+def test_an_address_that_qemu_lists_twice_counts_twice() -> None:
+    made = table()
+    made.open_query_window()
+    made.reconcile([tcp(1), tcp(1)], 2.0)
+    assert (made.view().sessions, made.view().accuracy) == (2, Accuracy.UPPER_BOUND)
+    made.apply(DISCONNECT, tcp(1), 3.0)
+    assert made.view().sessions == 1
+    made.open_query_window()
+    made.reconcile([tcp(1)], 4.0)
+    assert made.close_query_window()
+    assert [session.peer for session in made.view().identified] == [tcp(1)]
+
+
+def test_an_event_of_an_address_that_qemu_lists_twice_makes_the_answer_inconclusive() -> None:
+    made = table((CONNECT, tcp(1)), (INITIALIZE, tcp(1)))
+    made.open_query_window()
+    made.apply(CONNECT, tcp(1), 2.0)
+    made.reconcile([tcp(1), tcp(1)], 2.0)
+    assert made.view().sessions == 1
+    assert not made.close_query_window()
+
+
+def test_a_doubtful_table_that_keeps_its_clients_states_its_lower_bound() -> None:
+    made = table((CONNECT, UNIX), (INITIALIZE, UNIX))
+    made.doubt(2.0, keep=True)
+    assert (made.view().sessions, made.view().accuracy) == (1, Accuracy.LOWER_BOUND)
 
 
 def test_a_tcp_client_from_before_the_table_leaves_without_a_trace() -> None:
@@ -199,7 +253,7 @@ def test_a_crowd_of_tcp_clients_that_move_while_qemu_is_asked_disturbs_the_answe
 
 def test_a_table_that_may_miss_clients_tells_a_lower_bound() -> None:
     made = table((CONNECT, UNIX), (INITIALIZE, UNIX))
-    made.forget(5.0)
+    made.doubt(5.0, keep=False)
     assert made.view() == TableView(accuracy=Accuracy.LOWER_BOUND, since=None, started_total=1, ended_total=1)
     made.apply(CONNECT, UNIX, 6.0)
     made.apply(INITIALIZE, UNIX, 7.0)
@@ -291,7 +345,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscribed and not self.certain)
     @rule()
     def forget(self) -> None:
-        self.table.forget(self.now)
+        self.table.doubt(self.now, keep=False)
         self.forgot, self.bounded = True, False
         self.end_question()
 

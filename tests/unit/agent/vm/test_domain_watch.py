@@ -16,12 +16,13 @@ from launcher_agent.events import (
     Transport,
     UnreadableEvent,
 )
-from launcher_agent.sessions.table import Accuracy
+from launcher_agent.sessions.view import Accuracy
 from launcher_agent.state import Life, State
 from launcher_agent.vm.domain_watch import DomainWatch
 from launcher_agent.vm.domains import Domain
+from launcher_agent.vm.query_policy import QueryPolicy
 from servicestatus.reasons import Reason
-from tests.unit.agent.fakes import PLAIN_XML, UNIX, FakeConnection, VirtualTime, settle, tcp
+from tests.unit.agent.fakes import PLAIN_XML, TCP_XML, UNIX, FakeConnection, VirtualTime, settle, tcp
 
 IDLE, RUNNING = Domain("vm", None), Domain("vm", 7)
 
@@ -29,11 +30,11 @@ IDLE, RUNNING = Domain("vm", None), Domain("vm", 7)
 class Scene:
     """A watch over a fake connection, and the state that it keeps."""
 
-    def __init__(self, connection: FakeConnection, wanted: str | None, *, may_query: bool) -> None:
+    def __init__(self, connection: FakeConnection, wanted: str | None, *, policy: QueryPolicy) -> None:
         self.libvirt = connection
         self.time = VirtualTime()
         self.state = State(self.time.clock)
-        self._watch = DomainWatch(connection, self.state, wanted, self.time.sleep, may_query=may_query)
+        self._watch = DomainWatch(connection, self.state, wanted, self.time.sleep, policy=policy)
         self.task = asyncio.create_task(self._watch.run())
 
     @property
@@ -47,9 +48,9 @@ class Scene:
 
 @asynccontextmanager
 async def watching(
-    connection: FakeConnection, wanted: str | None = None, *, may_query: bool = True
+    connection: FakeConnection, wanted: str | None = None, *, policy: QueryPolicy = QueryPolicy.AUTO
 ) -> AsyncIterator[Scene]:
-    scene = Scene(connection, wanted, may_query=may_query)
+    scene = Scene(connection, wanted, policy=policy)
     await settle()
     yield scene
     await connection.lose()
@@ -126,7 +127,7 @@ async def test_a_qemu_that_does_not_answer_is_told_and_asked_again_ever_more_sel
 
 
 async def test_told_never_to_ask_it_tells_a_lower_bound_until_the_domain_starts_again() -> None:
-    async with watching(FakeConnection(RUNNING), may_query=False) as scene:
+    async with watching(FakeConnection(RUNNING), policy=QueryPolicy.NEVER) as scene:
         assert scene.seen == (Reason.LOWER_BOUND, 0)
         await scene.libvirt.viewer()
         assert scene.seen == (Reason.LOWER_BOUND, 1)
@@ -136,13 +137,146 @@ async def test_told_never_to_ask_it_tells_a_lower_bound_until_the_domain_starts_
         assert (scene.accuracy, scene.libvirt.questions) == (Accuracy.EXACT, [])
 
 
-async def test_a_domain_without_vnc_has_no_viewers_and_needs_no_question() -> None:
-    async with watching(FakeConnection(RUNNING, xml=PLAIN_XML)) as scene:
-        assert scene.seen == (Reason.WATCHING, 0)
+async def test_a_viewer_of_a_domain_whose_description_names_no_vnc_counts() -> None:
+    async with watching(FakeConnection(IDLE, xml=PLAIN_XML)) as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
         await scene.libvirt.viewer()
-        assert scene.seen == (Reason.WATCHING, 0)
-        assert scene.state.stats.events_ignored == 2
+        assert scene.seen == (Reason.WATCHING, 1)
         assert scene.libvirt.questions == []
+
+
+async def test_a_domain_whose_description_names_no_vnc_is_asked_about_when_it_ran_before() -> None:
+    async with watching(FakeConnection(RUNNING, xml=PLAIN_XML)) as scene:
+        assert scene.seen == (Reason.RECONCILING, 0)
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_after_a_start_of_a_domain_with_a_tcp_listener_qemu_is_asked_once() -> None:
+    """A client that was connected before libvirt was ready caused no event."""
+    async with watching(FakeConnection(IDLE, xml=TCP_XML)) as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        assert scene.seen == (Reason.RECONCILING, 0)
+        await scene.libvirt.answer(tcp(40001))
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 1)
+        assert scene.libvirt.questions == ["vm"]
+
+
+async def test_query_always_asks_after_every_start() -> None:
+    async with watching(FakeConnection(IDLE), policy=QueryPolicy.ALWAYS) as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_query_never_reports_a_lower_bound_after_a_start_with_a_tcp_listener_and_keeps_what_it_saw() -> None:
+    async with watching(FakeConnection(IDLE, xml=TCP_XML), policy=QueryPolicy.NEVER) as scene:
+        await scene.libvirt.viewer(tcp(40001))
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        assert scene.seen == (Reason.LOWER_BOUND, 1)
+        assert scene.accuracy is Accuracy.LOWER_BOUND
+
+
+async def test_a_server_without_a_listener_is_never_observed() -> None:
+    xml = "<domain><devices><graphics type='vnc'><listen type='none'/></graphics></devices></domain>"
+    async with watching(FakeConnection(IDLE, xml=xml)) as scene:
+        assert scene.seen == (Reason.WATCHING, 0)
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        assert scene.seen == (Reason.UNOBSERVABLE_LISTENER, 0)
+        assert scene.accuracy is Accuracy.LOWER_BOUND
+        await scene.libvirt.lifecycle(Change.STOPPED)
+        assert scene.seen == (Reason.WATCHING, 0)
+
+
+async def test_libvirt_that_does_not_answer_about_the_domain_is_not_observed_after_six_seconds() -> None:
+    """libvirtd holds the domain's lock: no event, no error, and its keepalive goes on."""
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        scene.libvirt.lock.clear()
+        await scene.time.advance(5.99)
+        assert scene.seen == (Reason.WATCHING, 0)
+        await scene.time.advance(0.01)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        assert scene.state.observation.message == "libvirt has not answered a call about domain vm within 3 s"
+        await scene.time.advance(100)
+        assert scene.libvirt.probes == ["vm"]  # it is not repeated while it is awaited
+
+
+async def test_libvirt_that_answers_again_is_observed_after_a_second_answer_which_follows_what_it_held_back() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        scene.libvirt.lock.clear()
+        await scene.time.advance(60)
+        scene.libvirt.lock.set()
+        await scene.time.advance(0.49)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        await scene.libvirt.viewer()
+        await scene.time.advance(0.01)
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_a_probe_that_fails_is_not_observed_until_two_answers() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        scene.libvirt.probe_error = LibvirtError("libvirt has lost the monitor of the domain's QEMU")
+        await scene.time.advance(3.0)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        scene.libvirt.probe_error = None
+        await scene.time.advance(0.5)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        await scene.time.advance(0.5)
+        assert scene.seen == (Reason.WATCHING, 0)
+
+
+async def test_a_call_that_does_not_return_after_a_restart_of_the_domain_is_not_observed() -> None:
+    async with watching(FakeConnection(RUNNING)) as scene:
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        scene.libvirt.lock.clear()
+        await scene.libvirt.lifecycle(Change.STOPPED)
+        await scene.time.advance(3.0)
+        assert scene.state.observation.reason is Reason.LIBVIRT_UNREACHABLE
+        scene.libvirt.lock.set()
+        scene.libvirt.listed = (IDLE,)
+        await scene.time.advance(3.5)
+        assert scene.seen == (Reason.WATCHING, 0)
+
+
+async def test_a_name_that_is_not_defined_is_not_observed_and_the_message_names_those_that_are() -> None:
+    async with watching(FakeConnection(RUNNING, Domain("other", None)), wanted="wm") as scene:
+        assert scene.seen == (Reason.DOMAIN_NOT_DEFINED, 0)
+        assert scene.state.observation.message == "libvirt has no domain wm; it has other, vm"
+        scene.libvirt.listed = (Domain("wm", None),)
+        await scene.libvirt.lifecycle(Change.DEFINED, domain="wm")
+        assert scene.seen == (Reason.WATCHING, 0)
+
+
+async def test_a_named_domain_that_was_seen_to_end_and_is_undefined_has_no_viewers() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        scene.libvirt.listed = ()
+        await scene.libvirt.lifecycle(Change.STOPPED)
+        assert scene.seen == (Reason.NO_DOMAIN, 0)
+
+
+async def test_a_client_address_at_two_servers_of_the_domain_is_two_clients() -> None:
+    async with watching(FakeConnection(IDLE)) as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        one, two = (SocketAddress(Transport.TCP, "0.0.0.0", port) for port in (5900, 5901))  # noqa: S104
+        seen = []
+        for phase, local in [
+            (Phase.CONNECT, one),
+            (Phase.INITIALIZE, one),
+            (Phase.CONNECT, two),
+            (Phase.INITIALIZE, two),
+            (Phase.DISCONNECT, two),
+        ]:
+            await scene.libvirt.send(GraphicsEvent("vm", phase, local, tcp(4000)))
+            seen.append(scene.seen[1])
+        assert seen == [0, 1, 1, 2, 1]
+        assert scene.accuracy is Accuracy.EXACT
 
 
 async def test_spice_clients_are_not_counted() -> None:
@@ -154,16 +288,17 @@ async def test_spice_clients_are_not_counted() -> None:
             await scene.libvirt.send(
                 GraphicsEvent("vm", Phase.CONNECT, local, remote), GraphicsEvent("vm", Phase.INITIALIZE, local, remote)
             )
-        assert [session.peer for session in scene.state.table.view().identified] == [tcp(45900)]
+        assert [session.peer.port for session in scene.state.table.view().identified] == [45900]
         assert scene.state.stats.events_ignored == 2
 
 
-async def test_a_description_that_cannot_be_read_means_that_every_client_counts() -> None:
+async def test_a_description_that_cannot_be_read_means_that_every_client_counts_and_may_have_come_early() -> None:
     connection = FakeConnection(IDLE)
     connection.description = LibvirtError("the domain is busy")
     async with watching(connection) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
-        await scene.libvirt.viewer()
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
         assert scene.seen == (Reason.WATCHING, 1)
 
 
@@ -290,7 +425,7 @@ async def test_what_others_do_costs_a_named_domain_no_listing() -> None:
         for _ in range(10):
             await scene.libvirt.viewer(domain="other")
         await scene.libvirt.lifecycle(Change.STOPPED, domain="other")
-        assert (scene.seen, scene.libvirt.listings) == ((Reason.NO_DOMAIN, 0), 1)
+        assert (scene.seen, scene.libvirt.listings) == ((Reason.DOMAIN_NOT_DEFINED, 0), 1)
 
 
 async def test_a_domain_that_takes_the_place_of_the_only_one_is_another_vm() -> None:
@@ -326,4 +461,4 @@ async def test_a_libvirt_that_fails_to_list_its_domains_is_lost() -> None:
 
     time = VirtualTime()
     with pytest.raises(LibvirtError, match="client socket is closed"):
-        await DomainWatch(Broken(), State(time.clock), None, time.sleep, may_query=True).run()
+        await DomainWatch(Broken(), State(time.clock), None, time.sleep, policy=QueryPolicy.AUTO).run()

@@ -27,15 +27,63 @@ SPICE = "<graphics type='spice' port='5901' tlsPort='5902'/>"
 
 def test_a_domain_with_vnc_alone_has_only_viewers() -> None:
     graphics = parse(domain("<graphics type='vnc' socket='/run/vnc'><listen type='socket'/></graphics>"))
-    assert graphics == Graphics(has_vnc=True, has_other=False)
+    assert graphics == Graphics(reachable_early=False)
     assert graphics.is_vnc(PATH)
     assert graphics.is_vnc(tcp(1))
 
 
-@pytest.mark.parametrize("xml", [domain(), domain(SPICE), domain("<graphics type='egl-headless'/>")])
-def test_a_domain_without_vnc_has_no_viewers(xml: str) -> None:
-    assert not parse(xml).is_vnc(PATH)
-    assert not parse(xml).is_vnc(tcp(5901))
+@pytest.mark.parametrize("xml", [domain(), domain("<graphics type='egl-headless'/>")])
+def test_a_description_without_any_server_is_no_proof_that_there_is_none(xml: str) -> None:
+    assert parse(xml).is_vnc(PATH)
+    assert parse(xml).is_vnc(tcp(5901))
+    assert not parse(xml).reachable_early
+
+
+def test_of_a_description_with_spice_alone_only_spice_is_ignored() -> None:
+    graphics = parse(domain(SPICE))
+    assert [port for port in (5900, 5901, 5902) if graphics.is_vnc(tcp(port))] == [5900]
+    assert graphics.is_vnc(PATH)
+    assert not graphics.is_vnc(NO_PATH)
+
+
+@pytest.mark.parametrize(
+    ("listen", "early"),
+    [
+        ("<graphics type='vnc' socket='/run/vnc'><listen type='socket' socket='/run/vnc'/></graphics>", False),
+        ("<graphics type='vnc' socket='/run/vnc'/>", False),
+        ("<graphics type='vnc' port='5900'><listen type='address' address='127.0.0.1'/></graphics>", True),
+        ("<graphics type='vnc' port='5900'><listen type='network' network='default'/></graphics>", True),
+        ("<graphics type='vnc' port='5900'/>", True),
+    ],
+)
+def test_only_a_unix_socket_cannot_be_reached_before_libvirt_is_ready(listen: str, early: bool) -> None:
+    assert parse(domain(listen)).reachable_early is early
+
+
+def commandline(*arguments: str) -> str:
+    values = "".join(f"<q:arg value='{argument}'/>" for argument in arguments)
+    space = "xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'"
+    return f"<domain {space}><devices/><q:commandline>{values}</q:commandline></domain>"
+
+
+def test_a_server_on_qemus_command_line_can_be_reached_early() -> None:
+    graphics = parse(commandline("-vnc", "127.0.0.1:77"))
+    assert graphics.reachable_early
+    assert graphics.unobservable == ""
+
+
+@pytest.mark.parametrize(
+    ("xml", "problem"),
+    [
+        (domain("<graphics type='vnc'><listen type='none'/></graphics>"), "has no listener"),
+        (commandline("-vnc", "none"), "has no listener"),
+        (commandline("-vnc", "10.0.0.9:5500,reverse=on"), "connects to its viewer"),
+        (commandline("-vnc", "10.0.0.9:5500,reverse"), "connects to its viewer"),
+        (commandline("-display", "vnc=10.0.0.9:5500,reverse=on"), "connects to its viewer"),
+    ],
+)
+def test_a_server_whose_clients_cause_no_event_is_named(xml: str, problem: str) -> None:
+    assert problem in parse(xml).unobservable
 
 
 def test_with_both_the_port_that_was_dialled_tells_them_apart() -> None:
@@ -51,12 +99,12 @@ def test_with_both_on_unix_sockets_only_vnc_states_its_path() -> None:
 
 def test_a_port_that_is_not_set_belongs_to_nobody() -> None:
     graphics = parse(domain(VNC, "<graphics type='spice' port='-1' tlsPort='x'/>"))
-    assert graphics.other_ports == frozenset()
+    assert graphics.spice_ports == frozenset()
 
 
 def test_graphics_elsewhere_in_the_description_are_none_of_the_domain() -> None:
-    xml = "<domain><metadata><devices><graphics type='vnc'/></devices></metadata><devices/></domain>"
-    assert not parse(xml).has_vnc
+    xml = "<domain><metadata><devices><graphics type='spice'/></devices></metadata><devices/></domain>"
+    assert not parse(xml).has_spice
 
 
 @pytest.mark.parametrize("xml", ["", "<domain>", "<a/><b/>", "\ud800", "<domain>\0</domain>"])

@@ -35,14 +35,14 @@ def test_an_address_is_read_whatever_it_holds(
 
 async def test_an_event_goes_to_the_inbox_of_its_subscription_and_to_no_other() -> None:
     queue = EventQueue()
-    graphics_events._inboxes[-1] = queue
+    graphics_events._queues[-1] = queue
     try:
         here, there = address(UNIX, b"", b"/run/vnc"), address(UNIX, b"", b"")
         graphics_events._on_graphics(0, 0, 99, here, there, b"none", 0, -2)  # ended, or never begun
         graphics_events._on_graphics(0, 0, 99, here, there, b"none", 0, -1)  # a phase of the future
         assert await queue.get() == UnreadableEvent()
     finally:
-        del graphics_events._inboxes[-1]
+        del graphics_events._queues[-1]
 
 
 def test_the_phases_are_those_of_libvirt() -> None:

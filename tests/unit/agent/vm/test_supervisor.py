@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from launcher_agent.errors import LibvirtError
+from launcher_agent.errors import LibvirtError, LibvirtGoneError
 from launcher_agent.events import Change, Phase
 from launcher_agent.state import Life, State
 from launcher_agent.vm.domains import Domain
+from launcher_agent.vm.liveness import TIME_LIMIT
+from launcher_agent.vm.query_policy import QueryPolicy
 from launcher_agent.vm.supervisor import Supervisor
 from servicestatus.reasons import Reason
 from tests.unit.agent.fakes import UNIX, FakeConnection, FakeLibvirt, VirtualTime, highest, settle, tcp
@@ -16,13 +18,11 @@ RUNNING = Domain("vm", 7)
 
 
 class Scene:
-    def __init__(self, *, may_query: bool = True) -> None:
+    def __init__(self, *, policy: QueryPolicy = QueryPolicy.AUTO) -> None:
         self.libvirt = FakeLibvirt()
         self.time = VirtualTime()
         self.state = State(self.time.clock)
-        self.watcher = Supervisor(
-            self.libvirt, self.state, None, may_query=may_query, sleep=self.time.sleep, uniform=highest
-        )
+        self.watcher = Supervisor(self.libvirt, self.state, None, policy=policy, sleep=self.time.sleep, uniform=highest)
 
     @property
     def seen(self) -> tuple[Reason, int]:
@@ -30,8 +30,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def running(*, may_query: bool = True) -> AsyncIterator[Scene]:
-    scene = Scene(may_query=may_query)
+async def running(*, policy: QueryPolicy = QueryPolicy.AUTO) -> AsyncIterator[Scene]:
+    scene = Scene(policy=policy)
     task = asyncio.create_task(scene.watcher.run())
     await settle()
     yield scene
@@ -60,7 +60,7 @@ async def test_it_waits_for_libvirt_with_growing_pauses_of_at_most_two_seconds()
         for _ in range(6):
             await scene.libvirt.offer(LibvirtError("no such socket"))
             await scene.time.advance(2.0)
-        assert scene.time.slept == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+        assert [pause for pause in scene.time.slept if pause != TIME_LIMIT] == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
 async def test_a_lost_libvirt_leaves_the_last_numbers_which_are_no_longer_observed() -> None:
@@ -132,7 +132,7 @@ async def test_a_viewer_that_was_unfinished_when_libvirt_was_lost_may_have_finis
 
 
 async def test_told_never_to_ask_it_knows_nothing_of_the_viewers_after_a_gap() -> None:
-    async with running(may_query=False) as scene:
+    async with running(policy=QueryPolicy.NEVER) as scene:
         first, second = FakeConnection(Domain("vm", None)), FakeConnection(RUNNING)
         await scene.libvirt.offer(first)
         await first.lifecycle(Change.STARTED, run=7)
@@ -141,6 +141,57 @@ async def test_told_never_to_ask_it_knows_nothing_of_the_viewers_after_a_gap() -
         await scene.libvirt.offer(second)
         await scene.time.advance(2.0)
         assert scene.seen == (Reason.LOWER_BOUND, 0)
+
+
+async def ended(scene: Scene) -> FakeConnection:
+    connection = FakeConnection(RUNNING)
+    await reconciled(scene, connection, UNIX)
+    connection.listed = ()
+    await connection.lifecycle(Change.STOPPED)
+    return connection
+
+
+async def test_a_libvirt_that_ends_after_its_domain_leaves_nobody_connected() -> None:
+    async with running() as scene:
+        connection = await ended(scene)
+        await connection.lose(gone=True)
+        await scene.libvirt.offer(LibvirtGoneError("no such socket"))
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.NO_DOMAIN, 0)
+        assert scene.state.observation.message == "the domain has ended, and libvirt after it"
+        again = FakeConnection(Domain("vm", 8))
+        await reconciled(scene, again, UNIX)
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_a_libvirt_that_hangs_after_the_end_of_its_domain_is_not_observed() -> None:
+    async with running() as scene:
+        connection = await ended(scene)
+        await connection.lose(gone=True)
+        await scene.libvirt.offer(LibvirtGoneError("no such socket"))
+        await scene.time.advance(2.0)
+        await scene.time.advance(3.0)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+        assert scene.state.observation.message == "libvirt has not accepted the connection for 3 s"
+
+
+async def test_a_libvirt_that_was_lost_otherwise_after_the_end_of_its_domain_is_not_observed() -> None:
+    async with running() as scene:
+        connection = await ended(scene)
+        await connection.lose("libvirt does not answer")
+        await scene.libvirt.offer(LibvirtGoneError("no such socket"))
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
+
+
+async def test_a_libvirt_that_ends_while_its_domain_runs_is_not_observed() -> None:
+    async with running() as scene:
+        connection = FakeConnection(RUNNING)
+        await reconciled(scene, connection, UNIX)
+        await connection.lose(gone=True)
+        await scene.libvirt.offer(LibvirtGoneError("no such socket"))
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 1)
 
 
 async def test_a_connection_is_closed_when_the_agent_stops() -> None:

@@ -1,0 +1,45 @@
+"""Decides whether QEMU must be asked for its clients when a run of the domain begins to be watched. Pure.
+
+QEMU drops its events until libvirt has finished the negotiation with it. A client that connects and completes its
+handshake before that causes no event at all, and libvirt cannot be asked for it. QEMU lists such clients, but a
+question taints the domain (`custom-monitor`, once per start). So by default a question is asked only where events prove
+nothing: where the start was not seen, or where others than KubeVirt's proxy can connect that early. KubeVirt's proxy
+connects to the unix socket of a VMI only once it is Running.
+
+The socket table of the network namespace was considered as a question without a taint. It cannot prove that no client
+is there: the agent cannot know that its namespace is QEMU's.
+"""
+
+from enum import Enum
+
+from launcher_agent.vm.domain_xml import Graphics
+
+
+class QueryPolicy(Enum):
+    """The values of `--query`."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Start(Enum):
+    """What the events prove of a run."""
+
+    #: Every client.
+    KNOWN = "known"
+    #: Not every client: QEMU is asked.
+    ASK = "ask"
+    #: Not every client, and QEMU may not be asked: the count is a lower bound.
+    LOWER_BOUND = "lower bound"
+    #: Not every client, at no time: a server's clients cause no event.
+    UNOBSERVABLE = "unobservable"
+
+
+def start(policy: QueryPolicy, graphics: Graphics, *, seen: bool) -> Start:
+    """Return what to do about a run. `seen`: every event since the end of the run before it was received."""
+    if graphics.unobservable:
+        return Start.UNOBSERVABLE
+    if seen and policy is not QueryPolicy.ALWAYS and not graphics.reachable_early:
+        return Start.KNOWN
+    return Start.LOWER_BOUND if policy is QueryPolicy.NEVER else Start.ASK
