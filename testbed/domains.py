@@ -3,6 +3,7 @@
 `type='qemu'` is emulation in software: it needs no /dev/kvm and starts as fast, since there is nothing to boot.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -25,10 +26,18 @@ class TcpGraphics:
     websocket: bool = False
 
 
-Graphics = UnixGraphics | TcpGraphics | None
+@dataclass(frozen=True)
+class FdGraphics:
+    """VNC without a listener: a client is passed to QEMU as a file descriptor."""
 
 
-def domain_xml(name: str, uuid: str, graphics: Graphics) -> str:
+Graphics = UnixGraphics | TcpGraphics | FdGraphics | None
+
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+
+def domain_xml(name: str, uuid: str, graphics: Graphics, arguments: Sequence[str] = ()) -> str:
+    """Return the description. `arguments` are added to QEMU's command line."""
     domain = Element("domain", type="qemu")
     SubElement(domain, "name").text = name
     SubElement(domain, "uuid").text = uuid
@@ -41,12 +50,20 @@ def domain_xml(name: str, uuid: str, graphics: Graphics) -> str:
     SubElement(devices, "memballoon", model="none")
     if graphics is not None:
         _add(devices, graphics)
+    if graphics is not None or arguments:
         SubElement(SubElement(devices, "video"), "model", type="vga")
+    if arguments:
+        command_line = SubElement(domain, f"{{{_QEMU}}}commandline")
+        for argument in arguments:
+            SubElement(command_line, f"{{{_QEMU}}}arg", value=argument)
     return tostring(domain, encoding="unicode")
 
 
-def _add(devices: Element, graphics: UnixGraphics | TcpGraphics) -> None:
+def _add(devices: Element, graphics: UnixGraphics | TcpGraphics | FdGraphics) -> None:
     display = SubElement(devices, "graphics", type="vnc")
+    if isinstance(graphics, FdGraphics):
+        SubElement(display, "listen", type="none")
+        return
     if isinstance(graphics, UnixGraphics):
         SubElement(display, "listen", type="socket", socket=str(graphics.socket))
         return

@@ -9,8 +9,10 @@ import itertools
 import json
 import os
 import signal
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from xml.etree import ElementTree
@@ -28,17 +30,19 @@ from testbed.waiting import wait_until
 class VirtualMachine:
     """Nothing exists before `start()`. KubeVirt's name for a domain is `<namespace>_<name of the VMI>`."""
 
-    def __init__(self, libvirtd: PrivateLibvirt, name: str, graphics: Graphics) -> None:
+    def __init__(self, libvirtd: PrivateLibvirt, name: str, graphics: Graphics, arguments: Sequence[str] = ()) -> None:
+        """`arguments` are added to QEMU's command line."""
         self.libvirtd = libvirtd
         self.name = name
         self.graphics = graphics
+        self.arguments = arguments
         # The same at each start, or libvirt takes it for another domain of that name.
         self.uuid = str(uuid.uuid4())
 
     def start(self, *, paused: bool = True) -> Self:
         """A paused VM costs no CPU, and its VNC server works all the same: a guest that runs is needed by few tests."""
         with self.libvirtd.connect() as connection:
-            domain = connection.defineXML(domain_xml(self.name, self.uuid, self.graphics))
+            domain = connection.defineXML(domain_xml(self.name, self.uuid, self.graphics, self.arguments))
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
         return self
 
@@ -56,6 +60,27 @@ class VirtualMachine:
                     with contextlib.suppress(libvirt.libvirtError):
                         domain.destroy()
                     domain.undefine()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """libvirtd holds the domain's lock: it waits for a reader of the pipe that it dumps the memory into."""
+        pipe = self.libvirtd.directory_for("dump") / self.name
+        os.mkfifo(pipe)
+        os.chown(pipe, self.libvirtd.user.uid, self.libvirtd.user.gid)
+        dump = threading.Thread(target=self._dump, args=(pipe,))
+        dump.start()
+        try:
+            yield
+        finally:
+            with open(os.open(pipe, os.O_RDONLY), "rb") as reader:  # noqa: PTH123 - of a descriptor
+                while reader.read(1 << 20):
+                    pass
+            dump.join()
+            pipe.unlink()
+
+    def _dump(self, pipe: Path) -> None:
+        with self._domain() as domain, contextlib.suppress(libvirt.libvirtError):
+            domain.coreDump(str(pipe), libvirt.VIR_DUMP_MEMORY_ONLY | libvirt.VIR_DUMP_LIVE)
 
     def pause(self) -> None:
         with self._domain() as domain:
@@ -108,8 +133,8 @@ class VirtualMachine:
         return WebsocketAddress(self._port("websocket"))
 
     def vnc_clients(self) -> int:
-        """QEMU's own count (QMP `query-vnc`), unfinished clients included. It marks the domain as tainted."""
-        return len(self.monitor("query-vnc").get("clients", []))
+        """QEMU's own count (QMP `query-vnc-servers`), unfinished clients included. It marks the domain as tainted."""
+        return sum(len(server["clients"]) for server in self.monitor("query-vnc-servers"))
 
     def monitor(self, command: str) -> Any:
         with self._domain() as domain:
@@ -151,8 +176,10 @@ class VirtualMachines:
         socket = self._libvirtd.graphics_socket(uid or str(uuid.uuid4()))
         return self.with_graphics(UnixGraphics(socket), name=name)
 
-    def with_graphics(self, graphics: Graphics, *, name: str | None = None) -> VirtualMachine:
+    def with_graphics(
+        self, graphics: Graphics, *, name: str | None = None, arguments: Sequence[str] = ()
+    ) -> VirtualMachine:
         """With another display, or with None."""
-        machine = VirtualMachine(self._libvirtd, name or f"vms_vm{next(self._numbers)}", graphics)
+        machine = VirtualMachine(self._libvirtd, name or f"vms_vm{next(self._numbers)}", graphics, arguments)
         self._made.append(machine)
         return machine

@@ -34,8 +34,13 @@ class Pair:
         agent: Sequence[str] = (),
         handler: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        named: bool = True,
     ) -> None:
-        """Starts nothing. `agent` and `handler` are flags besides those that every test needs; `env` is for both."""
+        """Starts nothing.
+
+        `agent` and `handler` are flags in addition to those that every test needs; `env` is for both. `named`: the
+        agent gets the domain's name, as on a host with several domains.
+        """
         self.machine = machine
         self.directory = Path(tempfile.mkdtemp(prefix="vss-pair-"))
         self.documents = self.directory / "vmis"
@@ -56,7 +61,7 @@ class Pair:
             [
                 script("launcher-agent"),
                 f"--libvirt-uri={machine.libvirtd.uri}",
-                f"--domain={machine.name}",
+                *([f"--domain={machine.name}"] if named else []),
                 f"--handler-socket={self.handler_socket}",
                 f"--admin-socket={self.directory / 'agent.sock'}",
                 *agent,

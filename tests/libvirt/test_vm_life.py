@@ -52,7 +52,7 @@ def test_the_end_of_the_vm_ends_all_sessions_and_its_next_start_is_counted_anew(
 def test_the_agent_waits_for_a_vm_that_does_not_exist_yet(vms: VirtualMachines, viewers: ViewerPool) -> None:
     """A launcher pod's containers start before its VM."""
     machine = vms.new()
-    with Pair(machine) as pair:
+    with Pair(machine, named=False) as pair:
         pair.start()
         assert pair.endpoint()["observation"]["reason"] == "OBSERVATION_REASON_NO_DOMAIN"
         machine.start()
