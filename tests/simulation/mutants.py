@@ -172,11 +172,11 @@ MUTANTS: Final = (
     ),
     Mutant(
         "stopped-domain-keeps-sessions",
-        (Edit(_DOMAIN_WATCH, "DomainWatch._nobody", "self._state.table.clear(self._state.clock())", "None"),),
+        (Edit(_DOMAIN_WATCH, "DomainWatch._end_run", "self._state.table.clear(self._state.clock())", "None"),),
     ),
     Mutant(
         "gap-of-events-not-asked-about",
-        (Edit(_DOMAIN_WATCH, "DomainWatch._adopt", "self._complete", "True"),),
+        (Edit(_DOMAIN_WATCH, "DomainWatch._adopt", "run.complete", "True"),),
     ),
     Mutant(
         "unfinished-client-counted",
@@ -201,6 +201,18 @@ MUTANTS: Final = (
             Edit(_REPORT_PROTOCOL, "ReportProtocol.hello", "Stream()", "Stream(base=self.stream.base)"),
             Edit(_SESSION_PROTOCOL, "SessionProtocol._delta", "not entry.accepted", "False"),
         ),
+    ),
+    Mutant(
+        "early-viewer-not-asked-about",
+        (
+            Edit("launcher_agent.vm.query_policy", "start", "not graphics.reachable_early", "True"),
+        ),
+        quick=True,
+    ),
+    Mutant(
+        "domains-lock-not-noticed",
+        (Edit("launcher_agent.vm.liveness", "_INTERVAL", "3.0", "1e9"),),
+        quick=True,
     ),
 )
 

@@ -2,8 +2,10 @@
 
 - CONNECT at accept, INITIALIZE after the handshake, DISCONNECT late: QEMU notices a viewer that left when it looks.
 - A QEMU that goes away sends no DISCONNECT at all; one that migrates away sends none for the viewers that are cut.
-- Events reach only who is subscribed: those of a gap are lost. A libvirt that hangs holds them back.
-- `query-vnc` lists the connected, unfinished ones too, and comes by another way than the events.
+- Events reach only who is subscribed: those of a gap are lost. A libvirt that hangs holds them back. So does one that
+  holds the domain's lock, whose keepalive goes on.
+- A client that is connected before libvirt is ready causes no event.
+- `query-vnc-servers` lists the connected, unfinished ones too, and comes by another way than the events.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
 
 XML: Final = "<domain><devices><graphics type='vnc'><listen type='socket'/></graphics></devices></domain>"
+TCP_XML: Final = "<domain><devices><graphics type='vnc'><listen type='address'/></graphics></devices></domain>"
 _SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
 _ANONYMOUS: Final = SocketAddress(Transport.UNIX)
 #: Seconds after which libvirt's keepalive gives a daemon up that hangs.
@@ -89,7 +92,7 @@ class Subscription:
         """An event sets out; it arrives in its turn."""
         if self.lost:
             return
-        if self._libvirt.hangs:
+        if self._libvirt.silent:
             self.held.append(event)
             return
         self._last = max(self._last + 1e-6, self._loop.time() + self._libvirt.lag())
@@ -122,11 +125,13 @@ class Subscription:
         await self._round_trip()
         if domain != self._libvirt.domain:
             raise LibvirtError("no such domain")
-        return XML
+        return self._libvirt.xml
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
         """QEMU's clients at one moment between the question and the answer."""
         await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
+        while self._libvirt.locked:
+            await self._libvirt.changed()
         if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
             raise QueryError("refused")
         clients = tuple(viewer.peer for viewer in self._libvirt.qemu.viewers)
@@ -142,7 +147,7 @@ class Subscription:
     async def _round_trip(self) -> None:
         # What is queued is sent before the answer.
         arrival = max(self._last, self._loop.time() + 0.0005)
-        while self._libvirt.hangs and not self.lost:
+        while self._libvirt.silent and not self.lost:
             await self._libvirt.changed()
         await asyncio.sleep(arrival - self._loop.time())
         if self.lost or not self._libvirt.up:
@@ -168,12 +173,19 @@ class Libvirt:
         #: Viewers of a QEMU whose end nobody was told of: for the agent they may be there as long as its pod is.
         self.unheard = 0
         self.hangs = False
+        self.locked = False
+        self.xml = XML
         self.refuses = False
         self.slow = False
         self.up_since = self._loop.time()
         self.domain: str | None = None
         self.qemu: Qemu | None = None
         self.subscriptions: set[Subscription] = set()
+
+    @property
+    def silent(self) -> bool:
+        """Whether it answers no call about the domain and reports no event of it."""
+        return self.hangs or self.locked
 
     # --- what the agent asks ---
 
@@ -200,7 +212,7 @@ class Libvirt:
 
     def stop(self) -> None:
         """The daemon ends; QEMU lives on."""
-        self.up, self.hangs = False, False
+        self.up, self.hangs, self.locked = False, False, False
         self._lose("libvirt closed the connection")
 
     def end(self) -> None:
@@ -220,10 +232,14 @@ class Libvirt:
             for subscription in self.subscriptions:
                 self._loop.call_later(KEEPALIVE, self._give_up, subscription)
 
+    def lock(self) -> None:
+        """It holds the domain's lock; keepalive notices nothing."""
+        self.locked = self.up and self.qemu is not None
+
     def resume(self) -> None:
         """It goes on, and sends what it has held back."""
-        if self.hangs:
-            self.hangs, self.unheard = False, 0
+        if self.silent:
+            self.hangs, self.locked, self.unheard = False, False, 0
         for subscription in self.subscriptions:
             held, subscription.held = subscription.held, []
             for event in held:
@@ -276,7 +292,7 @@ class Libvirt:
     def kill(self) -> None:
         """QEMU is gone, and its viewers with it: no DISCONNECT."""
         if self.qemu is not None and self.domain is not None:
-            self.unheard = len(self.qemu.viewers) if self.hangs else 0
+            self.unheard = len(self.qemu.viewers) if self.silent else 0
             run, self.qemu = self.qemu.run, None
             self._emit(LifecycleEvent(self.domain, Change.STOPPED, run))
             self._tell()
@@ -293,6 +309,13 @@ class Libvirt:
         self.qemu.connected += peer.anonymous
         self._graphics(Phase.CONNECT, viewer)
         return viewer
+
+    def connect_early(self) -> None:
+        """A client is connected and has finished its handshake before libvirt is ready: there is no event."""
+        if self.qemu is not None:
+            peer = SocketAddress(Transport.TCP, "10.0.0.1", next(_ports) % 50_000 + 1)
+            self.qemu.viewers.append(Viewer(peer, finished=True))
+            self._tell()
 
     def finish(self, viewer: Viewer) -> None:
         """It has finished its handshake, if it is still there."""

@@ -14,7 +14,7 @@ from tests.simulation.apiserver import ApiServer, Object, Request, sessions_of
 from tests.simulation.history import Setting, Step
 from tests.simulation.kubernetes import ApiClient
 from tests.simulation.processes import Agent, Handler, Pod, dialler
-from tests.simulation.qemu import Libvirt
+from tests.simulation.qemu import TCP_XML, XML, Libvirt
 from tests.simulation.transport import Wire
 from tests.simulation.truth import Held, Truth
 
@@ -180,12 +180,13 @@ class Scene:
         for other in self.pods.values():
             if (other.vmi, other.node) == (owner, node):
                 pod.shared = other.shared = True
+        pod.libvirt.xml = TCP_XML if self.setting.tcp else XML
         self.pods[pod.uid] = pod
         return pod
 
     def _boot(self, pod: Pod) -> None:
         if pod.uid in self.pods and pod.libvirt.qemu is None:
-            pod.unknowable = not self.setting.may_query and not self._watched(pod, 4.0)
+            pod.unknowable = not self.setting.may_query and (self.setting.tcp or not self._watched(pod, 4.0))
             pod.libvirt.define(DOMAIN)
             pod.libvirt.boot()
             self._later(self._rng.uniform(0.01, 0.3), pod.libvirt.announce)
@@ -223,7 +224,7 @@ class Scene:
         """Whether an agent and its libvirt have been well for so long."""
         since = self._loop.time() - seconds
         libvirt = pod.libvirt
-        well = libvirt.up and not libvirt.hangs and not libvirt.refuses and libvirt.up_since <= since
+        well = libvirt.up and not libvirt.silent and not libvirt.refuses and libvirt.up_since <= since
         return well and pod.agent is not None and pod.agent.started <= since
 
     def _doubt(self, pod: Pod) -> None:

@@ -5,6 +5,7 @@ history is a history, which is what lets it be shrunk.
 """
 
 import asyncio
+from typing import Final
 
 from handler_service.kube import companion, vmi
 from handler_service.kube.errors import UnreachableError
@@ -13,6 +14,9 @@ from tests.simulation.processes import Pod
 from tests.simulation.qemu import Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
+
+#: Seconds without an answer of libvirt after which an observation is no longer reported.
+_OBSERVED_AT_MOST: Final = 10.0
 
 
 class World(Scene):
@@ -80,6 +84,19 @@ class World(Scene):
         if pod is not None and self.migrating is None:
             pod.libvirt.kill()
             self._later(seconds, lambda: self._boot(pod))
+
+    def vm_restart_early(self, seconds: float) -> None:
+        """QEMU dies and starts again, and a viewer is connected before libvirt is ready: by TCP only."""
+        pod = self.pod
+        if pod is not None and self.migrating is None:
+            pod.libvirt.kill()
+            self._later(seconds, lambda: self._boot_early(pod))
+
+    def _boot_early(self, pod: Pod) -> None:
+        if pod.libvirt.qemu is None:
+            self._boot(pod)
+            if self.setting.tcp:
+                pod.libvirt.connect_early()
 
     def vm_end(self, goodbye: bool, seconds: float) -> None:
         """The VM ends for good: its QEMU, then its agent, then the object's phase, then the pod."""
@@ -198,6 +215,22 @@ class World(Scene):
     def _resume_libvirt(self, pod: Pod) -> None:
         self._doubt(pod)
         pod.libvirt.resume()
+
+    def libvirt_locked(self, seconds: float) -> None:
+        """libvirt holds the domain's lock: no event, no answer, and no error either."""
+        if self.pod is not None and not self.pod.libvirt.silent:
+            pod = self.pod
+            pod.libvirt.lock()
+            self._doubt(pod)
+            until = self._loop.time() + seconds
+            self._later(min(_OBSERVED_AT_MOST, seconds), lambda: self._check_not_observed(pod, until))
+            self._later(seconds, lambda: self._resume_libvirt(pod))
+
+    def _check_not_observed(self, pod: Pod, until: float) -> None:
+        """ObservedIsEarned: 10 s after libvirt's last answer the agent does not report an observation."""
+        held = pod.libvirt.locked and pod.uid in self.pods and until > self._loop.time()
+        if held and pod.agent is not None and pod.agent.state.observation.reason.observed:
+            self.wrong.append(("ObservedIsEarned", f"{pod.uid} is observed, and libvirt has not answered for 10 s"))
 
     def libvirt_slow(self, seconds: float) -> None:
         """Events need up to a tenth of a second."""
