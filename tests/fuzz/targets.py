@@ -16,13 +16,14 @@ import libvirt
 from google.protobuf.message import DecodeError
 
 from handler_service.cluster import vmi_schema as schema
+from handler_service.conditions import Detail
 from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
 from handler_service.kube.errors import KubeError
 from handler_service.kube.reflector import Reflector, Selection
-from handler_service.model import Endpoint, PublishProgress, VmiId
-from handler_service.publishers import file
+from handler_service.model import Endpoint, PublishedValue, PublishProgress, VmiId
+from handler_service.publishers import vmi_document
 from handler_service.reports.protocol import RejectedError, SessionProtocol
 from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
@@ -236,17 +237,18 @@ def document(data: bytes) -> None:
     _DOCUMENT.parent.mkdir(exist_ok=True)
     _DOCUMENT.write_bytes(data)
     try:
-        before = file.load(_DOCUMENT)
-    except file.DocumentError:
+        before = vmi_document.load(_DOCUMENT)
+    except vmi_document.DocumentError:
         return
     assert before is not None
-    with contextlib.suppress(file.DocumentError):
-        after = json.loads(file._serialized(_DOCUMENT, file.changed(before, 3)))
+    value = PublishedValue(3, Detail(True, "Watching", "", 5, ""))
+    with contextlib.suppress(vmi_document.DocumentError):
+        after = json.loads(vmi_document._serialized(_DOCUMENT, vmi_document.changed(before, value, 30.0, 7.0)))
         assert after["status"]["serviceStatus"]["vncSessions"] == 3
         assert {key: value for key, value in after.items() if key != "status"} == {
             key: value for key, value in before.items() if key != "status"
         }
-        assert file._shown(after).sessions == 3
+        assert vmi_document.shown_value(after) == value
 
 
 _ERROR: Final = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}

@@ -176,7 +176,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "gap-of-events-not-asked-about",
-        (Edit(_DOMAIN_WATCH, "DomainWatch._adopt", "run.complete", "True"),),
+        (
+            Edit(
+                _DOMAIN_WATCH,
+                "DomainWatch._adopt",
+                "start(self._policy, run.graphics, seen=run.complete)",
+                "start(self._policy, run.graphics, seen=True)",
+            ),
+        ),
     ),
     Mutant(
         "unfinished-client-counted",
@@ -204,9 +211,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "early-viewer-not-asked-about",
-        (
-            Edit("launcher_agent.vm.query_policy", "start", "not graphics.reachable_early", "True"),
-        ),
+        (Edit("launcher_agent.vm.query_policy", "start", "not graphics.reachable_early", "True"),),
         quick=True,
     ),
     Mutant(
