@@ -11,6 +11,9 @@ from handler_service.model import DesiredStatus, Reason
 
 Condition = Mapping[str, Any]
 
+#: The reason of a condition Idle whose status is Unknown.
+NOT_OBSERVED: Final = "NotObserved"
+
 #: What each reason means, and what to do, for a person who reads nothing but the object.
 _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.WATCHING: "The agent sees every viewer connect and disconnect.",
@@ -19,9 +22,10 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.RECONCILING: "The agent is counting the viewers that connected before it started; the number shown is the "
     "last one known.",
     Reason.AMBIGUOUS_DOMAIN: "The agent found more than one VM and does not know which one to report.",
-    Reason.LOWER_BOUND: "Viewers that connected before the agent started may be missing: --query=never forbids to ask QEMU.",
-    Reason.UNOBSERVABLE_LISTENER: "A VNC server of the VM has no listener or connects to its viewer itself. QEMU does not "
-    "report its viewers: some may be missing.",
+    Reason.LOWER_BOUND: "Viewers that connected before the agent started may be missing: --query=never forbids "
+    "to ask QEMU.",
+    Reason.UNOBSERVABLE_LISTENER: "A VNC server of the VM has no listener or connects to its viewer itself. QEMU does "
+    "not report its viewers: some may be missing.",
     Reason.DOMAIN_NOT_DEFINED: "libvirt has no domain with the name in the agent's --domain.",
     Reason.AGENT_STARTING: "The agent has not sent a report yet.",
     Reason.AGENT_SILENT: "No report from the agent within its lease; the number shown is the last one known.",
@@ -74,7 +78,7 @@ def conditions(sessions: int, shown: Detail, before: Iterable[Any], now: float) 
         {"type": "Idle", "status": idle, "reason": idle_reason, "message": idle_message},
     ]
     known = [condition for condition in before if isinstance(condition, Mapping)]
-    return [_with_transition_time(condition, known, now) for condition in desired]
+    return [with_transition_time(condition, known, now) for condition in desired]
 
 
 def read_detail(status: Mapping[str, Any]) -> Detail | None:
@@ -109,14 +113,23 @@ def seconds(text: Any) -> int | None:
 
 def _idle(sessions: int, shown: Detail) -> tuple[str, str, str]:
     if not shown.observed:
-        return "Unknown", "NotObserved", f"Not known whether a viewer is connected: {shown.message}"
+        return "Unknown", NOT_OBSERVED, not_known(shown.message)
     if not sessions:
         return "True", "NobodyConnected", "No viewer is connected over VNC."
     people = "1 viewer is" if sessions == 1 else f"{sessions} viewers are"
     return "False", "ViewersConnected", f"{people} connected over VNC."
 
 
-def _with_transition_time(condition: dict[str, str], before: list[Condition], now: float) -> Condition:
+def not_known(message: str) -> str:
+    """Return the message of a condition Idle that is Unknown; `message` is that of Observed."""
+    return f"Not known whether a viewer is connected: {message}"
+
+
+def with_transition_time(condition: dict[str, Any], before: Iterable[Condition], now: float) -> Condition:
+    """Return `condition` with its transition time, which is kept from `before` while the status is the same.
+
+    `now` is wall time.
+    """
     same = [old for old in before if all(old.get(key) == condition[key] for key in ("type", "status"))]
     kept = same[0].get("lastTransitionTime") if same else None
     return condition | {"lastTransitionTime": kept or time(int(now))}

@@ -70,6 +70,8 @@ class ClusterConfig:
     watch_timeout: float
     #: Whether to tell of VMIs by Kubernetes events.
     events: bool
+    #: Where this node's Lease is renewed; None: there is none, and no controller that looks for it.
+    lease_namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
         api_timeout=options.api_timeout,
         watch_timeout=options.watch_timeout,
         events=options.events,
+        lease_namespace=options.lease_namespace,
     )
 
 
@@ -180,6 +183,9 @@ def _parser() -> flags.FlagParser:
     add("--events", action=argparse.BooleanOptionalAction, default=True,
         help="in a cluster, write Kubernetes events about sessions, for each VMI ten at once and then one a"
         " minute")  # fmt: skip
+    add("--lease-namespace", type=_checked_by(_namespace), metavar="NAMESPACE",
+        help="in a cluster, renew a Lease for this node in this namespace, by which the controller knows that the"
+        " handler runs (default: none)")  # fmt: skip
     add("--admin-socket", type=_checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
@@ -225,6 +231,12 @@ def _checked_by(parse: Callable[[str], _T]) -> Callable[[str], _T]:
 def _node_name(text: str) -> str:
     if not names.is_object_name(text):
         raise ValueError("it is not the name of a node")
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("it is not the name of a namespace")
     return text
 
 

@@ -1,9 +1,11 @@
 """The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
 
 import asyncio
+import socket
 from types import TracebackType
 from typing import Final, Self
 
+from handler_service.cluster.node_lease import NodeLease
 from handler_service.cluster.node_vmis import NodeVmis
 from handler_service.cluster.vmi_schema import VmiSchema
 from handler_service.config import ClusterConfig
@@ -69,6 +71,7 @@ class Cluster:
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
         self._companion_publisher = CompanionPublisher(self._client, config.node, lambda: not self._vmis.failing)
         self._choose_publishers()
+        self._lease = self._node_lease(config)
         self._events = EventWriter(self._client, config.node)
         self._recorder = EventRecorder(manager, self._events.write) if config.events else None
 
@@ -95,6 +98,8 @@ class Cluster:
                 group.create_task(self._renew())
             if self._companions is not None:
                 group.create_task(self._companions.run())
+            if self._lease is not None:
+                group.create_task(self._lease.run())
 
     def ready(self) -> bool:
         """Whether this node's VMIs were listed."""
@@ -127,8 +132,26 @@ class Cluster:
             {"labelSelector": f"{companions.NODE_LABEL}={self._config.node}"},
             missing=f"the CRD of {companions.KIND} is not installed",
         )
-        sink = _CompanionSink(self._companion_publisher, companion)
+        leased = self._config.lease_namespace is not None
+        sink = _CompanionSink(self._companion_publisher, companion, leased=leased)
         return Reflector(self._client, selection, sink, self._config.watch_timeout)
+
+    def _node_lease(self, config: ClusterConfig) -> NodeLease | None:
+        if config.lease_namespace is None:
+            return None
+        return NodeLease(
+            self._client,
+            config.lease_namespace,
+            config.node,
+            holder=socket.gethostname(),
+            publishes=[worker.publisher.name for worker in self._manager.workers],
+            vouches=self._follows,
+        )
+
+    def _follows(self) -> bool:
+        """Whether all that decides about a value is seen as it is."""
+        companions_followed = self._companions is None or (self._companions.lists > 0 and not self._companions.failing)
+        return self._vmis.synced and not self._vmis.failing and companions_followed
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
         self._look_for_pods(id_, vmi)
@@ -179,9 +202,11 @@ class Cluster:
 class _CompanionSink:
     """Tells the publication what the companions of this node show."""
 
-    def __init__(self, publisher: CompanionPublisher, worker: PublishWorker) -> None:
+    def __init__(self, publisher: CompanionPublisher, worker: PublishWorker, *, leased: bool) -> None:
+        """`leased`: this handler renews a Lease, so the controller's marks end when the handler is back."""
         self._publisher = publisher
         self._publication = worker
+        self._leased = leased
 
     def listed(self, objects: list[Object]) -> None:
         found = {companion.vmi for companion in map(companions.parse, objects) if companion is not None}
@@ -194,7 +219,9 @@ class _CompanionSink:
     def changed(self, object_: Object) -> None:
         companion = companions.parse(object_)
         if companion is not None and self._publisher.learn(companion):
-            self._publication.seen(companion.vmi, companion.value)
+            # The controller waits to be corrected: the correction is not rate limited as that of a foreign writer is.
+            expected = self._leased and companions.is_marked(companion)
+            self._publication.seen(companion.vmi, companion.value, foreign=not expected)
 
     def deleted(self, object_: Object) -> None:
         companion = companions.parse(object_)

@@ -18,6 +18,11 @@ PLURAL: Final = "virtualmachineinstanceservicestatuses"
 PATH: Final = f"/apis/{API_VERSION}/{PLURAL}"
 #: Holds the node's name as it is: KubeVirt puts it into labels too, so it always fits.
 NODE_LABEL: Final = "servicestatus.kubevirt.io/nodeName"
+#: The reason of the condition Observed that the controller sets; no handler sets it.
+HANDLER_AWAY: Final = "HandlerAway"
+HANDLER_AWAY_MESSAGE: Final = (
+    "The handler that wrote this value no longer vouches for it; the number shown is the last one known."
+)
 
 
 class Companion(NamedTuple):
@@ -78,3 +83,33 @@ def parse(object_: Any) -> Companion | None:
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def is_marked(companion: Companion) -> bool:
+    """Return whether the controller has marked it and no handler has written it since."""
+    shown = companion.value.detail
+    return isinstance(shown, Detail) and not shown.observed and shown.reason == HANDLER_AWAY
+
+
+def marked(companion: Companion, cause: str, now: float) -> dict[str, Any]:
+    """Return the merge patch by which the controller marks it: conditions only, the number stays. `now` is wall time.
+
+    A service of its own has conditions whose types end in Observed and Idle; all of them lose their writer at once.
+    """
+    message = f"{HANDLER_AWAY_MESSAGE} ({cause})"
+    away = {"status": "False", "reason": HANDLER_AWAY, "message": message}
+    unknown = {"status": "Unknown", "reason": conditions.NOT_OBSERVED, "message": conditions.not_known(message)}
+    # The two that every companion has, also one that was created and never written.
+    before = {"Observed": {"type": "Observed"}, "Idle": {"type": "Idle"}} | {c["type"]: c for c in companion.conditions}
+    desired = [
+        dict(condition) | (away if type_.endswith("Observed") else unknown if type_.endswith("Idle") else {})
+        for type_, condition in before.items()
+    ]
+    return {
+        "metadata": {"resourceVersion": companion.resource_version},
+        "status": {
+            "conditions": [
+                conditions.with_transition_time(condition, companion.conditions, now) for condition in desired
+            ]
+        },
+    }

@@ -57,8 +57,11 @@ class WriteScheduler:
             item.changed_at = now
         self._reschedule(vmi, item, now)
 
-    def set_actual(self, vmi: VmiId, value: PublishedValue, now: float) -> None:
-        """Replace the actual value: a watch showed it, and another writer may have written it."""
+    def set_actual(self, vmi: VmiId, value: PublishedValue, now: float, *, foreign: bool = True) -> None:
+        """Replace the actual value: a watch showed it, and another writer may have written it.
+
+        `foreign` False: the other writer waits to be corrected, so the correction is not rate limited.
+        """
         item = self._item(vmi)
         if item is None:
             return
@@ -66,7 +69,8 @@ class WriteScheduler:
             # Which came first, this or the job's answer, cannot be known. The job's own write needs no second look.
             item.in_flight.reread = item.in_flight.reread or value != item.in_flight.job.value
         elif item.actual is not None:  # else it is about to be read
-            self._compare(item, item.actual, value, now)
+            if foreign:
+                self._compare(item, item.actual, value, now)
             item.actual = value
             self._reschedule(vmi, item, now)
 

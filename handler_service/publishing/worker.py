@@ -61,9 +61,9 @@ class PublishWorker:
             self.scheduler.set_desired(vmi, desired, self._clock())
             self._wake_worker()
 
-    def seen(self, vmi: VmiId, value: PublishedValue) -> None:
-        """The place was seen to hold `value`, by a watch."""
-        self.scheduler.set_actual(vmi, value, self._clock())
+    def seen(self, vmi: VmiId, value: PublishedValue, *, foreign: bool = True) -> None:
+        """The place was seen to hold `value`, by a watch. `foreign` as in `WriteScheduler.set_actual`."""
+        self.scheduler.set_actual(vmi, value, self._clock(), foreign=foreign)
         self._wake_worker()
 
     def retry(self) -> None:

@@ -132,3 +132,41 @@ def test_any_status_may_be_anything(status: Any, conditions: Any, since: Any, la
     for found in (status, {"conditions": conditions, "since": since}, {"conditions": [{"type": "Observed"}]}):
         companions.parse(object_ | {"status": found})
     companions.parse({**object_, "metadata": {**object_["metadata"], "labels": labels}})
+
+
+# --- the controller's mark --------------------------------------------------------------------------------------------
+
+
+def test_a_mark_takes_the_certainty_and_leaves_the_number() -> None:
+    """Only conditions are in the patch; a condition that this version does not know stays as it is."""
+    status = companions.status(VMI, PublishedValue(2, WATCHING), (), NOW)
+    other = {"type": "Other", "status": "True", "reason": "R", "message": "", "lastTransitionTime": THEN}
+    usb = {"type": "USBRedirObserved", "status": "True", "reason": "R", "message": "", "lastTransitionTime": THEN}
+    before = read_back(status | {"conditions": [*status["conditions"], other, usb]})
+    patch = companions.marked(before, "node n1: gone", NOW + 60)
+    assert patch["metadata"] == {"resourceVersion": "9"}
+    assert list(patch["status"]) == ["conditions"]
+    observed, idle, kept, usb_observed = patch["status"]["conditions"]
+    assert observed == {
+        "type": "Observed",
+        "status": "False",
+        "reason": "HandlerAway",
+        "message": "The handler that wrote this value no longer vouches for it; the number shown is the last one known."
+        " (node n1: gone)",
+        "lastTransitionTime": "2023-11-14T22:14:20Z",
+    }
+    assert (idle["type"], idle["status"], idle["reason"]) == ("Idle", "Unknown", "NotObserved")
+    assert kept == other
+    assert (usb_observed["type"], usb_observed["status"], usb_observed["reason"]) == (
+        "USBRedirObserved",
+        "False",
+        "HandlerAway",
+    )
+
+
+def test_a_mark_is_recognised_until_a_handler_writes() -> None:
+    """Also on a companion that was created and never written."""
+    bare = read_back({})
+    assert not companions.is_marked(bare)
+    assert companions.is_marked(read_back(companions.marked(bare, "why", NOW)["status"]))
+    assert not companions.is_marked(read_back(companions.status(VMI, PublishedValue(0, WATCHING), (), NOW)))

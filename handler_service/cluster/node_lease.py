@@ -1,0 +1,92 @@
+"""Renews the Lease of this node, by which the handler vouches for what it has published.
+
+It is renewed only while the handler follows the cluster: a handler that does not see its VMIs cannot vouch for them.
+When the handler stops, the Lease stays as it is: a handler that is back within 30 s leaves no trace.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from handler_service.kube import leases
+from handler_service.kube.client import MERGE_PATCH, KubeClient
+from handler_service.kube.errors import KubeError, NotFoundError, UnreachableError
+
+log = logging.getLogger(__name__)
+
+#: Seconds until the next try after a failed one, and the limit of one try: four fit before the Lease expires.
+_RETRY: Final = 2.0
+_TIMEOUT: Final = 3.0
+#: Seconds between two looks whether the handler can vouch: a handler that starts is vouched for at once.
+_POLL: Final = 0.2
+
+
+class NodeLease:
+    """Keeps one Lease."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        node: str,
+        *,
+        holder: str,
+        publishes: Sequence[str],
+        vouches: Callable[[], bool],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`vouches` says whether the handler sees what it publishes."""
+        self._client = client
+        self._namespace = namespace
+        self._node = node
+        self._holder = holder
+        self._publishes = list(publishes)
+        self._vouches = vouches
+        self._wall = wall
+        self._failing = False
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            if not self._vouches():
+                await asyncio.sleep(_POLL)
+            elif await self._renew():
+                # Spread, so that handlers that started together do not renew together.
+                await asyncio.sleep(leases.RENEW_INTERVAL * random.uniform(0.9, 1.0))  # noqa: S311  # spreads load
+            else:
+                await asyncio.sleep(_RETRY)
+
+    async def _renew(self) -> bool:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self._write()
+        except (KubeError, TimeoutError) as error:
+            cause = error if isinstance(error, KubeError) else UnreachableError(f"no answer within {_TIMEOUT:g} s")
+            self._failed(cause)
+            return False
+        if self._failing:
+            self._failing = False
+            log.info("the Lease of node %s is renewed again", self._node)
+        return True
+
+    async def _write(self) -> None:
+        body = leases.manifest(self._namespace, self._node, self._holder, self._publishes, self._wall())
+        try:
+            await self._client.patch(leases.path(self._namespace, self._node), body, MERGE_PATCH)
+        except NotFoundError:
+            await self._client.post(leases.collection(self._namespace), body)
+
+    def _failed(self, error: KubeError) -> None:
+        level = logging.DEBUG if self._failing else logging.WARNING
+        self._failing = True
+        log.log(
+            level,
+            "the Lease of node %s cannot be renewed: %s; after %d s without it the controller marks this node's values"
+            " as not observed; trying again",
+            self._node,
+            error,
+            leases.DURATION,
+        )
