@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from handler_service import conditions
+from handler_service.kube import companion
 from handler_service.model import DesiredStatus, Reason
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +55,7 @@ def page(crd: dict[str, Any]) -> str:
     )
     parts = ["## Fields", _table(["field", "type", "meaning"], _fields(schema, ""))]
     parts += ["## What the API server refuses", _table(["where", "why"], _rules(schema, ""))]
-    parts += ["## Reasons of the condition Observed", _table(["reason", "message"], map(_reason, Reason))]
+    parts += ["## Reasons of the condition Observed", _table(["reason", "message"], _reasons())]
     parts += ["## What kubectl prints", _table(["column", "holds", "meaning"], map(_column, _columns(version)))]
     return "\n".join([head, *(f"{part}\n" for part in parts)])
 
@@ -105,6 +106,12 @@ def _rules(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
         yield [f"`{path or '(the whole)'}`", rule["message"]]
     for name, field in schema.get("properties", {}).items():
         yield from _rules(field, f"{path}.{name}" if path else name)
+
+
+def _reasons() -> Iterator[list[str]]:
+    """Those of the handler, and the one of the controller."""
+    yield from map(_reason, Reason)
+    yield [f"`{companion.HANDLER_AWAY}`", companion.HANDLER_AWAY_MESSAGE]
 
 
 def _reason(reason: Reason) -> list[str]:

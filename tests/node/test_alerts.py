@@ -138,6 +138,9 @@ def test_each_alert_fires_when_its_fault_is_there(
         "VMIServiceStatusNoAgent",
         "VMIServiceStatusPublishingFails",
         "VMIServiceStatusNotKept",
+        # Of the controller, which is not scraped here: tests/monitoring, tests/apiserver/test_handler_away.py
+        "VMIServiceStatusHandlersAway",
+        "VMIServiceStatusControllerDown",
         "VMIServiceStatusResyncStorm",
     }
 

@@ -121,20 +121,25 @@ def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> N
     namespaces = {thing["kind"]: thing["metadata"].get("namespace") for thing in objects}
     assert {kind for kind, namespace in namespaces.items() if namespace == NAMESPACE} == {
         "DaemonSet",
+        "Deployment",
+        "PodDisruptionBudget",
         "PodTemplate",
+        "Role",
+        "RoleBinding",
         "ServiceAccount",
     }
     assert set(namespaces.values()) == {NAMESPACE, None}
 
 
 def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
-    """`images:` reaches the DaemonSet and what is injected alike; no other image is named anywhere."""
+    """`images:` reaches the DaemonSet, the Deployment and what is injected alike; no other image is named anywhere."""
     images = [
         {"name": f"vmi-service-status/{name}", "newName": f"registry.example/vms/{name}", "newTag": "1.2.3"}
         for name in ("handler-service", "launcher-agent")
     ]
     built = build(overlay(tmp_path, {"components": ["injection"], "images": images}))
     assert sorted(images_in(built)) == [
+        "registry.example/vms/handler-service:1.2.3",
         "registry.example/vms/handler-service:1.2.3",
         "registry.example/vms/launcher-agent:1.2.3",
         "registry.example/vms/launcher-agent:1.2.3",
@@ -220,10 +225,42 @@ def test_the_dashboard_is_where_grafana_looks(tmp_path: Path) -> None:
     assert json.loads(board["data"]["vmi-service-status.json"])["title"] == "VMI Service Status"
 
 
-def test_the_monitor_selects_the_handlers_port(tmp_path: Path) -> None:
-    """By labels and by the port's name, which the DaemonSet's template has."""
+@pytest.mark.parametrize(("component", "kind"), [("handler", "DaemonSet"), ("controller", "Deployment")])
+def test_a_monitor_selects_the_port_of_its_program(tmp_path: Path, component: str, kind: str) -> None:
+    """By labels and by the port's name, which the workload's template has."""
     built = build(overlay(tmp_path, {"components": ["monitoring"]}))
-    monitor, template = one(built, "PodMonitor")["spec"], one(built, "DaemonSet")["spec"]["template"]
+    (monitor,) = (
+        thing["spec"]
+        for thing in built
+        if thing["kind"] == "PodMonitor" and thing["metadata"]["name"] == f"vmi-service-status-{component}"
+    )
+    template = one(built, kind)["spec"]["template"]
     assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     (endpoint,) = monitor["podMetricsEndpoints"]
     assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+
+
+def test_the_controller_is_confined(objects: list[Object]) -> None:
+    """No root, no capability, nothing of the node."""
+    spec = one(objects, "Deployment")["spec"]["template"]["spec"]
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 107,
+        "runAsGroup": 107,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec.keys().isdisjoint({"volumes", "hostNetwork", "hostPID", "hostIPC"})
+
+
+def test_a_rolling_update_leaves_a_controller_that_has_seen_every_lease(objects: list[Object]) -> None:
+    """A replica knows of an expiry 30 s after it started; until then the former one stays."""
+    spec = one(objects, "Deployment")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["minReadySeconds"] > 30
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[3] / "hack/images.d"
-PROGRAMS = {"launcher-agent": "launcher_agent", "handler-service": "handler_service"}
+PROGRAMS = {"launcher-agent": "launcher_agent", "handler-service": "handler_service", "controller": "controller"}
 TIMEOUT = 60
 
 

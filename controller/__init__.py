@@ -1,0 +1,1 @@
+"""The Deployment beside the DaemonSet: marks the values that an absent handler no longer vouches for."""

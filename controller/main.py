@@ -1,0 +1,72 @@
+"""Wires the controller together and runs it until SIGTERM or SIGINT."""
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import AsyncExitStack
+
+from controller import config
+from controller.decisions import Decisions
+from controller.marker import Marker
+from controller.metrics import Exposition
+from controller.watches import Watches
+from handler_service.admin.http_server import HttpServer
+from handler_service.errors import ConfigurationError
+from handler_service.kube.client import KubeClient
+from servicestatus import logs, version
+from servicestatus.signals import stop_event
+from servicestatus.sockets import SocketError
+
+log = logging.getLogger("controller")
+
+
+def main() -> None:
+    """The program `controller`."""
+    options = config.parse(sys.argv[1:], os.environ)
+    logs.setup(options.log_level, options.log_format)
+    try:
+        asyncio.run(run(options))
+    except SocketError as error:
+        log.error("%s", error)  # the text says it all; a traceback would hide it
+        sys.exit(1)
+    except ConfigurationError as error:
+        sys.stderr.write(f"controller: error: {error}\n")
+        sys.exit(2)
+
+
+async def run(options: config.Config) -> None:
+    """Work until a signal comes; raises SocketError, ConfigurationError."""
+    stop = stop_event()
+    installed = version.installed()
+    client = KubeClient(options.kubeconfig, options.api_timeout, f"vmi-service-status-controller/{installed}")
+    decisions = Decisions()
+    marker = Marker(client, options.lease_namespace, decisions)
+    watches = Watches(client, options.lease_namespace, options.watch_timeout, decisions)
+    metrics = Exposition(decisions, marker, watches.followed, installed)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(client)
+        if options.http_address is not None:
+            server = HttpServer(options.http_address, lambda: _ready(decisions, stop), metrics.render)
+            await stack.enter_async_context(server)
+        log.info("%s: following the handlers' Leases in namespace %s", installed, options.lease_namespace)
+        work = asyncio.create_task(_work(watches, marker))
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        log.info("stopping; what is marked stays")
+        work.cancel()
+        waiting.cancel()
+        await asyncio.gather(work, waiting, return_exceptions=True)
+
+
+def _ready(decisions: Decisions, stop: asyncio.Event) -> bool:
+    """Whether it can mark. Without KubeVirt there are no VMIs, and what expires is marked all the same."""
+    return decisions.leases_synced and decisions.companions_synced and not stop.is_set()
+
+
+async def _work(watches: Watches, marker: Marker) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watches.run())
+        group.create_task(marker.run())

@@ -1,0 +1,185 @@
+"""Carries out what controller/decisions.py decides: marks companions, and removes those that nothing maintains.
+
+Two replicas do the same at the same time, without a leader: a mark is a write with a resourceVersion, so the second of
+two is refused, and says what the first has said. So nothing has to be handed over when a replica dies.
+
+Before something is done for the first time, the API server is asked once more about the Lease or the VMI that it
+follows from: a watch may be late, and what it shows then must not mark a whole node.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from controller.decisions import Action, Cause, Decisions, Key, Verb, VmiPlace
+from handler_service.kube import companion as companions
+from handler_service.kube import leases
+from handler_service.kube import vmi as vmis
+from handler_service.kube.client import MERGE_PATCH, KubeClient, Object
+from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
+from handler_service.kube.reflector import METADATA_WATCH
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks: a Lease's expiry is seen so late at most.
+_TICK: Final = 1.0
+#: Seconds until what has failed is tried again.
+_RETRY: Final = 3.0
+#: Seconds until a companion that was marked may be marked again.
+_AGAIN: Final = 10.0
+#: Requests under way at once: more are not quicker, since a Python process is busy with 16.
+_MAX_JOBS: Final = 16
+#: Seconds that an expired Lease of a node without companions is kept: a node that is repaired comes back before.
+_KEEP_LEASE: Final = 3600.0
+
+
+class Marker:
+    """Marks and removes."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        decisions: Decisions,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`namespace` is that of the Leases."""
+        self._client = client
+        self._namespace = namespace
+        self._decisions = decisions
+        self._clock = clock
+        self._wall = wall
+        self._not_before: dict[Key, float] = {}
+        self._reported: set[str] = set()
+        #: Finished actions by verb, cause and outcome ("done", "superseded", "failed"), for metrics.
+        self.actions: Counter[tuple[Verb, Cause, str]] = Counter()
+
+    async def run(self) -> None:
+        """Look, and act, until cancelled."""
+        while True:
+            await self.act()
+            await asyncio.sleep(_TICK)
+
+    async def act(self) -> None:
+        """Do what is due, all of it."""
+        now = self._clock()
+        due = {_key(action): action for action in self._decisions.due(now)}
+        self._not_before = {key: moment for key, moment in self._not_before.items() if moment > now}
+        todo = [action for key, action in due.items() if key not in self._not_before]
+        # Each replica in an order of its own, so that they meet at few companions.
+        random.shuffle(todo)
+        await self._confirm_leases(todo)
+        await self._in_parallel([lambda one=action: self._carry_out(_key(one)) for action in todo])  # type: ignore[misc]
+        await self._forget_unused()
+
+    async def _in_parallel(self, jobs: list[Callable[[], Any]]) -> None:
+        queue = iter(jobs)
+
+        async def work() -> None:
+            for job in queue:
+                await job()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_MAX_JOBS, len(jobs))):
+                group.create_task(work())
+
+    # --- asking once more ---
+
+    async def _confirm_leases(self, todo: list[Action]) -> None:
+        nodes = {action.companion.label for action in todo if action.cause is Cause.HANDLER_AWAY}
+        stale = [node for node in nodes if self._decisions.leases.confirm(node)]
+        await self._in_parallel([lambda one=node: self._confirm_lease(one) for node in stale])  # type: ignore[misc]
+
+    async def _confirm_lease(self, node: str) -> None:
+        try:
+            found = leases.parse(await self._client.get(leases.path(self._namespace, node)))
+        except NotFoundError:
+            found = None
+        except KubeError as error:
+            self._decisions.leases.unconfirmed(node)
+            self._failed(f"the Lease of node {node}", error)
+            return
+        if found is not None:
+            self._decisions.lease(found, self._clock())
+        if node in self._decisions.away(self._clock()):
+            log.warning("node %s: no handler renews its Lease; its companions are marked as not observed", node)
+
+    async def _confirm_vmi(self, key: Key) -> None:
+        """Raises KubeError."""
+        path = f"/apis/kubevirt.io/v1/namespaces/{key.namespace}/virtualmachineinstances/{key.name}"
+        try:
+            place = place_of(await self._client.get(path, accept=METADATA_WATCH))
+        except NotFoundError:
+            place = None
+        self._decisions.vmi(key, place, self._clock())
+
+    # --- acting ---
+
+    async def _carry_out(self, key: Key) -> None:
+        action = self._decisions.action(key, self._clock())
+        if action is None:
+            return
+        try:
+            if action.cause in (Cause.VM_MOVED, Cause.NO_VMI):
+                await self._confirm_vmi(key)
+                if action != self._decisions.action(key, self._clock()):
+                    return
+            await (self._mark(action) if action.verb is Verb.MARK else self._remove(action))
+        except (ConflictError, NotFoundError):
+            outcome = "superseded"  # by another writer: the watch shows what there is now
+        except KubeError as error:
+            outcome = "failed"
+            self._failed(f"companion {key}", error)
+        else:
+            outcome = "done"
+            self._reported.discard(f"companion {key}")
+        # Also where it was done: a handler without a Lease and the controller do not answer each other in a hot loop.
+        self._not_before[key] = self._clock() + (_AGAIN if outcome == "done" else _RETRY)
+        self.actions[action.verb, action.cause, outcome] += 1
+
+    async def _mark(self, action: Action) -> None:
+        body = companions.marked(action.companion, action.message, self._wall())
+        answer = companions.parse(await self._client.patch(f"{_path(action)}/status", body, MERGE_PATCH))
+        if answer is not None:
+            self._decisions.companion(answer, self._clock())
+        log.info("companion %s is marked as not observed: %s", _key(action), action.message)
+
+    async def _remove(self, action: Action) -> None:
+        await self._client.delete(_path(action), {"preconditions": {"uid": action.companion.uid}})
+        self._decisions.companion_gone(_key(action))
+        log.info("companion %s is removed: %s", _key(action), action.message)
+
+    async def _forget_unused(self) -> None:
+        for node in self._decisions.leases.forget_unused(self._decisions.nodes(), self._clock(), _KEEP_LEASE):
+            try:
+                await self._client.delete(leases.path(self._namespace, node), {})
+            except KubeError as error:
+                self._failed(f"the Lease of node {node}", error)
+
+    def _failed(self, what: str, error: KubeError) -> None:
+        """Each new trouble once."""
+        level = logging.DEBUG if what in self._reported else logging.WARNING
+        self._reported.add(what)
+        log.log(level, "%s: %s; trying again in %g s", what, error, _RETRY)
+
+
+def place_of(object_: Object) -> VmiPlace | None:
+    """A VMI's place by its metadata; None when it has no UID."""
+    metadata = object_.get("metadata") or {}
+    uid = metadata.get("uid")
+    node = (metadata.get("labels") or {}).get(vmis.NODE_LABEL, "")
+    return VmiPlace(uid, node) if isinstance(uid, str) and isinstance(node, str) else None
+
+
+def _key(action: Action) -> Key:
+    return Key(action.companion.vmi.namespace, action.companion.vmi.name)
+
+
+def _path(action: Action) -> str:
+    vmi = action.companion.vmi
+    return f"/apis/{companions.API_VERSION}/namespaces/{vmi.namespace}/{companions.PLURAL}/{vmi.name}"

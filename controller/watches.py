@@ -1,0 +1,110 @@
+"""What the controller follows: the handlers' Leases, the companions, and the metadata of the VMIs."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from controller.decisions import Decisions, Key
+from controller.marker import place_of
+from handler_service.kube import companion as companions
+from handler_service.kube import leases
+from handler_service.kube import vmi as vmis
+from handler_service.kube.client import KubeClient, Object
+from handler_service.kube.reflector import Reflector, Selection
+
+
+class Watches:
+    """Three list-watches that keep the decisions' facts up to date."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        watch_seconds: float,
+        decisions: Decisions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`namespace` is that of the Leases."""
+        selected_leases = Selection(leases.collection(namespace), {"labelSelector": companions.NODE_LABEL})
+        self.followed = [
+            Reflector(
+                client,
+                selected_leases,
+                _Leases(decisions, clock),
+                watch_seconds,
+                recovered=lambda: decisions.leases.outage_ended(clock()),
+            ),
+            Reflector(client, Selection(companions.PATH), _Companions(decisions, clock), watch_seconds),
+            Reflector(client, Selection(vmis.PATH, metadata_only=True), _Vmis(decisions, clock), watch_seconds),
+        ]
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for one in self.followed:
+                group.create_task(one.run())
+
+
+class _Leases:
+    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+        self._decisions = decisions
+        self._clock = clock
+
+    def listed(self, objects: list[Object]) -> None:
+        for object_ in objects:
+            self.changed(object_)
+        self._decisions.leases_synced = True
+
+    def changed(self, object_: Object) -> None:
+        lease = leases.parse(object_)
+        if lease is not None:
+            self._decisions.lease(lease, self._clock())
+
+    def deleted(self, object_: Object) -> None:
+        """A Lease that was deleted runs until it expires: its handler makes it again with its next renewal."""
+
+
+class _Companions:
+    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+        self._decisions = decisions
+        self._clock = clock
+
+    def listed(self, objects: list[Object]) -> None:
+        for key in set(self._decisions.companions()) - set(map(_key, objects)):
+            self._decisions.companion_gone(key)
+        for object_ in objects:
+            self.changed(object_)
+        self._decisions.companions_synced = True
+
+    def changed(self, object_: Object) -> None:
+        companion = companions.parse(object_)
+        if companion is not None:
+            self._decisions.companion(companion, self._clock())
+
+    def deleted(self, object_: Object) -> None:
+        self._decisions.companion_gone(_key(object_))
+
+
+class _Vmis:
+    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+        self._decisions = decisions
+        self._clock = clock
+
+    def listed(self, objects: list[Object]) -> None:
+        for key in set(self._decisions.vmis()) - set(map(_key, objects)):
+            self._decisions.vmi(key, None, self._clock())
+        for object_ in objects:
+            self.changed(object_)
+        self._decisions.vmis_synced = True
+        self._decisions.refit(self._clock())
+
+    def changed(self, object_: Object) -> None:
+        self._decisions.vmi(_key(object_), place_of(object_), self._clock())
+
+    def deleted(self, object_: Object) -> None:
+        self._decisions.vmi(_key(object_), None, self._clock())
+
+
+def _key(object_: Object) -> Key:
+    metadata = object_["metadata"]
+    return Key(metadata["namespace"], metadata["name"])

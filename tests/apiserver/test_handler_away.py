@@ -1,0 +1,224 @@
+"""No value outlives its handler: with two controllers, all handlers of the module are killed, moved away from, or told
+to publish elsewhere at one moment, since each case takes the 30 s of a Lease; then each test looks at its own case.
+
+What a companion said, and when, is seen by a watch.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from testbed.waiting import wait_until
+from tests.apiserver.client import Client, Event, Recorder
+from tests.apiserver.controllers import LEASE, Controller
+from tests.apiserver.identities import BASE, NAMESPACE, companion_of, install
+from tests.apiserver.nodes import Handler, Node
+from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.vmis import NODE_LABEL, Vmi, seen, told, unknown
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.objects import Object
+from tests.cluster.vmi import STOCK
+
+# The first test waits for nine programs on a busy machine, and for a Lease.
+pytestmark = pytest.mark.timeout(400)
+
+#: Seconds: what is promised, measured by a watch.
+PROMISE = 40.0
+#: Seconds until a test gives up; above the promise, so that a miss says by how much.
+PATIENCE = 70.0
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Of this module's own: elsewhere handlers run that renew no Lease."""
+    with ControlPlane(tmp_path_factory.mktemp("away"), resources=[STOCK, BASE]) as plane:
+        install(plane)
+        yield plane
+
+
+@dataclass
+class Case:
+    """One VMI, the handler that it had, and all that its companion ever said."""
+
+    vmi: Vmi
+    node: Node
+    handler: Handler
+    peer: Peer
+    versions: Recorder
+
+    def marked(self) -> Event:
+        """The event by which its companion was marked, as soon as there is one."""
+
+        def look() -> Event | None:
+            events = list(self.versions.events)
+            return next((event for event in events if told(event.object)[3] == "HandlerAway"), None)
+
+        event = wait_until(look, what=f"{self.vmi.name} is marked", timeout=PATIENCE)
+        assert event is not None
+        return event
+
+
+@dataclass
+class Cluster:
+    """Its nodes at the moment at which all of it happens."""
+
+    client: Client
+    moment: float
+    first: Controller
+    second: Controller
+    killed: Case
+    killed_idle: Case
+    back: Case
+    frozen: Case
+    moved: Case
+    elsewhere: Case
+    working: Case
+    orphan: str
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("controllers")
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(Client(control_plane.kubeconfig)))
+        peers = stack.enter_context(Peers())
+
+        first = stack.enter_context(Controller(control_plane, folder, "first"))
+        second = stack.enter_context(Controller(control_plane, folder, "second"))
+        numbers = {"killed": 2, "killed-idle": 0, "back": 2, "frozen": 1, "moved": 1, "elsewhere": 1, "working": 3}
+        # All are started before any is waited for: each needs seconds of CPU.
+        nodes = {name: stack.enter_context(Node(control_plane, f"node-{name}")) for name in numbers}
+        vmis = {name: node.run(Vmi(client, "default", name)) for name, node in nodes.items()}
+        handlers = {
+            name: stack.enter_context(node.handler(LEASE, publisher="companion")) for name, node in nodes.items()
+        }
+
+        def case(name: str) -> Case:
+            peer = peers.connect(vmis[name].socket, sessions=numbers[name], timeout=90)
+            peer.wait_published(timeout=60)
+            versions = stack.enter_context(vmis[name].record_companion())
+            return Case(vmis[name], nodes[name], handlers[name], peer, versions)
+
+        killed, killed_idle, back, frozen = case("killed"), case("killed-idle"), case("back"), case("frozen")
+        moved, elsewhere, working = case("moved"), case("elsewhere"), case("working")
+        gone = Vmi(client, "default", "gone").create("node-gone", phase="Running")
+        orphan = _orphan(client, gone)
+        moment = time.monotonic()
+        for one in (killed, killed_idle, back):
+            one.handler.kill()
+        frozen.handler.freeze()
+        moved.vmi.patch(labels={NODE_LABEL: "node-without"}, nodeName="node-without")
+        elsewhere.handler.stop()
+        stack.enter_context(elsewhere.node.handler(LEASE, publisher="vmi-status"))
+        # Either replica suffices.
+        first.kill()
+        cases = {"killed": killed, "killed_idle": killed_idle, "back": back, "frozen": frozen}
+        others = {"moved": moved, "elsewhere": elsewhere, "working": working}
+        yield Cluster(client, moment, first, second, **cases, **others, orphan=orphan)
+
+
+def _orphan(client: Client, vmi: Vmi) -> str:
+    """As a backup tool restores it: a companion with a node's label, without an owner, and its VMI is not there."""
+    owned = companion_of(client.get(vmi.path), "node-working")
+    metadata = {key: value for key, value in owned["metadata"].items() if key != "ownerReferences"}
+    client.post(vmi.companion_path.rpartition("/")[0], {**owned, "metadata": metadata})
+    status = {
+        "status": {
+            "vmiUID": vmi.uid,
+            "nodeName": "node-working",
+            "conditions": [_condition("Observed", "True", "Watching"), _condition("Idle", "True", "NobodyConnected")],
+        }
+    }
+    client.patch(f"{vmi.companion_path}/status", status)
+    vmi.delete()
+    return vmi.companion_path
+
+
+def _condition(type_: str, status: str, reason: str) -> Object:
+    time_ = "2026-01-01T00:00:00Z"
+    return {"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": time_}
+
+
+# --- gone -------------------------------------------------------------------------------------------------------------
+
+
+def test_within_40_s_of_a_handlers_death_its_values_are_not_observed(cluster: Cluster) -> None:
+    """The last renewal may have been 10 s before it. The number stays, and so does the time of its last change."""
+    mark = cluster.killed.marked()
+    assert 19 <= mark.at - cluster.moment <= PROMISE
+    assert told(mark.object) == unknown(2, "HandlerAway")
+    before = cluster.killed.versions.events[0].object["status"]
+    for field in ("since", "nodeName", "vmiUID", "vncSessions"):
+        assert mark.object["status"][field] == before[field]
+    assert cluster.second.metric("vmi_service_status_controller_handlers_away") >= 2
+
+
+def test_idle_is_unknown_where_nobody_can_know(cluster: Cluster) -> None:
+    """`kubectl wait --for=condition=Idle` does not return because a program is dead."""
+    mark = cluster.killed_idle.marked()
+    assert 19 <= mark.at - cluster.moment <= PROMISE
+    assert told(mark.object) == unknown(0, "HandlerAway")
+
+
+def test_a_vm_on_a_node_without_a_handler_is_not_observed(cluster: Cluster) -> None:
+    """The handler of its former node is there all the time."""
+    mark = cluster.moved.marked()
+    assert 19 <= mark.at - cluster.moment <= PROMISE
+    assert told(mark.object) == unknown(1, "HandlerAway")
+
+
+def test_companions_that_no_handler_writes_any_more_are_removed(cluster: Cluster) -> None:
+    """The node's handler publishes into the VMI's own status by now."""
+    wait_until(cluster.elsewhere.vmi.companion, lambda found: found is None, what="it is removed", timeout=PATIENCE)
+
+
+def test_a_companion_without_its_vmi_is_removed(cluster: Cluster) -> None:
+    """It had no owner, so no garbage collector would."""
+    wait_until(lambda: cluster.client.find(cluster.orphan), lambda found: found is None, what="it is removed",
+               timeout=PATIENCE)  # fmt: skip
+
+
+def test_a_handler_that_works_is_left_alone(cluster: Cluster) -> None:
+    """Its companion is what it wrote itself, and only that."""
+    cluster.killed.marked()
+    assert cluster.working.versions.values(told) == [seen(3)]
+
+
+# --- back -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_is_back_is_right_within_10_s(cluster: Cluster) -> None:
+    """The number never blinks, and nothing is said that the agent has not said."""
+    case = cluster.back
+    case.marked()
+    case.handler.start_synced()
+    began = time.monotonic()
+    case.peer.connect(timeout=30)
+    case.peer.snapshot(2)
+    case.versions.wait_for(told, seen(2), timeout=30)
+    assert time.monotonic() - began <= 10
+    assert case.versions.values(told) == [seen(2), unknown(2, "HandlerAway"), seen(2)]
+
+
+def test_a_handler_that_was_frozen_is_right_again_without_a_restart(cluster: Cluster) -> None:
+    """It sees the mark by its watch, and writes what it knows."""
+    case = cluster.frozen
+    case.marked()
+    case.handler.thaw()
+    began = time.monotonic()
+    case.peer.connect(timeout=30)
+    case.peer.snapshot(1)
+    case.vmi.wait_told(seen(1), timeout=30)
+    assert time.monotonic() - began <= 10
+    assert set(case.versions.values(lambda companion: companion["status"]["vncSessions"])) == {1}
+
+
+def test_a_node_has_one_lease_and_few_writes(cluster: Cluster) -> None:
+    """Renewed every ten seconds; what is in it is what the guard admits."""
+    lease = cluster.client.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/handler-node-working")
+    assert lease["spec"]["leaseDurationSeconds"] == 30
+    assert lease["metadata"]["annotations"] == {"servicestatus.kubevirt.io/publishes": "companion"}
+    assert lease["metadata"]["labels"] == {"servicestatus.kubevirt.io/nodeName": "node-working"}
