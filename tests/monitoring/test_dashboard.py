@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from controller import metrics as controller
+from controller.decisions import Decisions
+from controller.marker import Marker
+from controller.watches import Watches
+from handler_service.kube.client import KubeClient
 from tests.monitoring.rules import COMPONENT, promtool, rules, write
 from tests.unit.handler.metrics.scene import Scene
 
@@ -38,8 +43,17 @@ def exported() -> set[str]:
     scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1}
     scene.manager.reports.stats.rejections["ABORTED"] += 1
     scene.requests.answered("PATCH", 200, 0.01)
-    samples = [line for line in scene.text().splitlines() if not line.startswith("#")]
+    text = scene.text() + controller_metrics()
+    samples = [line for line in text.splitlines() if not line.startswith("#")]
     return {re.split(r"[ {]", sample, maxsplit=1)[0] for sample in samples}
+
+
+def controller_metrics() -> str:
+    """What a controller exports that has seen nothing yet."""
+    client, decisions = KubeClient(None, 1.0, "test"), Decisions()
+    followed = Watches(client, "vss", 1.0, decisions).followed
+    exposition = controller.Exposition(decisions, Marker(client, "vss", decisions), followed, "1.2.3")
+    return exposition.render("text/plain")[0].decode()
 
 
 def known() -> set[str]:

@@ -3,7 +3,7 @@
 import re
 
 from tests.monitoring.rules import REPOSITORY, promtool
-from tests.monitoring.test_dashboard import exported
+from tests.monitoring.test_dashboard import controller_metrics, exported
 from tests.unit.handler.metrics.scene import Scene
 
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
@@ -16,6 +16,7 @@ def test_the_lint_of_prometheus_finds_no_fault() -> None:
     scene.report(sessions=1, since=1.0)
     scene.requests.answered("PATCH", 200, 0.01)
     assert promtool("check", "metrics", input_=scene.text()) == ""
+    assert promtool("check", "metrics", input_=controller_metrics()) == ""
 
 
 def test_every_metric_is_in_the_docs_and_no_other() -> None:
