@@ -20,6 +20,7 @@ Object = dict[str, Any]
 
 VMIS: Final = "virtualmachineinstances"
 CRDS: Final = "customresourcedefinitions"
+LEASES: Final = "leases"
 #: Seconds after which a request without an answer is given up.
 TIMEOUT: Final = 2.0
 
@@ -73,7 +74,7 @@ class Watcher:
     """One watch."""
 
     kind: str
-    label: tuple[str, str] | None
+    label: tuple[str, str | None] | None
     lines: deque[bytes] = field(default_factory=deque)
     #: None: alive; else how it ended: an error, or in good order.
     over: bool = False
@@ -100,7 +101,11 @@ class Watcher:
     def _selects(self, object_: Object | None) -> bool:
         if object_ is None:
             return False
-        return self.label is None or object_["metadata"].get("labels", {}).get(self.label[0]) == self.label[1]
+        if self.label is None:
+            return True
+        name, wanted = self.label
+        found = object_["metadata"].get("labels", {}).get(name)
+        return found is not None if wanted is None else found == wanted
 
 
 class ApiServer:
@@ -163,7 +168,8 @@ class ApiServer:
     def _fate(self, request: Request) -> Fate | None:
         if request.method == "GET":
             return None
-        return self.fates.popleft() if self.fates else self.refuses
+        # What is meant for the next writes of a value is not used up by a Lease's renewal.
+        return self.fates.popleft() if self.fates and f"/{LEASES}" not in request.path else self.refuses
 
     def _fail(self, answer: "asyncio.Future[bytes]", error: errors.KubeError) -> None:
         self._loop.call_later(self._lag(), _answer, answer, error)
@@ -264,13 +270,13 @@ class ApiServer:
 
     # --- watches ---
 
-    def list(self, kind: str, label: tuple[str, str] | None) -> Object:
+    def list(self, kind: str, label: tuple[str, str | None] | None) -> Object:
         """All objects of a kind that bear a label."""
         selects = Watcher(kind, label)._selects
         items = [object_ for path, object_ in self._objects.items() if f"/{kind}/" in path and selects(object_)]
         return {"items": items, "metadata": {"resourceVersion": str(self._version)}}
 
-    def watch(self, kind: str, label: tuple[str, str] | None, version: int) -> Watcher:
+    def watch(self, kind: str, label: tuple[str, str | None] | None, version: int) -> Watcher:
         """Changes after a version; raises ExpiredError."""
         if version < self._oldest:
             raise errors.of_status(410, {"message": "too old resource version"})

@@ -80,11 +80,12 @@ class ApiClient(KubeClient):
             raise errors.UnreachableError("no answer: connection refused")
 
 
-def _label(query: Mapping[str, str]) -> tuple[str, str] | None:
+def _label(query: Mapping[str, str]) -> tuple[str, str | None] | None:
+    """The label's name and value; no value: it is there."""
     if "labelSelector" not in query:
         return None
-    name, _, value = query["labelSelector"].partition("=")
-    return name, value
+    name, equals, value = query["labelSelector"].partition("=")
+    return name, value if equals else None
 
 
 async def _lines(watcher: Watcher) -> AsyncIterator[bytes]:

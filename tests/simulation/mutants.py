@@ -202,6 +202,11 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "lease-of-a-dead-handler-kept",
+        (Edit("controller.leases", "HandlerLeases.of", "return Handler.AWAY", "return Handler.PRESENT"),),
+        quick=True,
+    ),
+    Mutant(
         "reconnect-skips-snapshot",
         (
             Edit(_REPORT_PROTOCOL, "ReportProtocol._welcome", "stream.snapshot_due = now", ""),

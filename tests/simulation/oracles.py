@@ -1,4 +1,4 @@
-"""The six promises, held against the records of a run."""
+"""The seven promises, held against the records of a run."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -68,6 +68,18 @@ def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:
             found.append(Violation("UnknownIsNotZero", f"{place} went from {before[place]} to {value} in the dark"))
         if place == "companion" and world.says_observed():
             found.append(Violation("UnknownIsNotZero", f"{place} says that it is observed, and there is no agent"))
+    return found
+
+
+def unvouched(world: Scene, before: dict[str, int]) -> list[Violation]:
+    """NeverOutlives: no handler has been alive for 40 s; `before` is what was shown until then."""
+    found = [
+        Violation("NeverOutlives", f"{place} went from {before[place]} to {value} without a handler")
+        for place, value in published(world).items()
+        if value != before.get(place)
+    ]
+    if world.vmi is not None and world.says_observed():
+        found.append(Violation("NeverOutlives", "the companion says that it is observed, and there is no handler"))
     return found
 
 

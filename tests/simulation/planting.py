@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from tests.simulation.campaign import ROOT
 
-_COPIED: Final = ("launcher_agent", "handler_service", "servicestatus", "tests/simulation")
+_COPIED: Final = ("launcher_agent", "handler_service", "controller", "servicestatus", "tests/simulation")
 
 _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

@@ -1,4 +1,4 @@
-"""Both programs as they run, wired as their own main() does it, from the same parts; what they touch is a model."""
+"""The programs as they run, wired as their own main() does it, from the same parts; what they touch is a model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,6 +11,10 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from controller import main as controller_main
+from controller.decisions import Decisions
+from controller.marker import Marker
+from controller.watches import Watches
 from handler_service import main as handler_main
 from handler_service.cluster.wiring import Cluster
 from handler_service.config import ClusterConfig
@@ -32,6 +36,8 @@ from tests.simulation.transport import AgentCall, HandlerContext, Wire
 #: Wall time is of no consequence; it has to be one.
 _EPOCH: Final = 1_700_000_000.0
 _SOCKET: Final = Path("/handler.sock")
+#: Of the Leases.
+NAMESPACE: Final = "vss"
 
 Crashed = Callable[[str, BaseException], None]
 Served = tuple[Endpoint, ReportService]
@@ -175,6 +181,27 @@ class Pods(PodEndpoints):
         self._manager.remove(uid)
 
 
+class Controller:
+    """A run of `controller`, until it is killed."""
+
+    def __init__(self, client: ApiClient, crashed: Crashed) -> None:
+        loop = asyncio.get_running_loop()
+        decisions = Decisions()
+        self._crashed = crashed
+        self._marker = Marker(client, NAMESPACE, decisions, clock=loop.time)
+        self._watches = Watches(client, NAMESPACE, 60.0, decisions, clock=loop.time)
+        self._task = loop.create_task(controller_main._work(self._watches, self._marker))
+        self._task.add_done_callback(self._ended)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._task.cancel()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._crashed("controller", task.exception())  # type: ignore[arg-type]
+
+
 class Handler:
     """A run of `handler_service` on a node."""
 
@@ -201,6 +228,7 @@ class Handler:
             kubeconfig=None,
             api_timeout=10.0,
             watch_timeout=60.0,
+            lease_namespace=NAMESPACE,
             events=False,  # they tell people what was published; no promise is about them
         )
         self._cluster = Cluster(config, self.manager, client, self.pods)

@@ -4,12 +4,15 @@ import asyncio
 import logging
 import random
 
-from tests.simulation import oracles
+from tests.simulation import oracles, vouching
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
 from tests.simulation.scene import DARK, REST
 from tests.simulation.world import World
+
+#: One history in so many has a time without any handler.
+_WITHOUT_HANDLERS = 4
 
 
 def run(history: History) -> list[Violation]:
@@ -29,14 +32,29 @@ def run(history: History) -> list[Violation]:
 async def _live(history: History) -> list[Violation]:
     world = World(history.setting, random.Random(history.seed))  # noqa: S311  # chance that can be repeated
     world.begin()
+    looks = asyncio.create_task(vouching.look(world))
     found: list[Violation] = []
     for epoch in history.epochs:
         await _epoch(world, epoch)
         found += oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
+    if history.seed % _WITHOUT_HANDLERS == 0:
+        found += await _handlers_away(world)
     if history.epochs:
         found += await _lights_out(world)
+    looks.cancel()
     await world.end()
     return found + oracles.in_hindsight(world)
+
+
+async def _handlers_away(world: World) -> list[Violation]:
+    """All handlers are dead for as long as a value may outlive them, and are back: the number stays throughout."""
+    before = oracles.published(world)
+    world.kill_handlers()
+    await asyncio.sleep(vouching.OUTLIVES + 2.0)
+    found = oracles.unvouched(world, before)
+    await world.heal()
+    await asyncio.sleep(REST)
+    return found + oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
 
 
 async def _lights_out(world: World) -> list[Violation]:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from handler_service.kube import companion, vmi
 from handler_service.model import VmiId
 from servicestatus.v1 import session_report_service_pb2 as pb
-from tests.simulation.apiserver import ApiServer, Object, Request, sessions_of
+from tests.simulation.apiserver import LEASES, ApiServer, Object, Request, sessions_of
 from tests.simulation.history import Setting, Step
 from tests.simulation.kubernetes import ApiClient
-from tests.simulation.processes import Agent, Handler, Pod, dialler
+from tests.simulation.processes import Agent, Controller, Handler, Pod, dialler
 from tests.simulation.qemu import TCP_XML, XML, Libvirt
 from tests.simulation.transport import Wire
 from tests.simulation.truth import Held, Truth
@@ -73,6 +73,7 @@ class Scene:
         self.api = ApiServer(rng, knows_field=setting.knows_field, noted=self._noted)
         self.pods: dict[str, Pod] = {}
         self.handlers: dict[str, Handler] = {}
+        self.controller: Controller | None = None
         self.vmi: VmiId | None = None
         self.pod: Pod | None = None
         self.migrating: asyncio.Task[None] | None = None
@@ -93,6 +94,8 @@ class Scene:
         """One VMI, its pod, and the handlers."""
         for node in NODES:
             self.start_handler(node)
+        # One of the two: each looks once a second, which is a fifth of a history's CPU.
+        self.controller = Controller(ApiClient(self.api, "controller", lambda _: None), self.crashed)
         self._create(self.setting.agent_after, self.setting.boot_after)
 
     async def end(self) -> None:
@@ -101,8 +104,9 @@ class Scene:
         for pod in self.pods.values():
             if pod.agent is not None:
                 pod.agent.kill()
-        for handler in self.handlers.values():
-            handler.kill()
+        self.kill_handlers()
+        if self.controller is not None:
+            self.controller.kill()
         for task in (*self._tasks, *((self.migrating,) if self.migrating else ())):
             task.cancel()
         await asyncio.sleep(1.0)
@@ -140,6 +144,11 @@ class Scene:
                 if not viewer.finished:
                     libvirt.leave(viewer, 0.05)
             self._start_agent(pod)
+
+    def kill_handlers(self) -> None:
+        """All of them, until `heal`."""
+        for handler in self.handlers.values():
+            handler.kill()
 
     def stop_agents(self) -> None:
         """For good."""
@@ -313,6 +322,8 @@ class Scene:
 
     def _asked(self, request: Request) -> None:
         now = self._loop.time()
+        if f"/{LEASES}" in request.path:
+            return  # it vouches for values, and is none
         if request.method == "PATCH" and isinstance(request.body, list):
             self.writes[request.by, "vmi-status", request.body[0]["value"]].append((now, now))
         elif request.method == "PATCH" and request.path.endswith("/status"):

@@ -20,7 +20,7 @@ CORES = len(os.sched_getaffinity(0))
 
 @pytest.mark.timeout(900)
 def test_no_promise_is_broken_in_any_history(request: pytest.FixtureRequest) -> None:
-    """Ordered, NoPhantom, Converges, UnknownIsNotZero, PublishedMeansPublished, BoundedWrites.
+    """Ordered, NoPhantom, Converges, UnknownIsNotZero, NeverOutlives, PublishedMeansPublished, BoundedWrites.
 
     `make test` runs 2,000 histories, `make check` 200, and `make simulate` any number.
     """
