@@ -15,6 +15,8 @@ _COMPANION: Final = "companion"
 #: Seconds that every Lease is given after an outage of the API server: a handler follows again within 5 s, its next
 #: renewal 2 s later, and as much again is left for a server that has much to do then.
 AFTER_OUTAGE: Final = 15.0
+#: Seconds of an outage from which on a live handler may have missed a renewal.
+SHORTEST_OUTAGE: Final = 5.0
 
 
 class Handler(Enum):
@@ -54,9 +56,14 @@ class HandlerLeases:
         else:
             known.lease = lease
 
-    def outage_ended(self, now: float) -> None:
-        """The API server answers again. Handlers could not renew meanwhile, and are given time to do it now."""
-        self._not_before = now + AFTER_OUTAGE
+    def outage_ended(self, now: float, seconds: float) -> None:
+        """The API server answers again after `seconds`. Handlers that could not renew are given time to do it now.
+
+        A short outage cannot make a Lease expire that is renewed every 10 s, so it postpones nothing: a watch that is
+        cut again and again must not keep the values of a dead handler.
+        """
+        if seconds >= SHORTEST_OUTAGE:
+            self._not_before = now + AFTER_OUTAGE
 
     def of(self, node: str, now: float) -> Handler:
         """What is known of the handler of `node`. A node without a Lease is given the time of one to show it."""

@@ -56,6 +56,8 @@ class Marker:
         self._wall = wall
         self._not_before: dict[Key, float] = {}
         self._reported: set[str] = set()
+        #: Nodes whose Lease could not be read when it had expired: nothing is done about them in this round.
+        self._unanswered: set[str] = set()
         #: Finished actions by verb, cause and outcome ("done", "superseded", "failed"), for metrics.
         self.actions: Counter[tuple[Verb, Cause, str]] = Counter()
 
@@ -91,6 +93,7 @@ class Marker:
     # --- asking once more ---
 
     async def _confirm_leases(self, todo: list[Action]) -> None:
+        self._unanswered.clear()
         nodes = {action.companion.label for action in todo if action.cause is Cause.HANDLER_AWAY}
         stale = [node for node in nodes if self._decisions.leases.confirm(node)]
         await self._in_parallel([lambda one=node: self._confirm_lease(one) for node in stale])  # type: ignore[misc]
@@ -102,6 +105,7 @@ class Marker:
             found = None
         except KubeError as error:
             self._decisions.leases.unconfirmed(node)
+            self._unanswered.add(node)
             self._failed(f"the Lease of node {node}", error)
             return
         if found is not None:
@@ -122,7 +126,7 @@ class Marker:
 
     async def _carry_out(self, key: Key) -> None:
         action = self._decisions.action(key, self._clock())
-        if action is None:
+        if action is None or (action.cause is Cause.HANDLER_AWAY and action.companion.label in self._unanswered):
             return
         try:
             if action.cause in (Cause.VM_MOVED, Cause.NO_VMI):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from controller.decisions import Decisions, Key
 from controller.marker import place_of
@@ -11,6 +12,9 @@ from handler_service.kube import leases
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.reflector import Reflector, Selection
+
+#: Objects in one page of a list: a Lease, a companion or a VMI's metadata has about a kilobyte, and there are many.
+_SMALL_OBJECTS: Final = 500
 
 
 class Watches:
@@ -25,17 +29,23 @@ class Watches:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`namespace` is that of the Leases."""
-        selected_leases = Selection(leases.collection(namespace), {"labelSelector": companions.NODE_LABEL})
+        selected_leases = Selection(
+            leases.collection(namespace), {"labelSelector": companions.NODE_LABEL}, page=_SMALL_OBJECTS
+        )
+        followed_leases = Reflector(
+            client,
+            selected_leases,
+            _Leases(decisions, clock),
+            watch_seconds,
+            recovered=lambda: decisions.leases.outage_ended(clock(), followed_leases.outage),
+        )
+        selected_vmis = Selection(vmis.PATH, metadata_only=True, page=_SMALL_OBJECTS)
         self.followed = [
+            followed_leases,
             Reflector(
-                client,
-                selected_leases,
-                _Leases(decisions, clock),
-                watch_seconds,
-                recovered=lambda: decisions.leases.outage_ended(clock()),
+                client, Selection(companions.PATH, page=_SMALL_OBJECTS), _Companions(decisions, clock), watch_seconds
             ),
-            Reflector(client, Selection(companions.PATH), _Companions(decisions, clock), watch_seconds),
-            Reflector(client, Selection(vmis.PATH, metadata_only=True), _Vmis(decisions, clock), watch_seconds),
+            Reflector(client, selected_vmis, _Vmis(decisions, clock), watch_seconds),
         ]
 
     async def run(self) -> None:

@@ -65,7 +65,14 @@ class State:
         self.observation = Observation(Reason.LIBVIRT_UNREACHABLE, "not connected yet", clock())
         self.domain = ""
         self.life = Life.UNSEEN
+        #: Whether the domain may run again without this agent: true of a named one, not of a launcher pod's.
+        self.may_run_again = False
         self._readers: set[asyncio.Event] = set()
+
+    @property
+    def has_ended_for_good(self) -> bool:
+        """Whether the domain was seen to end and cannot run again, so that no client can be connected any more."""
+        return self.life is Life.ENDED and not self.may_run_again
 
     def observe(self, reason: Reason, message: str = "") -> None:
         """Record whether the sessions are observed, and why."""

@@ -149,9 +149,16 @@ class Cluster:
         )
 
     def _follows(self) -> bool:
-        """Whether all that decides about a value is seen as it is."""
+        """Return whether everything that decides about a value is seen as it is, and every value is this handler's.
+
+        A handler that has just started does not vouch for what its predecessor wrote: until an agent has reported, or
+        its first lease has expired, the companion may still show the predecessor's certain number.
+        """
         companions_followed = self._companions is None or (self._companions.lists > 0 and not self._companions.failing)
-        return self._vmis.synced and not self._vmis.failing and companions_followed
+        if not (self._vmis.synced and not self._vmis.failing and companions_followed):
+            return False
+        desired = self._manager.desired_statuses().items()
+        return all(one.synced or not self._companion_publisher.shows_observed(vmi) for vmi, one in desired)
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
         self._look_for_pods(id_, vmi)

@@ -6,6 +6,7 @@ emptyDir is a plain directory of the kubelet's own. What was opened stays the sa
 path, and its identity (device and inode) tells when the path has come to mean another one.
 """
 
+import errno
 import os
 import re
 import stat
@@ -95,8 +96,9 @@ class PodsDirectory:
             return False
         try:
             descriptor = os.open("/".join((uid, *_VOLUMES)), _LIST_FLAGS, dir_fd=self._descriptor)
-        except OSError:
-            return False
+        except OSError as error:
+            # Only what is certainly not there is no volume: a pod that cannot be looked at may run the VM.
+            return error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
         try:
             with os.scandir(descriptor) as volumes:
                 return any(volumes)

@@ -178,8 +178,11 @@ class KubeClient:
 
     async def _reload(self) -> None:
         """Load credentials that may have changed; a failure leaves those that there are."""
+        before = self._credentials
         try:
-            await self._load()
+            async with self._loading:
+                if self._credentials is before:  # else another request has loaded them meanwhile
+                    await self._load()
         except ConfigurationError as error:
             if str(error) != self._warned:
                 log.warning("credentials cannot be loaded again: %s; the last ones stay in use", error)
@@ -222,6 +225,8 @@ class _ForeignErrors:
     ) -> None:
         if isinstance(error, (aiohttp.ClientError, asyncio.TimeoutError, OSError)):
             text = str(error) or type(error).__name__
+            if isinstance(error, aiohttp.ClientResponseError):
+                text = f"{error.status} {error.message}"  # its own text has the proxy's URL, and so the password
             raise errors.UnreachableError(f"no answer: {text}"[:1024]) from error
 
 

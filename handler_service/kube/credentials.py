@@ -139,7 +139,7 @@ class CredentialSource:
     def _document(self) -> tuple[dict[str, Any], Path]:
         """Return a kubeconfig, and the directory that its relative paths start from."""
         if self._kubeconfig is not None:
-            document = yaml.safe_load(self._watch(self._kubeconfig).read_text())
+            document = yaml.safe_load(self._watch(self._kubeconfig).read_bytes())
             if not isinstance(document, dict):
                 raise ValueError("this is not a kubeconfig")
             return document, self._kubeconfig.parent

@@ -31,7 +31,7 @@ METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 _JSON: Final = "application/json"
 #: Objects in one page of a list. An object may have a megabyte, which costs some four while it is parsed, and a page is
 #: parsed as a whole. A node has about 250 VMs, so its list is 25 short requests, at the start and after an outage.
-_PAGE: Final = 10
+PAGE: Final = 10
 #: What is published is right within ten seconds of the API server's recovery, so the cap is half of that. A hundred
 #: nodes with four watches each ask a server that is down 160 times a second, spread evenly.
 BACKOFF: Final = Policy(first=0.5, cap=5.0)
@@ -63,6 +63,8 @@ class Selection:
     #: labelSelector, fieldSelector.
     query: Mapping[str, str] = field(default_factory=dict)
     metadata_only: bool = False
+    #: Objects in one page of a list.
+    page: int = PAGE
     #: What a 404 means, for people.
     missing: str = ""
     #: Returns what the sink needs of an object. A list is held until its last page has come, so it is applied to each
@@ -94,6 +96,9 @@ class Reflector:
         self._watch_seconds = watch_seconds
         self._version = ""
         self._failing = False
+        self._failed_at = 0.0
+        #: Seconds from the first failure to the recovery of the last outage.
+        self.outage = 0.0
         self._tell_recovered = recovered
         self._proven = proven
         self._uniform = uniform
@@ -150,7 +155,7 @@ class Reflector:
 
     async def _list(self) -> None:
         objects: list[Object] = []
-        query = {**self._selection.query, "limit": str(_PAGE)}
+        query = {**self._selection.query, "limit": str(self._selection.page)}
         while True:
             accept = METADATA_ONLY if self._selection.metadata_only else _JSON
             page, metadata = await self._client.get_page(self._selection.path, query, accept, self._selection.keep)
@@ -204,6 +209,8 @@ class Reflector:
         level = logging.DEBUG if self._failing else news
         cause = f"{self._selection.missing}: {error}" if isinstance(error, NotFoundError) else str(error)
         log.log(level, "%s cannot be followed: %s; retrying", self._selection.path, cause)
+        if not self._failing:
+            self._failed_at = _now()
         self._failing = True
 
     def _pause(self, error: KubeError) -> float:
@@ -216,6 +223,7 @@ class Reflector:
     def _recovered(self) -> None:
         if self._failing:
             self._failing = False
+            self.outage = _now() - self._failed_at
             log.info("%s is followed again", self._selection.path)
             self._tell_recovered()
 

@@ -109,6 +109,12 @@ class CompanionPublisher:
         if vmi in self._gone_meanwhile:
             self._gone_meanwhile[vmi] = True
 
+    def shows_observed(self, vmi: VmiId) -> bool:
+        """Return whether the companion of `vmi`, as it was seen last, says that its number is observed."""
+        companion = self._companions.get(vmi)
+        shown = None if companion is None else companion.value.detail
+        return isinstance(shown, conditions.Detail) and shown.observed
+
     def known(self) -> list[VmiId]:
         """Return the VMIs whose companion was seen."""
         return list(self._companions)

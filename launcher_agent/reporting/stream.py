@@ -17,7 +17,7 @@ import grpc
 
 from launcher_agent import backoff as retry
 from launcher_agent.reporting.protocol import ReportProtocol
-from launcher_agent.state import Life, State, StreamState
+from launcher_agent.state import State, StreamState
 from servicestatus import contract
 from servicestatus.backoff import Backoff
 from servicestatus.clock import Clock, Sleep, Uniform
@@ -177,7 +177,7 @@ class ReportStream:
                 await self._send_due(call)
                 await self._wait_until_due(changes)
             await self._send_due(call)
-            await call.write(self._protocol.goodbye(domain_ended=self._state.life is Life.ENDED))
+            await call.write(self._protocol.goodbye(domain_ended=self._state.has_ended_for_good))
             await call.done_writing()
 
     async def _send_due(self, call: Call) -> None:

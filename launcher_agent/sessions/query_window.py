@@ -20,6 +20,8 @@ class QueryWindow:
     def __init__(self) -> None:
         #: Clients by address that had an event, and its phase (the last one's).
         self.changed: dict[SocketAddress, Phase] = {}
+        #: The clients by address in QEMU's answer, once it has come.
+        self.listed: frozenset[SocketAddress] = frozenset()
         self._balance = 0  # anonymous clients that came, less those that went
         self._lowest = 0
         #: Whether there was an event that the answer may have missed or counted twice.
@@ -33,6 +35,8 @@ class QueryWindow:
             self.inconclusive = True
         elif peer in self.changed or len(self.changed) < _MAX_CHANGED:
             self.changed[peer] = phase
+            if phase is Phase.DISCONNECT and peer in self.listed:
+                self.inconclusive = True  # another client of this address may have left
         else:
             self.inconclusive = True
 

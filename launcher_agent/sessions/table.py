@@ -88,6 +88,9 @@ class SessionTable:
         """
         window = self._query_window or QueryWindow()
         counts = Counter(one for one in clients if not one.anonymous)
+        window.listed = frozenset(counts)
+        if any(window.changed.get(one) is Phase.DISCONNECT for one in counts):
+            window.inconclusive = True  # QEMU lists a client that left, or another one of the same address
         listed = [one for one, count in counts.items() if one not in window.changed and count == 1]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
         self._keep_only({*counts, *window.changed})

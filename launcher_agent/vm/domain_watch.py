@@ -210,6 +210,8 @@ class DomainWatch:
             self._end_run()
             self._run.complete = False
         self._domain = self._state.domain = self._liveness.domain = domain.name
+        if domain.run is not None:
+            self._state.life = Life.RUNNING
         if self._run.number is not None:
             return
         if domain.run is not None and not self._run.complete:

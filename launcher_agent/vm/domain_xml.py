@@ -110,6 +110,12 @@ def _servers(arguments: Sequence[str]) -> list[list[str]]:
 def _unobservable(listens: Sequence[dict[str, str]], servers: Sequence[Sequence[str]]) -> str:
     if any(listen.get("type") == "none" for listen in listens) or any(one[0] == "none" for one in servers):
         return "a VNC server has no listener (<listen type='none'/>), and libvirt reports no client of such a server"
-    if any(option in {"reverse", "reverse=on", "reverse=yes"} for server in servers for option in server[1:]):
+    if any(_is_reverse(option) for server in servers for option in server[1:]):
         return "a VNC server connects to its viewer (reverse=on), and libvirt reports no such connection"
     return ""
+
+
+def _is_reverse(option: str) -> bool:
+    """Return whether an option of a VNC server may turn on reverse connections; QEMU has several words for no."""
+    name, _, value = option.partition("=")
+    return name == "reverse" and value not in {"off", "no", "false", "n"}

@@ -9,7 +9,7 @@ import logging
 from typing import Final, NoReturn
 
 from launcher_agent.errors import LibvirtError, LibvirtGoneError
-from launcher_agent.state import Life, State
+from launcher_agent.state import State
 from launcher_agent.vm.connection import Connection, Libvirt
 from launcher_agent.vm.domain_watch import DomainWatch
 from launcher_agent.vm.liveness import TIME_LIMIT, limited
@@ -36,6 +36,7 @@ class Supervisor:
         self._libvirt = libvirt
         self._state = state
         self._wanted = wanted
+        state.may_run_again = wanted is not None
         self._policy = policy
         self._sleep = sleep
         self._backoff = Backoff(uniform)
@@ -74,7 +75,7 @@ class Supervisor:
 
     def _has_ended(self, lost: LibvirtError) -> bool:
         """Return whether no QEMU can run without libvirt: in a launcher pod, where no name is configured."""
-        return self._wanted is None and self._state.life is Life.ENDED and isinstance(lost, LibvirtGoneError)
+        return self._state.has_ended_for_good and isinstance(lost, LibvirtGoneError)
 
     def _failed(self, error: LibvirtError) -> None:
         if self._ended and isinstance(error, LibvirtGoneError):

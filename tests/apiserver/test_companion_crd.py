@@ -287,22 +287,30 @@ def test_it_goes_with_its_vmi(control_plane: ControlPlane, root: User, vmi: Obje
 # --- the manifests ----------------------------------------------------------------------------------------------------
 
 
-def test_the_base_names_the_handlers_account_alike_everywhere(control_plane: ControlPlane) -> None:
-    """It builds, and the account that gets the role is the one that the guards hold."""
+def test_the_base_names_both_accounts_alike_everywhere(control_plane: ControlPlane) -> None:
+    """It builds, and the accounts that get the roles are those that the guards hold."""
     built = list(yaml.safe_load_all(control_plane.kubectl("kustomize", BASE)))
-    (account,) = (thing["metadata"] for thing in built if thing["kind"] == "ServiceAccount")
-    (binding,) = (thing for thing in built if thing["kind"] == "ClusterRoleBinding")
-    assert binding["subjects"] == [
-        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    accounts = {thing["metadata"]["name"] for thing in built if thing["kind"] == "ServiceAccount"}
+    assert accounts == {"vmi-service-status-handler", "vmi-service-status-controller"}
+    subjects = [thing["subjects"] for thing in built if thing["kind"] == "ClusterRoleBinding"]
+    assert sorted(subjects, key=str) == [
+        [{"kind": "ServiceAccount", "name": name, "namespace": "vmi-service-status"}] for name in sorted(accounts)
     ]
-    user = f"request.userInfo.username == 'system:serviceaccount:{account['namespace']}:{account['name']}'"
     guards = {thing["metadata"]["name"]: thing["spec"] for thing in built if thing["kind"] == GUARD}
     bound = {thing["spec"]["policyName"]: thing["spec"] for thing in built if thing["kind"] == f"{GUARD}Binding"}
-    names = {"vmi-service-status-vmi", "vmi-service-status-companion", "vmi-service-status-event"}
-    assert guards.keys() == bound.keys() == names
-    for guard in guards.values():
-        assert guard["matchConditions"] == [{"name": "handler", "expression": user}]
-        assert guard["failurePolicy"] == "Fail"
+    held = {
+        "vmi-service-status-vmi": "handler",
+        "vmi-service-status-companion": "handler",
+        "vmi-service-status-event": "handler",
+        "vmi-service-status-lease": "handler",
+        "vmi-service-status-controller": "controller",
+    }
+    assert guards.keys() == bound.keys() == held.keys()
+    for name, program in held.items():
+        account = f"system:serviceaccount:vmi-service-status:vmi-service-status-{program}"
+        condition = {"name": program, "expression": f"request.userInfo.username == '{account}'"}
+        assert guards[name]["matchConditions"] == [condition]
+        assert guards[name]["failurePolicy"] == "Fail"
 
 
 @pytest.mark.parametrize("role", ["view", "edit"])

@@ -39,16 +39,21 @@ def test_the_companion_has_the_number_and_the_agent_hears_that_it_is_published(
     assert vmi.told() == seen(0)
 
 
-def test_pruning_is_told_once_and_by_grpcurl(vmi: Vmi, handler: Handler, peers: Peers) -> None:
-    """One line in the log, however often a number changes."""
-    peer = peers.connect(vmi.socket)
-    for sessions in (1, 2, 3):
-        peer.report(sessions)
-        peer.wait_published()
+def test_pruning_is_told_once_and_by_grpcurl(
+    client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
+) -> None:
+    """One line in the log of a handler, however often a number changes."""
+    own = new_node()
+    vmi = own.run(Vmi(client, namespace))
     why = "the VMI's schema has no status.serviceStatus.vncSessions"
     said = "vmi-status: pruned: "
-    assert [line.partition(said)[2] for line in handler.lines(said)] == [f"{why}; this publisher shows no values"]
-    published = handler.publication(vmi.namespace, vmi.name, "vmi-status")
+    with own.handler() as handler:
+        peer = peers.connect(vmi.socket)
+        for sessions in (1, 2, 3):
+            peer.report(sessions)
+            peer.wait_published()
+        assert [line.partition(said)[2] for line in handler.lines(said)] == [f"{why}; this publisher shows no values"]
+        published = handler.publication(vmi.namespace, vmi.name, "vmi-status")
     assert (published["state"], published["outcome"], published["message"]) == ("PUBLISH_STATE_PRUNED", "pruned", why)
 
 

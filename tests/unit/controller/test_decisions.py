@@ -78,11 +78,18 @@ def test_a_handler_that_is_back_ends_it(decisions: Decisions) -> None:
 
 def test_after_an_outage_of_the_api_server_every_handler_has_time_to_renew(decisions: Decisions) -> None:
     """Else each outage of 20 s would mark the whole cluster."""
-    decisions.leases.outage_ended(50)
+    decisions.leases.outage_ended(50, 20.0)
     assert due(decisions, 64.9) == []
     assert due(decisions, 65) == [(Verb.MARK, Cause.HANDLER_AWAY)]
     decisions.lease(lease(renewed="2"), 66)
     assert due(decisions, 95) == []
+
+
+def test_a_watch_that_is_cut_again_and_again_does_not_keep_a_dead_handlers_values(decisions: Decisions) -> None:
+    """A short outage cannot make the Lease of a live handler expire, so it postpones nothing."""
+    for now in (12, 24, 29):
+        decisions.leases.outage_ended(now, 1.0)
+    assert due(decisions, 31) == [(Verb.MARK, Cause.HANDLER_AWAY)]
 
 
 def test_nothing_is_decided_before_the_lists_were_seen() -> None:

@@ -314,6 +314,18 @@ async def test_goodbye_is_said_and_ends_the_stream(socket: Path) -> None:
             await made.task
 
 
+async def test_goodbye_does_not_vouch_for_a_domain_that_may_run_again(socket: Path) -> None:
+    """On a host, a named domain can start after its agent has stopped."""
+    async with scene(socket) as made:
+        conversation = await made.reporting()
+        made.state.life, made.state.may_run_again = Life.ENDED, True
+        farewell = asyncio.create_task(made.stream.goodbye())
+        assert not (await conversation.expect("goodbye")).domain_ended
+        conversation.end()
+        async with asyncio.timeout(DEADLINE):
+            await farewell
+
+
 async def test_goodbye_tells_what_changed_and_that_the_domain_has_ended(socket: Path) -> None:
     async with scene(socket) as made:
         conversation = await made.reporting()

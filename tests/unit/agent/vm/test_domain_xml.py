@@ -79,6 +79,9 @@ def test_a_server_on_qemus_command_line_can_be_reached_early() -> None:
         (commandline("-vnc", "none"), "has no listener"),
         (commandline("-vnc", "10.0.0.9:5500,reverse=on"), "connects to its viewer"),
         (commandline("-vnc", "10.0.0.9:5500,reverse"), "connects to its viewer"),
+        (commandline("-vnc", "10.0.0.9:5500,reverse=true"), "connects to its viewer"),
+        (commandline("-vnc", "10.0.0.9:5500,reverse=y"), "connects to its viewer"),
+        (commandline("-vnc", "10.0.0.9:5500,reverse=off"), ""),
         (commandline("-display", "vnc=10.0.0.9:5500,reverse=on"), "connects to its viewer"),
     ],
 )
