@@ -34,7 +34,7 @@ test-simulation: setup-check ## 2,000 histories of faults in virtual time; each 
 simulate: setup-check ## The same at length: make simulate SEEDS=100000 (25 min); ARGS='--replay SEED' shows one
 	@.venv/bin/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
 
-mutants: setup-check ## Plant twenty bugs, one by one, and show which promise finds each (5 min); ARGS=NAME for one
+mutants: setup-check ## Plant each known bug, one by one, and show which promise finds it (10 min); ARGS=NAME for one
 	@.venv/bin/python -m tests.simulation --mutants $(ARGS)
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)

@@ -1,10 +1,12 @@
 """Makes a history from a seed: mostly viewers that come and go, and faults of all kinds between them, in crowds."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Final
 
 from tests.simulation.apiserver import Fate
+from tests.simulation.displays import DISPLAYS
 from tests.simulation.history import Epoch, History, Setting, Step, Value
 
 Arguments = Mapping[str, Value]
@@ -109,6 +111,16 @@ _SOME: Final = 8
 #: What no event reports: a viewer before libvirt is ready, and a held lock. One history in so many is about them.
 _UNREPORTED: Final = ("libvirt_locked", "vm_restart_early")
 _UNREPORTED_SEED: Final = 3
+#: VNC servers other than the usual ones, and a held lock of another domain. One history in so many is about them.
+_DISPLAYS: Final = tuple(name for name in DISPLAYS if name not in {"socket", "address"})
+_DISPLAY_SEED: Final = 5
+_DISPLAY_KINDS: Final = ("agent_kill", "libvirt_restart", "vm_restart")
+#: Viewers that stay, so that an agent that was restarted has to ask for them, and share an address.
+_TWINS: Final[Mapping[str, tuple[float, Maker]]] = {
+    "connect": (5, _connect),
+    "leave": (2, _leave),
+    "twin": (5, lambda rng: {"who": rng.randrange(8), **_connect(rng)}),
+}
 
 
 def generate(seed: int) -> History:
@@ -134,18 +146,25 @@ def generate(seed: int) -> History:
         kinds = list(_OUT_OF_DATE)
     if seed % _SOME == _UNREPORTED_SEED and not calm:
         kinds = list(_UNREPORTED)
-    epochs = tuple(Epoch(number, _steps(rng, kinds)) for number in range(1, rng.choice([1, 1, 2]) + 1))
+    viewers = _VIEWERS
+    if seed % _SOME == _DISPLAY_SEED and not calm:
+        display = _DISPLAYS[seed // _SOME % len(_DISPLAYS)]
+        setting = replace(setting, tcp=True, display=display, neighbour_locked=rng.random() < 0.5)
+        kinds = list(_DISPLAY_KINDS)
+        if DISPLAYS[display].clients_share:
+            viewers = _TWINS
+    epochs = tuple(Epoch(number, _steps(rng, viewers, kinds)) for number in range(1, rng.choice([1, 1, 2]) + 1))
     return History(seed, setting, epochs)
 
 
-def _steps(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
+def _steps(rng: Random, viewers: Mapping[str, tuple[float, Maker]], kinds: list[str]) -> tuple[Step, ...]:
     steps: list[Step] = []
     at = 0.0
     pace = rng.choice([(0.001, 0.05), (0.02, 0.3, 1.0), (0.3, 1.2, 4.0), (0.05, 1.0, 16.0)])
     erasures = 0
     for _ in range(rng.randint(3, 14)):
         at = round(at + _pause(rng, *pace), 3)
-        name, make = _choose(rng, kinds)
+        name, make = _choose(rng, viewers, kinds)
         if name in {"foreign_erase", "companion_lost"}:
             erasures += 1
             if erasures > 2:  # more are answered rarely, on purpose
@@ -154,7 +173,7 @@ def _steps(rng: Random, kinds: list[str]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _choose(rng: Random, kinds: list[str]) -> tuple[str, Maker]:
-    table = _VIEWERS if rng.random() < 0.6 else {kind: FAULTS[kind] for kind in kinds}
+def _choose(rng: Random, viewers: Mapping[str, tuple[float, Maker]], kinds: list[str]) -> tuple[str, Maker]:
+    table = viewers if rng.random() < 0.6 else {kind: FAULTS[kind] for kind in kinds}
     name = rng.choices(list(table), [weight for weight, _ in table.values()])[0]
     return name, table[name][1]

@@ -38,6 +38,10 @@ class Setting:
     knows_field: bool = True
     #: Whether viewers have an address (TCP) or none (a unix socket, KubeVirt's way).
     tcp: bool = False
+    #: Which of `displays.DISPLAYS` the VM has; empty: the usual one.
+    display: str = ""
+    #: Whether libvirt has another domain, whose lock is held throughout, and the agent is given its own one's name.
+    neighbour_locked: bool = False
     #: Whether the agent may ask QEMU.
     may_query: bool = True
     #: Seconds after which the agent, and QEMU, start.

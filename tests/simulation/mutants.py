@@ -6,6 +6,7 @@ How an edit finds its place in the code: `planting.py`.
 from typing import Final
 
 from tests.simulation.campaign import campaign
+from tests.simulation.display_mutants import DISPLAY_MUTANTS
 from tests.simulation.planting import Edit, Mutant, planted
 
 _STORE: Final = "handler_service.reports.store"
@@ -224,6 +225,7 @@ MUTANTS: Final = (
         (Edit("launcher_agent.vm.liveness", "_INTERVAL", "3.0", "1e9"),),
         quick=True,
     ),
+    *DISPLAY_MUTANTS,
 )
 
 

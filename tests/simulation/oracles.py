@@ -39,11 +39,16 @@ PLACES: Final = {
 
 
 def at_rest(world: Scene, doubts: bool) -> list[Violation]:
-    """NoPhantom and Converges: all has been quiet for ten seconds. `doubts`: a lower bound is all that can be known."""
-    if world.vmi is None or doubts:
+    """NoPhantom, Converges and ObservedIsEarned: all has been quiet for ten seconds.
+
+    `doubts`: a lower bound is all that can be known.
+    """
+    if world.vmi is None:
         return []
+    found = _observed_is_earned(world)
+    if doubts:
+        return found
     truth = world.truths[world.vmi.uid].now
-    found = []
     for place in places(world):
         published = world.actual[place, world.vmi.uid].now
         if published > truth.high:
@@ -51,6 +56,16 @@ def at_rest(world: Scene, doubts: bool) -> list[Violation]:
         elif published < truth.low:
             found.append(Violation("Converges", f"{place} shows {published} at rest, and {truth.low} are connected"))
     return found
+
+
+def _observed_is_earned(world: Scene) -> list[Violation]:
+    """ObservedIsEarned: what no event reports is not reported as observed."""
+    pod = world.pod
+    if pod is None or pod.agent is None or pod.libvirt.qemu is None or pod.libvirt.display.reported:
+        return []
+    if not pod.agent.state.observation.reason.observed:
+        return []
+    return [Violation("ObservedIsEarned", f"{pod.uid} is observed, and no event reports its viewers")]
 
 
 def published(world: Scene) -> dict[str, int]:

@@ -68,7 +68,18 @@ class Pod:
 class Agent:
     """A run of `launcher_agent`."""
 
-    def __init__(self, instance: str, pod: Pod, rng: Random, *, may_query: bool, dial: Any, crashed: Crashed) -> None:
+    def __init__(
+        self,
+        instance: str,
+        pod: Pod,
+        rng: Random,
+        *,
+        domain: str | None,
+        may_query: bool,
+        dial: Any,
+        crashed: Crashed,
+    ) -> None:
+        """`domain`: the one that is configured, if any."""
         self._loop = asyncio.get_running_loop()
         self._crashed = crashed
         self.pod = pod
@@ -77,7 +88,7 @@ class Agent:
         vmi = VmiReference(namespace=pod.vmi.namespace, name=pod.vmi.name)
         protocol = ReportProtocol(instance, "1.0.0", vmi, self.state.report())
         policy = QueryPolicy.AUTO if may_query else QueryPolicy.NEVER
-        watcher = Supervisor(pod.libvirt, self.state, None, policy=policy, sleep=asyncio.sleep, uniform=rng.uniform)
+        watcher = Supervisor(pod.libvirt, self.state, domain, policy=policy, sleep=asyncio.sleep, uniform=rng.uniform)
         self.stream = ReportStream(
             _SOCKET,
             protocol,

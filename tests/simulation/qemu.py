@@ -6,10 +6,12 @@
   holds the domain's lock, whose keepalive goes on.
 - A client that is connected before libvirt is ready causes no event.
 - `query-vnc-servers` lists the connected, unfinished ones too, and comes by another way than the events.
+- A listing of all domains waits for the lock of each of them; a lookup by name only for that domain's.
 """
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -26,12 +28,11 @@ from launcher_agent.events import (
     SocketAddress,
     Transport,
 )
+from launcher_agent.vm import vnc_query
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
+from tests.simulation.displays import DISPLAYS, Display
 
-XML: Final = "<domain><devices><graphics type='vnc'><listen type='socket'/></graphics></devices></domain>"
-TCP_XML: Final = "<domain><devices><graphics type='vnc'><listen type='address'/></graphics></devices></domain>"
-_SERVER: Final = SocketAddress(Transport.UNIX, "/run/vnc")
 _ANONYMOUS: Final = SocketAddress(Transport.UNIX)
 #: Seconds after which libvirt's keepalive gives a daemon up that hangs.
 KEEPALIVE: Final = 6.0
@@ -43,10 +44,26 @@ _ports = itertools.count(1)
 class Viewer:
     """A client of QEMU's VNC server."""
 
+    #: The address of the server that it is connected to.
+    local: SocketAddress
     peer: SocketAddress
     finished: bool = False
     #: It has left, and QEMU has not noticed yet.
     gone: bool = False
+
+
+@dataclass(slots=True)
+class Alike:
+    """Clients that events do not distinguish: how many connected, finished and left since there was none."""
+
+    connected: int = 0
+    initialized: int = 0
+    left: int = 0
+
+    @property
+    def at_most(self) -> int:
+        """How many may be viewers, for one who has seen every event."""
+        return min(self.initialized, self.connected - self.left)
 
 
 @dataclass(slots=True)
@@ -55,10 +72,8 @@ class Qemu:
 
     run: int
     viewers: list[Viewer] = field(default_factory=list)
-    #: Of the anonymous clients since the last moment without any: those that connected, finished, left.
-    connected: int = 0
-    initialized: int = 0
-    left: int = 0
+    #: By what events say of them: nothing of an anonymous client.
+    alike: dict[SocketAddress, Alike] = field(default_factory=lambda: defaultdict(Alike))
 
     @property
     def really(self) -> int:
@@ -66,14 +81,13 @@ class Qemu:
         return sum(viewer.finished and not viewer.gone for viewer in self.viewers)
 
     @property
-    def anonymous_at_most(self) -> int:
-        """How many anonymous clients may be viewers, for one who has seen every event."""
-        return min(self.initialized, self.connected - self.left)
+    def at_most(self) -> int:
+        """How many clients may be viewers, for one who has seen every event."""
+        return sum(alike.at_most for alike in self.alike.values())
 
-    @property
-    def identified(self) -> int:
-        """Finished clients with an address."""
-        return sum(viewer.finished and not viewer.peer.anonymous for viewer in self.viewers)
+    def group(self, viewer: Viewer) -> Alike:
+        """The clients that are like this one."""
+        return self.alike[viewer.peer.at(viewer.local)]
 
 
 class Subscription:
@@ -105,16 +119,14 @@ class Subscription:
             self.queue.put_from_thread(ConnectionClosed(reason))
 
     async def domains(self) -> tuple[Domain, ...]:
-        """All domains."""
-        await self._round_trip()
-        qemu = self._libvirt.qemu
-        if self._libvirt.domain is None:
-            return ()
-        return (Domain(self._libvirt.domain, qemu.run if qemu else None),)
+        """All domains. Waits for another one's lock, if that is held."""
+        while self._libvirt.neighbour_locked and not self.lost:
+            await self._libvirt.changed()
+        return await self._own()
 
     async def domain(self, name: str) -> Domain | None:
         """One of them."""
-        return next((domain for domain in await self.domains() if domain.name == name), None)
+        return next((domain for domain in await self._own() if domain.name == name), None)
 
     async def probe(self, domain: str | None) -> None:
         """A call that needs the domain's lock."""
@@ -125,7 +137,7 @@ class Subscription:
         await self._round_trip()
         if domain != self._libvirt.domain:
             raise LibvirtError("no such domain")
-        return self._libvirt.xml
+        return self._libvirt.display.xml
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
         """QEMU's clients at one moment between the question and the answer."""
@@ -134,15 +146,23 @@ class Subscription:
             await self._libvirt.changed()
         if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
             raise QueryError("refused")
-        clients = tuple(viewer.peer for viewer in self._libvirt.qemu.viewers)
+        viewers = self._libvirt.qemu.viewers
+        answer = self._libvirt.display.answer((viewer.local, viewer.peer) for viewer in viewers)
         await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
         await self._round_trip()
-        return clients
+        return vnc_query.parse(answer)
 
     def close(self) -> None:
         """Nothing arrives any more."""
         self.lost = True
         self._libvirt.subscriptions.discard(self)
+
+    async def _own(self) -> tuple[Domain, ...]:
+        await self._round_trip()
+        qemu = self._libvirt.qemu
+        if self._libvirt.domain is None:
+            return ()
+        return (Domain(self._libvirt.domain, qemu.run if qemu else None),)
 
     async def _round_trip(self) -> None:
         # What is queued is sent before the answer.
@@ -174,7 +194,9 @@ class Libvirt:
         self.unheard = 0
         self.hangs = False
         self.locked = False
-        self.xml = XML
+        #: Whether the lock of another domain of the same libvirt is held.
+        self.neighbour_locked = False
+        self.display: Display = DISPLAYS["socket"]
         self.refuses = False
         self.slow = False
         self.up_since = self._loop.time()
@@ -303,18 +325,31 @@ class Libvirt:
         """A client dials."""
         if self.qemu is None:
             return None
-        peer = SocketAddress(Transport.TCP, "10.0.0.1", next(_ports) % 50_000 + 1) if tcp else _ANONYMOUS
-        viewer = Viewer(peer)
+        peer = _new_address() if tcp else _ANONYMOUS
+        servers = self.display.servers
+        return self._connected(servers[0] if len(servers) == 1 else self._rng.choice(servers), peer)
+
+    def connect_twin(self, viewer: Viewer) -> Viewer | None:
+        """A client dials from the address and port of another one, which is connected to another listener."""
+        used = [one.local for one in self.qemu.viewers if one.peer == viewer.peer] if self.qemu else []
+        free = [server for server in self.display.servers if used.count(server) < self.display.servers.count(server)]
+        return self._connected(free[-1], viewer.peer) if used and len(used) < len(self.display.servers) else None
+
+    def _connected(self, server: SocketAddress, peer: SocketAddress) -> Viewer | None:
+        if self.qemu is None:
+            return None
+        viewer = Viewer(server, peer)
         self.qemu.viewers.append(viewer)
-        self.qemu.connected += peer.anonymous
+        self.qemu.group(viewer).connected += 1
         self._graphics(Phase.CONNECT, viewer)
         return viewer
 
     def connect_early(self) -> None:
         """A client is connected and has finished its handshake before libvirt is ready: there is no event."""
         if self.qemu is not None:
-            peer = SocketAddress(Transport.TCP, "10.0.0.1", next(_ports) % 50_000 + 1)
-            self.qemu.viewers.append(Viewer(peer, finished=True))
+            viewer = Viewer(self.display.servers[0], _new_address(), finished=True)
+            self.qemu.viewers.append(viewer)
+            self.qemu.alike[viewer.peer.at(viewer.local)] = Alike(connected=1, initialized=1)
             self._tell()
 
     def finish(self, viewer: Viewer) -> None:
@@ -322,7 +357,7 @@ class Libvirt:
         if self._has(viewer) and not viewer.finished and not viewer.gone:
             viewer.finished = True
             if self.qemu is not None:
-                self.qemu.initialized += viewer.peer.anonymous
+                self.qemu.group(viewer).initialized += 1
             self._graphics(Phase.INITIALIZE, viewer)
 
     def leave(self, viewer: Viewer, notice: float) -> None:
@@ -341,15 +376,20 @@ class Libvirt:
     def _notice(self, viewer: Viewer) -> None:
         if self.qemu is not None and self._has(viewer):
             self.qemu.viewers.remove(viewer)
-            self.qemu.left += viewer.peer.anonymous
-            if self.qemu.connected == self.qemu.left:
-                self.qemu.connected = self.qemu.initialized = self.qemu.left = 0
+            group = self.qemu.group(viewer)
+            group.left += 1
+            if group.connected == group.left:
+                del self.qemu.alike[viewer.peer.at(viewer.local)]
             self._graphics(Phase.DISCONNECT, viewer)
 
     def _has(self, viewer: Viewer) -> bool:
         return self.qemu is not None and viewer in self.qemu.viewers
 
     def _graphics(self, phase: Phase, viewer: Viewer) -> None:
-        if self.domain is not None:
-            self._emit(GraphicsEvent(self.domain, phase, _SERVER, viewer.peer))
+        if self.domain is not None and self.display.reported:
+            self._emit(GraphicsEvent(self.domain, phase, viewer.local, viewer.peer))
         self._tell()
+
+
+def _new_address() -> SocketAddress:
+    return SocketAddress(Transport.TCP, "10.0.0.1", next(_ports) % 50_000 + 1)

@@ -11,10 +11,11 @@ from handler_service.kube import companion, vmi
 from handler_service.model import VmiId
 from servicestatus.v1 import session_report_service_pb2 as pb
 from tests.simulation.apiserver import LEASES, ApiServer, Object, Request, sessions_of
+from tests.simulation.displays import DISPLAYS
 from tests.simulation.history import Setting, Step
 from tests.simulation.kubernetes import ApiClient
 from tests.simulation.processes import Agent, Controller, Handler, Pod, dialler
-from tests.simulation.qemu import TCP_XML, XML, Libvirt
+from tests.simulation.qemu import Libvirt
 from tests.simulation.transport import Wire
 from tests.simulation.truth import Held, Truth
 
@@ -189,13 +190,16 @@ class Scene:
         for other in self.pods.values():
             if (other.vmi, other.node) == (owner, node):
                 pod.shared = other.shared = True
-        pod.libvirt.xml = TCP_XML if self.setting.tcp else XML
+        pod.libvirt.display = DISPLAYS[self.setting.display or ("address" if self.setting.tcp else "socket")]
+        pod.libvirt.neighbour_locked = self.setting.neighbour_locked
         self.pods[pod.uid] = pod
         return pod
 
     def _boot(self, pod: Pod) -> None:
         if pod.uid in self.pods and pod.libvirt.qemu is None:
-            pod.unknowable = not self.setting.may_query and (self.setting.tcp or not self._watched(pod, 4.0))
+            pod.unknowable = not pod.libvirt.display.reported or (
+                not self.setting.may_query and (self.setting.tcp or not self._watched(pod, 4.0))
+            )
             pod.libvirt.define(DOMAIN)
             pod.libvirt.boot()
             self._later(self._rng.uniform(0.01, 0.3), pod.libvirt.announce)
@@ -226,7 +230,7 @@ class Scene:
                 continue
             low += qemu.really
             floor += 0 if one.unknowable else qemu.really
-            high += len(qemu.viewers) + one.changed if one.doubtful else qemu.identified + qemu.anonymous_at_most
+            high += len(qemu.viewers) + one.changed if one.doubtful else qemu.at_most
         self.truths[pod.vmi.uid].note(now, low, max(low, high), floor)
 
     def _watched(self, pod: Pod, seconds: float) -> bool:
@@ -280,7 +284,15 @@ class Scene:
         self._doubt(pod)
         dial = dialler(pod, lambda: self.handlers.get(pod.node), lambda handler: self._wire(pod, handler))
         instance = f"agent-{next(self._numbers)}"
-        pod.agent = Agent(instance, pod, self._rng, may_query=self.setting.may_query, dial=dial, crashed=self.crashed)
+        pod.agent = Agent(
+            instance,
+            pod,
+            self._rng,
+            domain=DOMAIN if self.setting.neighbour_locked else None,
+            may_query=self.setting.may_query,
+            dial=dial,
+            crashed=self.crashed,
+        )
 
     def _start_libvirt(self, pod: Pod) -> None:
         if not pod.libvirt.up and not pod.libvirt.ended:

@@ -36,6 +36,16 @@ class World(Scene):
         if self.pod is not None:
             self._connect_to(self.pod, finish)
 
+    def twin(self, who: int, finish: float) -> None:
+        """A viewer dials from the address and port of another one, at another of QEMU's listeners."""
+        viewers = self._present()
+        if self.pod is not None and viewers:
+            libvirt = self.pod.libvirt
+            self._stir(self.pod)
+            viewer = libvirt.connect_twin(viewers[who % len(viewers)])
+            if viewer is not None and finish >= 0:
+                self._later(finish, lambda: libvirt.finish(viewer))
+
     def leave(self, who: int, notice: float) -> None:
         """One leaves, and QEMU notices so many seconds later."""
         viewers = self._present()
