@@ -1,8 +1,8 @@
-"""The DaemonSet beside virt-handler: hears the agents of its node and publishes what follows."""
+"""The DaemonSet next to virt-handler: receives the reports of its node's agents and publishes each VMI's sessions."""
 
 import os
 
-# gRPC's C library writes to standard error past all that is done to a log, and a peer's words as they are: a GOAWAY
-# could forge lines and fill a disk. What goes wrong there is raised as an error too. It is read as gRPC is imported.
+# gRPC's C library bypasses this program's log: it writes a peer's text unescaped to standard error, so a GOAWAY could
+# forge lines and fill a disk. gRPC raises these errors as exceptions too. It reads the variable when it is imported.
 # Goes with docs/upstream/grpc-stderr.md.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,19 +1,22 @@
-"""The sidecar beside a VM: it watches who is connected over VNC and tells the handler of its node.
+"""The sidecar in a launcher pod: counts the VM's VNC sessions and reports them to the handler of its node.
 
-Layers; none looks up:
+Packages and modules:
 
-    events bounds question sessions observation                        what happens, and what follows from it
-    domain_xml domains vnc_query                                       what libvirt and QEMU say, read with care
-    messages deltas terms report_protocol retry                        the same in the contract's words
-    state inbox threads connection                                     what the edges share
-    graphics_events libvirt_source reconciler watch watcher            libvirt's edge
-    stream status admin                                                gRPC's edge
-    config version main                                                the program
+    vm           follows the domain on libvirt's events, and asks QEMU where events prove nothing
+    sessions     computes from events and answers which clients are connected; pure
+    state        the present state: `vm` writes it, `reporting` and `admin` read it
+    reporting    the stream to the handler, with its messages and its state machine
+    admin        the debug API on a unix socket
+    events       the events of a VM's display and domain, as this program's own types
+    backoff      when to dial the handler again after a stream has ended
+    config       parses and checks the command line
+    errors       the errors of this program
+    main         connects the parts and ends them; `container` starts it in the image
 """
 
 import os
 
-# gRPC's C library writes to standard error past all that is done to a log, and a peer's words as they are: a GOAWAY
-# could forge lines and fill a disk. What goes wrong there is raised as an error too. It is read as gRPC is imported.
+# gRPC's C library bypasses this program's log: it writes a peer's text unescaped to standard error, so a GOAWAY could
+# forge lines and fill a disk. gRPC raises these errors as exceptions too. It reads the variable when it is imported.
 # Goes with docs/upstream/grpc-stderr.md.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
