@@ -101,7 +101,12 @@ def _parser(version: str) -> FlagParser:
         default="",
         help="the VMI's namespace; the handler refuses an agent whose socket belongs to another (default: not claimed)",
     )
-    add("--name", type=_object_name, default="", help="the VMI's name, likewise (default: not claimed)")
+    add(
+        "--name",
+        type=_object_name,
+        default="",
+        help="the VMI's name; the handler refuses an agent whose socket belongs to another (default: not claimed)",
+    )
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser

@@ -1,6 +1,6 @@
 """Counts how many of several indistinguishable clients have completed their handshake.
 
-Two clients of a unix socket cannot be told apart. The number of connected clients is known, since every CONNECT has
+Two clients of a unix socket cannot be distinguished. The number of connected clients is known, since every CONNECT has
 its DISCONNECT. How many of those have completed their handshake is not known once a complete and an incomplete client
 were connected and one of them left.
 

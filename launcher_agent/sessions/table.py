@@ -1,10 +1,10 @@
 """The session table: which clients are connected to the display, as far as events and answers of QEMU prove.
 
 A TCP client is identified by its address and port and by the server that it is connected to, so its phase is exact.
-Clients that cannot be told apart are counted as an interval (see count_interval): all clients of unix sockets, and the
-clients of one address at a display's VNC and websocket ports, which libvirt reports with the same two addresses. Where
-the number of sessions is ambiguous the table states the upper bound, since a wrong 1 is better than a wrong 0. A table
-that may miss clients and may not ask for them states its lower bound.
+Clients that cannot be distinguished are counted as an interval (see count_interval): all clients of unix sockets, and
+the clients of one address at a display's VNC and websocket ports, which libvirt reports with the same two addresses.
+Where the number of sessions is ambiguous the table states the upper bound, since a wrong 1 is better than a wrong 0. A
+table that may miss clients and may not ask for them states its lower bound.
 
 Invariants:
 - sessions == started_total - ended_total, whatever happens; both only ever grow.

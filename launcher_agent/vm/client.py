@@ -7,7 +7,7 @@ Invariants:
 - The agent subscribes first and lists afterwards: an event in between is seen twice rather than never.
 - A libvirtd that hangs is noticed after six seconds (`_KEEPALIVE`); one that ends, at once; one that answers nothing
   about the domain, by `liveness`.
-- The agent never starts a libvirt: a session daemon would start by itself for a socket that nobody serves.
+- The agent never starts a libvirt: a session daemon would start by itself for a socket that no libvirtd serves.
 """
 
 import asyncio

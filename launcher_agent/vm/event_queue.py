@@ -1,9 +1,9 @@
-"""The way of events from libvirt's thread to the event loop: in order, and bounded.
+"""Passes events from libvirt's thread to the event loop, in order and with a bounded queue.
 
-libvirtd queues without limit for a subscriber that does not read, so its thread must never wait long. Nor may this
-program queue without limit when its own loop is slow. So a full inbox makes libvirt's thread wait for a second, which
-gives the loop the interpreter; then events are given up, the connection is declared lost, and whoever reads the inbox
-connects again and asks for the truth instead.
+libvirtd queues without limit for a subscriber that does not read, so libvirt's thread must never wait long. Nor may
+this program queue without limit when its own loop is slow. So a full queue makes libvirt's thread wait for a second,
+which gives the loop the interpreter. After that the queue drops this event and all later ones, and ends with
+ConnectionClosed: its reader connects again and asks libvirt and QEMU for the present state.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Final
 
 from launcher_agent.events import ConnectionClosed, Event
 
-#: Tens of milliseconds of the fastest storm that QEMU was seen to make; less than a megabyte.
+#: Tens of milliseconds of the fastest storm that QEMU was observed to cause; less than a megabyte.
 _CAPACITY: Final = 2048
 #: Seconds. Far below the six after which libvirt's keepalive, which needs the same thread, gives up.
 _PUT_TIMEOUT: Final = 1.0
-#: A storm must not keep the loop's other tasks waiting for longer than some hundred microseconds.
+#: Events. A storm must not delay the loop's other tasks by more than some hundred microseconds.
 _YIELD_AFTER: Final = 64
-#: Waking the loop costs more than handling an event. A viewer who comes is two or three events, and each is handled at
-#: once; but so many wake-ups, each within twice `_GATHER` seconds of the last, are a storm, and then the reader lets a
-#: few events gather.
+#: Waking the loop costs more than handling an event. A viewer that connects causes two or three events, and each is
+#: handled at once. So many wake-ups, each within twice `_GATHER` seconds of the last, are a storm: then the reader
+#: waits until a few events have gathered.
 _STORM_WAKEUPS: Final = 8
 _GATHER: Final = 0.002
 
@@ -40,13 +40,13 @@ class EventQueue:
         self._room = threading.Condition()
         self._lost = False
         self._arrived = asyncio.Event()
-        self._signalled = False  # the loop has been told, or is awake
+        self._signalled = False  # the loop has been woken, or is awake
         self._taken = 0
         self._storm_wakeups = 0
         self._woken = float("-inf")
 
     def put_from_thread(self, event: Event) -> None:
-        """Put in an event from another thread than the loop's; wait a little for room."""
+        """Append an event from another thread than the loop's; wait up to `put_timeout` for room."""
         with self._room:
             if not self._lost and self._room.wait_for(self._has_room, self._put_timeout):
                 self._events.append(event)
@@ -59,12 +59,12 @@ class EventQueue:
                 self._loop.call_soon_threadsafe(self._arrived.set)
 
     def put(self, event: Event) -> None:
-        """Put in an event from the loop itself, which cannot wait; its writers put in a few at a time."""
+        """Append an event from the loop itself, which cannot wait; its writers append a few at a time."""
         self._events.append(event)
         self._arrived.set()
 
     async def get(self) -> Event:
-        """The next event, as soon as there is one."""
+        """Return the next event, as soon as there is one."""
         self._taken += 1
         if self._taken % _YIELD_AFTER == 0:
             await asyncio.sleep(0)
@@ -76,7 +76,7 @@ class EventQueue:
             return self._events.popleft()
 
     def _take_signal(self) -> bool:
-        """Whether there is an event; if not, ask to be told of the next one."""
+        """Return whether there is an event; if not, have the next one wake the loop."""
         with self._room:
             if not self._events:
                 self._signalled = False

@@ -17,7 +17,7 @@ COMMAND: Final = '{"execute":"query-vnc-servers"}'
 
 #: A client takes about 120 characters, so this has room for more clients than can be counted.
 _MAX_CHARACTERS: Final = 16 * 1024 * 1024
-#: QEMU serves 32 clients for each server, and nobody has hundreds of servers.
+#: QEMU serves 32 clients for each server, and no real VM has hundreds of servers.
 _MAX_SERVERS: Final = 256
 _TRANSPORTS: Final = {"ipv4": Transport.TCP, "ipv6": Transport.TCP, "unix": Transport.UNIX}
 
