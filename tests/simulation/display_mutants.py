@@ -58,6 +58,10 @@ DISPLAY_MUTANTS: Final = (
         (Edit(_TABLE, "SessionTable.apply", "phase is Phase.CONNECT and self._is_known(peer)", "False"),),
     ),
     Mutant(
+        "websockets-port-taken-for-the-servers",
+        (Edit("launcher_agent.vm.vnc_query", "_clients", "(vnc or listeners)[-1]", "listeners[-1]"),),
+    ),
+    Mutant(
         "two-listed-clients-taken-for-one",
         (
             Edit(
