@@ -1,13 +1,13 @@
 """The controller's flags, parsed and validated once."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from servicestatus import addresses, flags, logs, names, version
+from servicestatus import addresses, flags, logs, version
 from servicestatus.addresses import Address
+from servicestatus.flags import DurationRange, checked_by
 
 _DESCRIPTION: Final = (
     "Marks the values of nodes whose handler is away as not observed, and removes companions that nothing maintains."
@@ -45,46 +45,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
 def _parser() -> flags.FlagParser:
     parser = flags.FlagParser("controller", _DESCRIPTION, _EPILOG, version.installed())
     add = parser.add_argument
-    add("--lease-namespace", type=_namespace, required=True, metavar="NAMESPACE",
+    add("--lease-namespace", type=checked_by(flags.namespace), required=True, metavar="NAMESPACE",
         help="where the handlers renew their Leases, as their own --lease-namespace says")  # fmt: skip
-    add("--kubeconfig", type=_file, metavar="FILE",
+    add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
-    add("--api-timeout", type=_between(0.5, 60), default="5s", metavar="DURATION",
+    add("--api-timeout", type=DurationRange(0.5, 60), default="5s", metavar="DURATION",
         help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
-    add("--watch-timeout", type=_between(1, 3600), default="2m", metavar="DURATION",
+    add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about so long (default: %(default)s)")  # fmt: skip
-    add("--http-address", type=_address, metavar="[HOST]:PORT",
+    add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
         help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser
-
-
-def _namespace(text: str) -> str:
-    if not names.is_namespace(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: it is not the name of a namespace")
-    return text
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def type_(text: str) -> float:
-        seconds = flags.duration(text)
-        if not low <= seconds <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g}s and {high:g}s")
-        return seconds
-
-    return type_
-
-
-def _address(text: str) -> Any:
-    try:
-        return addresses.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-
-
-def _file(text: str) -> Path:
-    path = Path(text).absolute()
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"{text!r}: {path} is not a file")
-    return path

@@ -114,6 +114,7 @@ def bounds() -> Iterator[list[str]]:
     yield from _constants("servicestatus.contract", "MAX_", "HELLO_")
     yield from _constants("handler_service.reports.protocol", "MESSAGE_")
     yield from _constants("handler_service.endpoints.http2_limits")
+    yield from _constants("handler_service.endpoints.allowance")
     yield from _constants("handler_service.endpoints.http2_proxy")
 
 

@@ -2,16 +2,15 @@
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from handler_service.model import VmiId
 from servicestatus import addresses, contract, flags, logs, names, version
 from servicestatus.addresses import Address
-
-_T = TypeVar("_T")
+from servicestatus.flags import DurationRange, checked_by
 
 #: A file name has 255 bytes at most, and the document of a VMI is called NAME.json.
 _LONGEST_DOCUMENT_NAME: Final = 250
@@ -165,15 +164,15 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
 def _parser() -> flags.FlagParser:
     parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
     add = parser.add_argument
-    add("--endpoint", action="append", type=_checked_by(parse_endpoint), default=[],
+    add("--endpoint", action="append", type=checked_by(parse_endpoint), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
     add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
         help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
         " that object and, where the VMI's schema has the field, into the VMI too (default: %(default)s)")  # fmt: skip
-    add("--file-dir", type=_checked_by(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
-    add("--node-name", type=_checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
-    add("--pods-dir", type=_checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
-    add("--kubeconfig", type=_checked_by(_file), metavar="FILE",
+    add("--file-dir", type=checked_by(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
+    add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
+    add("--pods-dir", type=checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
+    add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",
         help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
@@ -183,15 +182,15 @@ def _parser() -> flags.FlagParser:
     add("--events", action=argparse.BooleanOptionalAction, default=True,
         help="in a cluster, write Kubernetes events about sessions, for each VMI ten at once and then one a"
         " minute")  # fmt: skip
-    add("--lease-namespace", type=_checked_by(_namespace), metavar="NAMESPACE",
+    add("--lease-namespace", type=checked_by(flags.namespace), metavar="NAMESPACE",
         help="in a cluster, renew a Lease for this node in this namespace, by which the controller knows that the"
         " handler runs (default: none)")  # fmt: skip
-    add("--admin-socket", type=_checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
+    add("--admin-socket", type=checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
         help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
-    add("--admin-address", type=_checked_by(addresses.parse_loopback), metavar="HOST:PORT",
+    add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
-    add("--http-address", type=_checked_by(addresses.parse), metavar="[HOST]:PORT",
+    add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
         help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
     add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics there")
     add("--heartbeat-interval", type=DurationRange(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
@@ -203,48 +202,10 @@ def _parser() -> flags.FlagParser:
     return parser
 
 
-class DurationRange:
-    """Parses a flag's duration within bounds; returns seconds."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._high = low, high
-
-    def __call__(self, text: str) -> float:
-        seconds = flags.duration(text)
-        if not self._low <= seconds <= self._high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {self._low:g}s and {self._high:g}s")
-        return seconds
-
-
-def _checked_by(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Return a flag's type from a parser whose ValueError says what is wrong."""
-
-    def checked(text: str) -> _T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-
-    return checked
-
-
 def _node_name(text: str) -> str:
     if not names.is_object_name(text):
         raise ValueError("it is not the name of a node")
     return text
-
-
-def _namespace(text: str) -> str:
-    if not names.is_namespace(text):
-        raise ValueError("it is not the name of a namespace")
-    return text
-
-
-def _file(text: str) -> Path:
-    path = Path(text).absolute()
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    return path
 
 
 def _directory(text: str) -> Path:

@@ -8,10 +8,13 @@ the value, and the variable if the value is from there. The exit status is 2.
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
 
-from servicestatus import logs
+from servicestatus import logs, names
+
+_T = TypeVar("_T")
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -30,6 +33,46 @@ def filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it must not be empty")
     return text
+
+
+class DurationRange:
+    """Parses a flag's duration within bounds; returns seconds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def __call__(self, text: str) -> float:
+        seconds = duration(text)
+        if not self._low <= seconds <= self._high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {self._low:g}s and {self._high:g}s")
+        return seconds
+
+
+def checked_by(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Return a flag's type from a parser that raises ValueError with the reason."""
+
+    def checked(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+    return checked
+
+
+def namespace(text: str) -> str:
+    """Return `text`; raises ValueError if it cannot be the name of a namespace."""
+    if not names.is_namespace(text):
+        raise ValueError("it is not the name of a namespace")
+    return text
+
+
+def existing_file(text: str) -> Path:
+    """Return an absolute path; raises ValueError if there is no file."""
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    return path
 
 
 class FlagParser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from handler_service.endpoints.allowance import Allowance
 from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from servicestatus import contract
 from servicestatus.clock import Clock
@@ -27,32 +28,9 @@ _SEND_BUFFER: Final = 16 * 1024
 #: Connections at once and then one each so many seconds. An agent that is refused dials ten times a second at most.
 _CONNECTION_BURST: Final = 16
 _CONNECTION_INTERVAL: Final = 0.1
-#: What a socket may spend (bytes, and see http2_limits.py): at once, and in a second. A busy agent spends 2 KiB in a
-#: second. What was spent at once is in gRPC's and Python's hands at once, where it takes several times the room.
-BURST: Final = 32 * 1024
-RATE: Final = 64 * 1024
 #: What a read costs besides what it brings: an agent's brings a message, an enemy's may bring a byte, 20,000 times a
 #: second and a fifth of a core (measured). A wake-up and two calls of the kernel are no cheaper than a frame.
 READ_COST: Final = 256
-#: Seconds that a debt lasts at most: when an enemy has left the pod, its agent is heard again.
-LONGEST_DEBT: Final = 5.0
-
-
-class Allowance:
-    """What one socket may still spend."""
-
-    __slots__ = ("_clock", "_paid_until")
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._paid_until = float("-inf")
-
-    def spend(self, cost: int) -> float:
-        """Spend it; seconds to wait until that is paid for."""
-        now = self._clock()
-        paid_until = max(self._paid_until, now - BURST / RATE) + cost / RATE
-        self._paid_until = min(paid_until, now + LONGEST_DEBT)
-        return max(0.0, self._paid_until - now)
 
 
 class Http2Proxy:

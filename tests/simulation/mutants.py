@@ -101,8 +101,8 @@ MUTANTS: Final = (
                 "True",
             ),
             Edit(
-                "handler_service.endpoints.servicer",
-                "_Stream._look",
+                "handler_service.endpoints.report_stream",
+                "ReportStream._look",
                 "self._manager.is_current(self._endpoint.id, stream)",
                 "True",
             ),

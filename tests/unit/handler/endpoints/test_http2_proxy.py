@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from handler_service.endpoints.http2_proxy import BURST, RATE, READ_COST, Allowance, Http2Proxy
+from handler_service.endpoints.allowance import BURST, RATE, Allowance
+from handler_service.endpoints.http2_proxy import READ_COST, Http2Proxy
 from servicestatus.sockets import SocketDirectory
 from testbed.waiting import wait_until_async
 from tests.hostile import http2

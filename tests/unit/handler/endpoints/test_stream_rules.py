@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import pytest
 
-from handler_service.endpoints.servicer import ACK_DELAY
+from handler_service.endpoints.report_stream import ACK_DELAY
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, Reason
 from handler_service.publishing.policy import WritePolicy
 from handler_service.reports.entry import EntryState
