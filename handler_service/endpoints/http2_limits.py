@@ -1,12 +1,11 @@
-"""What an agent may do with HTTP/2, below gRPC. Pure: bytes in, and what they cost, or a refusal.
+"""Checks an agent's HTTP/2 frames against limits before gRPC reads them, and computes their cost. Pure.
 
-gRPC's own bounds hold for clients that are mistaken, not for one that means harm: of many small headers it adds up
-nothing, whatever `grpc.max_metadata_size` says (1 GB of memory in 10 s from one socket, grpcio 1.85), and it knows no
-bound for resets, empty frames, or the pieces of a message. So every frame of a pod passes here first. The bounds are
-far above what any gRPC client needs for the one call that an agent makes.
+gRPC's own limits stop clients that are faulty, not hostile ones. It does not add up many small headers, whatever
+`grpc.max_metadata_size` says (1 GB of memory in 10 s from one socket, grpcio 1.85). It has no limit for resets, empty
+frames, or the pieces of a message. The limits here are far above the needs of a gRPC client that makes one call.
 
-Invariant: whatever was let through can hold no more than MAX_UNFINISHED bytes of unfinished messages of its socket in
-at most MAX_PIECES pieces each, and no header block of more than MAX_CONTROL bytes.
+Invariant: the accepted data of a socket holds at most MAX_UNFINISHED bytes of unfinished messages, each in at most
+MAX_PIECES pieces, and no header block of more than MAX_CONTROL bytes.
 """
 
 import struct
@@ -15,38 +14,38 @@ from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-#: Bytes of a frame that is no DATA; HEADERS is the largest, and a gRPC client's have about 300.
+#: Bytes of a frame other than DATA. HEADERS is the largest; that of a gRPC client has about 300.
 MAX_CONTROL: Final = 1024
-#: Headers of a call: a gRPC client's are ten. A byte can name one of a kilobyte, which gRPC and Python unfold
+#: Headers of a call; a gRPC client sends ten. One byte can refer to a header of 1 KiB, which gRPC and Python expand
 #: (docs/upstream/grpc-metadata-size.md).
 MAX_HEADERS: Final = 32
-#: Bytes of a DATA frame: what HTTP/2 begins with. gRPC offers more in its SETTINGS, and no client has to take that.
+#: Bytes of a DATA frame, the initial limit of HTTP/2. gRPC's SETTINGS permit more, which no client has to use.
 MAX_DATA: Final = 16_384
-#: DATA frames of one message. The largest message has five, some more where a window cuts it.
+#: DATA frames of one message. The largest message has five, or a few more if a flow control window splits it.
 MAX_PIECES: Final = 32
-#: Bytes of the unfinished messages of all connections of a socket: one of the largest, and a few others.
+#: Bytes of unfinished messages on all connections of a socket: one message of the largest size, and a few others.
 MAX_UNFINISHED: Final = 68 * 1024
-#: Calls of one connection that the agent has not ended itself. It makes one; those that gRPC refused count as well.
+#: Calls on one connection that the agent has not ended. An agent makes one; calls that gRPC rejected count too.
 MAX_CALLS: Final = 64
-#: What a frame costs its sender besides its bytes; see http2_proxy.py. A call costs gRPC and Python about 0.3 ms.
+#: The charge for a frame, in addition to its bytes; see allowance.py. A call costs gRPC and Python about 0.3 ms.
 FRAME_COST: Final = 256
 CALL_COST: Final = 8192
 
 _NONSENSE: Final = "a header block makes no sense"
-#: A frame's header: its length in three bytes, its kind, its flags, its stream.
+#: A frame's header: length in three bytes, type, flags, stream.
 _HEADER: Final = struct.Struct(">HBBBI")
 _DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _CONTINUATION = 0, 1, 3, 5, 9
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
-#: gRPC's own header of a message: a flag, and the length in four bytes.
+#: gRPC's header of a message: the compression flag, and the length in four bytes.
 _PREFIX: Final = 5
 
 
 class LimitExceededError(Exception):
-    """The connection must end; the text, which is one of a few, says why."""
+    """The connection must end. The text is one of a few fixed reasons."""
 
 
 class Unfinished:
-    """What all connections of one socket hold of unfinished messages, in bytes."""
+    """Counts the bytes of unfinished messages on all connections of one socket."""
 
     __slots__ = ("total",)
 
@@ -55,7 +54,7 @@ class Unfinished:
 
 
 class _Message:
-    """The message of one stream that is on its way."""
+    """Follows the message of one stream that is being received."""
 
     __slots__ = ("buffered", "missing", "pieces", "prefix")
 
@@ -66,7 +65,7 @@ class _Message:
         self.pieces = 0
 
     def take(self, part: bytes) -> None:
-        """Read on in `part`; `buffered` is right even where this raises BrokenBoundError."""
+        """Read `part`; `buffered` is correct even if this raises LimitExceededError."""
         if not self.prefix and _is_message(part):
             self.pieces = 0
         else:
@@ -91,14 +90,14 @@ class _Message:
 
 
 def _is_message(part: bytes) -> bool:
-    """Whether it is one message, whole and not compressed, and nothing else: as nearly every DATA frame is."""
+    """Return whether `part` is exactly one complete, uncompressed message, as nearly every DATA frame is."""
     return part[:1] == b"\0" and int.from_bytes(part[1:_PREFIX], "big") == len(part) - _PREFIX
 
 
 def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
-    """How many fields a header block has (RFC 7541, 6). Raises BrokenBoundError where it makes no sense.
+    """Return the number of fields of a header block (RFC 7541, 6); raises LimitExceededError if it is malformed.
 
-    Where it is not `whole`, how many have begun: what has come of it is passed on, and may be too much already.
+    If the block is not `whole`, return how many fields have begun: a part is forwarded, so it is counted at once.
     """
     fields = 0
     try:
@@ -111,12 +110,12 @@ def hpack_fields(block: bytes | bytearray, *, whole: bool = True) -> int:
 
 
 def _walk(block: bytes | bytearray) -> Iterator[int]:
-    """Where each field begins."""
+    """Yield the position of each field."""
     position = 0
     while position < len(block):
         yield position
         first = block[position]
-        # An indexed field; a literal, of which the table keeps some; or a new size of that table.
+        # An indexed field, a literal with or without indexing, or an update of the table's size.
         bits = 7 if first & 0x80 else 6 if first & 0x40 else 5 if first & 0x20 else 4
         index, position = _integer(block, position, bits)
         strings = 0 if bits in (7, 5) else 1 if index else 2
@@ -128,12 +127,12 @@ def _walk(block: bytes | bytearray) -> Iterator[int]:
 
 
 def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, int]:
-    """An integer with a prefix of so many bits (RFC 7541, 5.1), and the position after it."""
+    """Return an integer with a prefix of `bits` bits (RFC 7541, 5.1), and the position after it."""
     most = (1 << bits) - 1
     value = block[position] & most if position < len(block) else most
     if value < most:
         return value, position + 1
-    # More than three bytes are a number beyond all that a block can hold.
+    # A number of more than three bytes is larger than any block.
     for shift, byte in enumerate(block[position + 1 : position + 4]):
         value += (byte & 0x7F) << 7 * shift
         if not byte & 0x80:
@@ -142,7 +141,7 @@ def _integer(block: bytes | bytearray, position: int, bits: int) -> tuple[int, i
 
 
 class Http2Limits:
-    """One connection, in the direction from the agent."""
+    """Checks one connection, in the direction from the agent."""
 
     __slots__ = ("_block", "_header", "_message", "_preface", "_rest", "_streams", "_unfinished")
 
@@ -151,16 +150,16 @@ class Http2Limits:
         self._unfinished = unfinished
         self._preface = PREFACE
         self._header = b""
-        self._rest = 0  # bytes that the frame at hand still has
-        self._message: _Message | None = None  # where they belong to, if it is a DATA frame
-        self._block: bytearray | None = None  # what has come of them, if it is a HEADERS frame
+        self._rest = 0  # bytes of the current frame that are missing
+        self._message: _Message | None = None  # the message that they belong to, if it is a DATA frame
+        self._block: bytearray | None = None  # what was received of it, if it is a HEADERS frame
         self._streams: dict[int, _Message] = {}
 
     def take(self, data: bytes) -> int:
-        """Look at what has come; its cost. Raises BrokenBoundError, and then nothing of it may be passed on."""
+        """Check `data`; return its cost. If this raises LimitExceededError, the caller must not forward `data`."""
         cost, position, end = len(data), 0, len(data)
         if self._preface:
-            position = self._greeted(data)
+            position = self._check_preface(data)
         while position < end:
             if self._rest:
                 position = self._payload(data, position)
@@ -174,17 +173,17 @@ class Http2Limits:
         return cost
 
     def close(self) -> None:
-        """The connection has ended, and what it held with it."""
+        """Release what the connection held, after its end."""
         for stream in list(self._streams):
             self._forget(stream)
 
-    def _greeted(self, data: bytes) -> int:
-        """Where the greeting ends, as far as it has come."""
-        greeting = data[: len(self._preface)]
-        if not self._preface.startswith(greeting):
-            raise LimitExceededError("it does not speak HTTP/2")
-        self._preface = self._preface[len(greeting) :]
-        return len(greeting)
+    def _check_preface(self, data: bytes) -> int:
+        """Return the position after the connection preface, or after the part of it that was received."""
+        received = data[: len(self._preface)]
+        if not self._preface.startswith(received):
+            raise LimitExceededError("this is not HTTP/2")
+        self._preface = self._preface[len(received) :]
+        return len(received)
 
     def _frame(self, header: bytes) -> int:
         high, low, kind, flags, stream = _HEADER.unpack(header)
@@ -215,7 +214,7 @@ class Http2Limits:
             raise LimitExceededError("a frame has a padding or a priority")
         message = self._streams.get(stream)
         if message is None:
-            return  # of a stream that is over; gRPC throws it away
+            return  # of a stream that has ended; gRPC discards it
         message.pieces += 1
         if message.pieces > MAX_PIECES:
             raise LimitExceededError("a message has too many pieces")
@@ -224,7 +223,7 @@ class Http2Limits:
         self._message = message
 
     def _payload(self, data: bytes, position: int) -> int:
-        """Where it ends, as far as it has come."""
+        """Return the position after the frame's payload, or after the part of it that was received."""
         payload = data[position : position + self._rest]
         self._rest -= len(payload)
         if self._message is not None:

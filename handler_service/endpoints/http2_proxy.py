@@ -1,13 +1,14 @@
-"""Stands in front of the gRPC server of one socket, so that no byte of a pod reaches gRPC unseen and unpaced.
+"""Copies each connection of one socket to the gRPC server behind it, and enforces limits and a rate on the way.
 
-Every connection is copied to and from the server, which listens where only this process can reach it. What breaks a
-bound ends its connection. What is merely too fast is read no faster: a flood fills the buffers of whoever makes it.
+The server listens on a socket that only this process can reach, so every byte of a pod is checked before gRPC reads it.
+A connection that exceeds a limit is closed. A peer that sends too fast is read at the permitted rate, so a flood fills
+the buffers of its sender only.
 
-Invariants: a direction of a connection holds at most _CHUNK bytes here; a socket costs the event loop no more than
-RATE pays for; nobody waits for a peer that does not read but the connection that this peer is on.
+Invariants: a direction of a connection holds at most _CHUNK bytes here; a socket costs the event loop no more than RATE
+of allowance.py permits; a peer that stops reading blocks only its own connection.
 
-Plain callbacks of the event loop, since every message of every VM passes here: a task that awaits each read and each
-write is several times the price (docs/performance.md).
+The code uses plain callbacks of the event loop, because every message of every VM passes here. A task that awaits each
+read and each write costs several times as much (docs/performance.md).
 """
 
 import asyncio
@@ -21,29 +22,23 @@ from servicestatus import contract
 from servicestatus.clock import Clock
 from servicestatus.rate_limit import TokenBucket
 
-#: Small, since what is in it is passed on before it is paid for: a kilobyte can hold a dozen calls.
+#: Bytes of one read. Small, because a chunk is forwarded before it is paid for; a kilobyte can hold a dozen calls.
 _CHUNK: Final = 1024
-#: Bytes that the kernel holds for a peer that does not read, by default ten times as many.
+#: Bytes that the kernel buffers for a peer that does not read. The default is ten times as many.
 _SEND_BUFFER: Final = 16 * 1024
-#: Connections at once and then one each so many seconds. An agent that is refused dials ten times a second at most.
+#: Connections accepted in one burst, and seconds between further ones. A rejected agent dials at most 10 times/s.
 _CONNECTION_BURST: Final = 16
 _CONNECTION_INTERVAL: Final = 0.1
-#: What a read costs besides what it brings: an agent's brings a message, an enemy's may bring a byte, 20,000 times a
-#: second and a fifth of a core (measured). A wake-up and two calls of the kernel are no cheaper than a frame.
+#: The charge for a read, in addition to its data: a wakeup and two system calls cost as much as a frame. A hostile peer
+#: can send single bytes; 20,000 reads per second took a fifth of a core (measured).
 READ_COST: Final = 256
 
 
 class Http2Proxy:
     """Carries the connections of one socket."""
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        server: str,
-        refused: Callable[[str], None],
-        clock: Clock,
-    ) -> None:
-        """Take over `listener`. `server` is the path of the server's socket; `refused` hears why a connection ended."""
+    def __init__(self, listener: socket.socket, server: str, refused: Callable[[str], None], clock: Clock) -> None:
+        """Own `listener`. `server` is the path of the server's socket. `refused` gets the reason of each rejection."""
         self._listener = listener
         self._server = server
         self._refused = refused
@@ -58,7 +53,7 @@ class Http2Proxy:
         self._listen()
 
     def close(self) -> None:
-        """Listen no longer, and end all connections; a second time does nothing."""
+        """Stop listening and end all connections; a second call does nothing."""
         if self._listener.fileno() < 0:
             return
         if self._pause is not None:
@@ -79,7 +74,7 @@ class Http2Proxy:
             return
         try:
             client, _ = self._listener.accept()
-        except OSError:  # no more open files, or the peer was quick to leave; the bucket paces the next try
+        except OSError:  # no more open files, or the peer has hung up; the bucket delays the next try
             return
         if len(self._connections) >= contract.MAX_CONNECTIONS:
             client.close()
@@ -104,7 +99,7 @@ class Http2Proxy:
 
 
 class _Connection:
-    """A client and its server. The end of either is the end of both: a half-closed connection is none in HTTP/2."""
+    """Pairs a client with the server. When either end closes, both close: HTTP/2 has no half-closed connections."""
 
     __slots__ = ("_allowance", "_bounds", "_client", "_directions", "_ended", "_server")
 
@@ -116,7 +111,7 @@ class _Connection:
         bounds: Http2Limits,
         ended: Callable[["_Connection", str], None],
     ) -> None:
-        """Take over both sockets. `ended` hears which bound was broken, or nothing where an end is an ordinary one."""
+        """Own both sockets. `ended` is called with the limit that was exceeded, or with "" after an ordinary end."""
         self._client = _prepared(client)
         self._server = server
         self._allowance = allowance
@@ -148,10 +143,10 @@ class _Connection:
 
 
 class _Direction:
-    """One direction of a connection. What it has read it passes on, and pays for, before it reads again.
+    """Copies one direction of a connection. A chunk is forwarded and paid for before the next one is read.
 
-    The selector tells of a socket as long as there is something to tell, so whoever waits here for something else
-    takes it out: a peer that floods, or has left meanwhile, is found when its turn has come.
+    The selector reports a readable socket in every turn of the loop. So the source is removed from the selector while
+    its chunk waits; a flood or an end in the meantime is noticed at the next read.
     """
 
     __slots__ = ("_charge", "_end", "_loop", "_pause", "_rest", "_source", "_target", "_wait")
@@ -164,7 +159,7 @@ class _Direction:
         charge: Callable[[bytes], float],
         end: Callable[[str], None],
     ) -> None:
-        """`charge` gives the seconds until something is paid for, and raises BrokenBoundError; `end` ends both ways."""
+        """`charge` returns how many seconds pay for a chunk, or raises LimitExceededError; `end` ends both ways."""
         self._loop = loop
         self._source = source
         self._target = target
@@ -175,22 +170,22 @@ class _Direction:
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Also after a pause."""
+        """Read from the source, at first and after each pause."""
         self._loop.add_reader(self._source, self._attempt, self._carry)
 
     def stop(self) -> None:
-        """For good. Both sockets are still open."""
+        """Stop copying for good. Both sockets must still be open."""
         self._loop.remove_reader(self._source)
         self._loop.remove_writer(self._target)
         if self._pause is not None:
             self._pause.cancel()
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        """Whatever goes wrong ends the connection: the selector would tell of it for ever."""
+        """Run `step`, and end the connection on any error: the selector would report the socket again in each turn."""
         try:
             step()
         except BlockingIOError:
-            pass  # a false alarm
+            pass  # the selector was wrong
         except LimitExceededError as error:
             self._end(str(error))
         except OSError:
@@ -200,7 +195,7 @@ class _Direction:
             raise
 
     def _carry(self) -> None:
-        """Once in a turn of the loop, so that all others have theirs, whatever there is to read."""
+        """Copy one chunk. One read for each turn of the loop leaves time for all other connections."""
         data = self._source.recv(_CHUNK)
         if not data:
             self._end("")
@@ -212,7 +207,7 @@ class _Direction:
             self._hold()
 
     def _hold(self) -> None:
-        """Until all is passed on, and then until it is paid for."""
+        """Wait until the chunk is forwarded, and then until it is paid for."""
         if self._rest:
             self._loop.add_writer(self._target, self._attempt, self._carry_rest)
         else:
@@ -225,7 +220,7 @@ class _Direction:
             self._hold()
 
     def _passed(self, data: bytes) -> bytes:
-        """Pass on what the target takes at once; what it does not."""
+        """Forward what the target accepts at once; return the rest."""
         try:
             return data[self._target.send(data) :]
         except BlockingIOError:
@@ -233,12 +228,12 @@ class _Direction:
 
 
 def _free(_data: bytes) -> float:
-    """What our own server says is not paced."""
+    """Charge nothing: the server's own data is not limited."""
     return 0.0
 
 
 def _dial(path: str) -> socket.socket:
-    """A connection to the server, which a unix socket has at once or not at all; raises OSError."""
+    """Return a connection to the server; raises OSError. A Unix socket connects at once or not at all."""
     server = socket.socket(socket.AF_UNIX)
     try:
         _prepared(server).connect(path)

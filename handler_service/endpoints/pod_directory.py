@@ -1,9 +1,9 @@
-"""Finds a launcher pod's `service-status` directory below the kubelet's pods directory, without following anything.
+"""Finds a launcher pod's `service-status` directory below the kubelet's pods directory, without following symlinks.
 
-Everything below a pod's volume belongs to whoever is in the pod. So the path is opened component by component, each
-relative to the one before and without following a symlink; a component on another file system is refused, since an
-emptyDir is a plain directory of the kubelet's own. What was opened stays the same directory whatever happens to its
-path, and its identity (device and inode) tells when the path has come to mean another one.
+Processes in the pod can change everything below the pod's volume. So the path is opened component by component, each
+relative to the one before. A component on another file system is rejected, because an emptyDir is a plain directory of
+the kubelet. An open directory stays the same directory when its path changes. Its identity (device and inode) shows
+whether the path still leads to that directory.
 """
 
 import errno
@@ -27,19 +27,19 @@ _LIST_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DirectoryRefusedError(Exception):
-    """Something is there that must not be used; the text names it and says why."""
+    """A component of the path must not be used; the text names it and gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which file something is."""
+    """Identifies a file on this machine."""
 
     device: int
     inode: int
 
 
 class PodsDirectory:
-    """The kubelet's pods directory, held open."""
+    """Keeps the kubelet's pods directory open."""
 
     def __init__(self, path: Path) -> None:
         """Open it; raises OSError."""
@@ -48,11 +48,11 @@ class PodsDirectory:
         self._device = os.fstat(self._descriptor).st_dev
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the directory."""
         os.close(self._descriptor)
 
     def open(self, uid: str) -> tuple[SocketDirectory, Identity] | None:
-        """The pod's `service-status` directory; None where it has none. Raises DirectoryRefusedError."""
+        """Return the pod's `service-status` directory, or None if it has none; raises DirectoryRefusedError."""
         if not _UID.fullmatch(uid):
             return None
         path = self.path
@@ -71,9 +71,9 @@ class PodsDirectory:
         return SocketDirectory(kept, path), _identity(os.fstat(kept))
 
     def identity(self, uid: str) -> Identity | None:
-        """Which directory the pod's is now; None where it has none that can be used.
+        """Return the identity of the pod's directory now, or None if there is none that can be used.
 
-        For a comparison with one that was opened, at two fifths of the price: what is found is not used.
+        It is only compared with that of an open directory; this costs two fifths of open().
         """
         path = uid
         try:
@@ -88,9 +88,9 @@ class PodsDirectory:
         return _identity(status)
 
     def has_volumes(self, uid: str) -> bool:
-        """Whether the kubelet holds volumes for this pod, so that its containers may run.
+        """Return whether the kubelet holds volumes for this pod, so that its containers may run.
 
-        A pod that has ended keeps its directory until it is deleted; its emptyDir volumes are removed before that.
+        A pod that has ended keeps its directory until it is deleted. Its emptyDir volumes are removed before that.
         """
         if not _UID.fullmatch(uid):
             return False
@@ -122,7 +122,7 @@ class PodsDirectory:
 
 
 def socket_identity(directory: SocketDirectory) -> Identity | None:
-    """Which socket stands at SOCKET in `directory`; None where there is none."""
+    """Return the identity of the socket SOCKET in `directory`, or None if there is no socket."""
     status = directory.stat(SOCKET)
     return None if status is None or not stat.S_ISSOCK(status.st_mode) else _identity(status)
 

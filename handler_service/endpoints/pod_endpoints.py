@@ -1,8 +1,8 @@
 """Serves a socket in each launcher pod that this node's VMIs name, as pods come and go.
 
-The kubelet's directory is polled rather than watched: a pod's directory appears before its containers start, and a
-look costs some microseconds a pod. A pod whose directory or socket is refused is logged once in ten minutes and tried
-again every 10 s. Until it is served, its VMI counts as not observed, whatever other pods of that VMI report.
+The kubelet's directory is polled and not watched: a pod's directory appears before its containers start, and a poll
+costs some microseconds for each pod. A pod whose directory or socket is rejected is logged once in ten minutes and
+tried again every 10 s. Until it is served, its VMI counts as not observed, whatever other pods of that VMI report.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ from handler_service.endpoints.rejections import RejectionLog
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Endpoint, Reason, Unserved, VmiId
 from handler_service.status_manager import StatusManager
-from servicestatus import contract
+from servicestatus import contract, logs
 from servicestatus.sockets import SocketDirectory, SocketError
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks while a pod is expected, and while all is there. A launcher pod needs about two seconds from
-#: its directory to its VM, so a quarter of a second is early enough for the agent's first dial or its second.
+#: Seconds between polls while a pod is expected, and while all pods are served. A launcher pod needs about 2 s from its
+#: directory to its VM, so 0.25 s is early enough for the agent's first or second dial.
 _LOOK_FOR_NEW: Final = 0.25
 _LOOK_AT_OLD: Final = 1.0
-#: Seconds after which a pod without a directory is no longer expected at any moment: it has no agent.
+#: Seconds after which a pod without a directory is not expected to get one: it has no agent.
 _EXPECTED: Final = 30.0
-#: Seconds in which the kubelet may be removing a pod: its files vanish one by one, and this socket before the rest.
+#: Seconds in which the kubelet removes a pod: its files disappear one by one, and the socket before the others.
 _REMOVAL: Final = 0.5
-#: Seconds until a pod whose directory was refused, or whose socket was taken away, is tried again.
+#: Seconds until a pod whose directory was rejected, or whose socket was removed, is tried again.
 _RETRY_REFUSED: Final = 10.0
 
 
@@ -45,8 +45,9 @@ class _PodLog:
     """Logs each kind of event of one pod once in ten minutes."""
 
     def __init__(self, vmi: VmiId, uid: str, clock: Callable[[], float]) -> None:
-        self.warnings = RejectionLog(lambda text: log.warning("%s: pod %s: %s", vmi, uid, text), clock)
-        self.notes = RejectionLog(lambda text: log.info("%s: %s", vmi, text), clock)
+        fields = logs.fields(vmi=vmi, pod=uid)
+        self.warnings = RejectionLog(lambda text: log.warning("%s", text, extra=fields), clock)
+        self.notes = RejectionLog(lambda text: log.info("%s", text, extra=fields), clock)
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class _Served:
 
 
 class PodEndpoints:
-    """The endpoints of this node's launcher pods."""
+    """Keeps the endpoints of this node's launcher pods."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class PodEndpoints:
         version: str,
         sockets: PrivateSockets,
     ) -> None:
-        """Nothing is served before run(). `pods` is closed with this."""
+        """Serve nothing before run(). `close` closes `pods` too."""
         self._pods = pods
         self._newest: Callable[[], Mapping[str, VmiId]] = dict
         self._manager = manager
@@ -80,15 +81,15 @@ class PodEndpoints:
         self._wanted_since: dict[str, float] = {}
         self._served: dict[str, _Served] = {}
         self._not_before: dict[str, float] = {}
-        #: By pod UID, what was logged of it. Kept while the pod is expected, however often its socket is made again.
+        #: By pod UID, its log. Kept while the pod is expected, however often its socket is created again.
         self._logs: dict[str, _PodLog] = {}
         self._flagged: dict[str, VmiId] = {}
         self._wake = asyncio.Event()
 
     def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
-        """Other pods than before may be here, by UID: those that are, shall be served.
+        """Set the source of the pods to serve, by UID.
 
-        They are asked for with the next look, so that all that changes in a moment is one.
+        The next poll calls it, so changes that follow each other closely are handled together.
         """
         self._newest = pods
         self._wake.set()
@@ -104,12 +105,12 @@ class PodEndpoints:
             self._wake.clear()
 
     def drain(self, grace: float) -> None:
-        """Tell all agents that the handler stops."""
+        """Send DrainNotice to all agents."""
         for served in self._served.values():
             served.server.drain(grace)
 
     async def close(self) -> None:
-        """Stop serving. What is published stays."""
+        """Stop serving. The published values stay."""
         await self._release(list(self._served))
         self._pods.close()
 
@@ -138,16 +139,16 @@ class PodEndpoints:
                 del forgotten[uid]
 
     def _flag_unserved(self, over: Sequence[str]) -> None:
-        """Have each VMI count as not observed while one of its pods has volumes here and is not served.
+        """Mark each VMI as not observed while one of its pods has volumes here and is not served.
 
-        All pods are looked at before any is served: a pod that somebody has added to a VMI must not report a zero in
-        place of the pod that runs the VM.
+        All pods are checked before any is served: a pod that a user has added to a VMI must not report a zero in place
+        of the pod that runs the VM.
         """
         for uid in self._flagged.keys() - self._wanted.keys():
             self._unflag(uid)
         for uid, vmi in self._wanted.items():
             if uid in self._not_before or (uid in self._served and uid not in over):
-                continue  # refused, which is flagged, or served
+                continue  # rejected, which is flagged, or served
             if self._pods.has_volumes(uid):
                 self._flag(uid, vmi, Unserved(Reason.NO_AGENT))
             else:
@@ -168,7 +169,7 @@ class PodEndpoints:
         try:
             opened = self._pods.open(uid)
             if opened is None:
-                self._not_before.pop(uid, None)  # what was refused is gone; the next look tells whether the pod is too
+                self._not_before.pop(uid, None)  # the rejected file is gone; the next poll shows whether the pod is
                 return
             await self._start(uid, vmi, *opened)
         except (DirectoryRefusedError, SocketError) as error:
@@ -176,9 +177,9 @@ class PodEndpoints:
 
     async def _start(self, uid: str, vmi: VmiId, directory: SocketDirectory, identity: Identity) -> None:
         endpoint = Endpoint(id=uid, vmi=vmi, socket=str(directory.path / SOCKET), pod_uid=uid)
-        logs = self._log_of(uid, vmi)
+        pod_log = self._log_of(uid, vmi)
         server = EndpointServer(
-            endpoint, self._manager, self._settings, self._version, self._sockets, rejections=logs.notes
+            endpoint, self._manager, self._settings, self._version, self._sockets, rejections=pod_log.notes
         )
         try:
             await server.start(directory, SOCKET)
@@ -188,25 +189,25 @@ class PodEndpoints:
         self._served[uid] = _Served(server, directory, identity, socket_identity(directory))
         self._not_before.pop(uid, None)
         self._unflag(uid)
-        logs.notes.note("serving", f"serving pod {uid}")
+        pod_log.notes.note("serving", f"serving {endpoint.socket}")
 
     def _changed(self, uid: str, served: _Served) -> bool:
-        """Whether the path has come to mean something else, or the socket is not ours any more."""
+        """Return whether the path leads to another directory, or the socket is not the handler's any more."""
         if self._pods.identity(uid) != served.identity:
-            return True  # whether it may be used is seen when it is opened
+            return True  # open() checks whether it may be used
         socket = socket_identity(served.directory)
         if socket is not None and socket == served.socket:
             served.missing_since = None
             return False
         if socket is None:
-            # The pod's own end looks the same for a moment, and is nothing to warn of.
+            # The end of the pod looks the same for a moment, and needs no warning.
             now = self._manager.clock()
             if served.missing_since is None:
                 served.missing_since = now
             if now < served.missing_since + _REMOVAL:
                 return False
         endpoint = served.server.endpoint
-        self._refuse(uid, endpoint.vmi, "socket", f"{endpoint.socket} was taken away")
+        self._refuse(uid, endpoint.vmi, "socket", f"{endpoint.socket} was removed or replaced")
         return True
 
     def _refuse(self, uid: str, vmi: VmiId, kind: str, problem: str) -> None:
@@ -220,7 +221,7 @@ class PodEndpoints:
         return self._logs[uid]
 
     async def _release(self, uids: Sequence[str]) -> None:
-        """Stop serving these pods, all at once: each may take the whole grace period of its streams."""
+        """Stop serving these pods concurrently: each may need the whole grace period of its streams."""
         async with asyncio.TaskGroup() as group:
             for uid in uids:
                 group.create_task(self._stop(uid, self._served.pop(uid)))
@@ -231,4 +232,4 @@ class PodEndpoints:
         finally:
             served.directory.close()
         vmi = served.server.endpoint.vmi
-        self._log_of(uid, vmi).notes.note("released", f"no longer serving pod {uid}")
+        self._log_of(uid, vmi).notes.note("released", f"no longer serving {served.server.endpoint.socket}")

@@ -1,4 +1,4 @@
-"""A directory for sockets that nobody but this process may reach: the gRPC servers behind the gates."""
+"""Keeps the directory of the sockets that only this process may reach: those of the gRPC servers behind the proxies."""
 
 import itertools
 import os
@@ -10,10 +10,10 @@ from servicestatus.sockets import SocketDirectory, SocketError
 
 
 class PrivateSockets:
-    """Names in a directory of mode 0700, which stays. Who holds the lock of the admin socket beside it, owns it."""
+    """Gives out names in a directory of mode 0700. The owner is the process that holds the admin socket's lock."""
 
     def __init__(self, path: Path) -> None:
-        """Make the directory, or take over that of an earlier run; raises SocketError."""
+        """Create the directory, or use that of an earlier run; raises SocketError."""
         try:
             path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -23,10 +23,10 @@ class PrivateSockets:
         found = self.directory.stat(".")
         if found is None or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             self.directory.close()
-            raise SocketError(f"{path} is open to others")
+            raise SocketError(f"{path} is open to other users: remove it, or set its owner and the mode 0700")
 
     def new_name(self) -> str:
-        """A name at which nothing stands; raises SocketError."""
+        """Return an unused name; raises SocketError."""
         name = str(next(self._numbers))
         self.directory.remove_stale(name)
         return name

@@ -21,20 +21,20 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 
 Context = grpc.aio.ServicerContext[pb.ReportSessionsRequest, pb.ReportSessionsResponse]
 
-#: An ack that says no more than "accepted" waits so long, since "published" or other deltas most often follow in
-#: that time, and one ack for all is cheaper. It does not wait where it would hold up the agent's window, nor where a
-#: Snapshot finds its value in place: a handler that was restarted says at once that all is as it was.
+#: Seconds that an ack of "accepted" waits. "Published" or more deltas usually follow in that time, and one ack for
+#: all is cheaper. It is sent at once if half of the agent's window is used, or if a Snapshot's value is already
+#: published: a restarted handler confirms at once that nothing has changed.
 ACK_DELAY: Final = 2.0
-#: A message that is on its way when its stream ends has so long to be taken. A peer that reads takes it at once.
+#: Seconds for the write in flight when its stream ends. A peer that reads takes the message at once.
 LAST_WRITE: Final = 0.25
-#: Seconds by which a time that an agent states may be later than now. Both read the node's clock, but a clock is set.
+#: Seconds by which a time from an agent may be later than now. Both use the node's clock, which may be set meanwhile.
 MAX_CLOCK_SKEW: Final = 5.0
-#: What a stream is told that ends because of drain().
+#: The status detail of streams that drain() ends.
 STOPPING: Final = "the handler stops"
 
 
 class ReportStream:
-    """One stream's two tasks and what passes between them."""
+    """Runs the two tasks of one stream."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class ReportStream:
         self._settings = settings
         self._hello_timeout = hello_timeout
         self._wall = wall
-        # By kind, the newest of each: a peer that does not read costs no more than that.
+        # The newest message of each kind: more are not kept for a peer that does not read.
         self._outbox: dict[str | None, pb.ReportSessionsResponse] = {}
         self._wake = asyncio.Event()
         self._closing = False
@@ -62,7 +62,7 @@ class ReportStream:
         self._late_ack: asyncio.TimerHandle | None = None
 
     async def run(self) -> RejectedError | None:
-        """Until the peer or the handler ends it; for a status other than OK, why."""
+        """Serve until the peer or the handler ends the stream; return the reason of a status other than OK."""
         self._manager.listen(self._endpoint.id, self._look)
         reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         for task in (reader, writer):
@@ -83,7 +83,7 @@ class ReportStream:
         asyncio.get_running_loop().call_later(grace, self.end, RejectedError("UNAVAILABLE", STOPPING))
 
     def end(self, rejection: RejectedError) -> None:
-        """End the stream with a status."""
+        """End the stream with the status of `rejection`."""
         if not self._over.done():
             self._over.set_result(rejection)
 
@@ -95,19 +95,19 @@ class ReportStream:
 
     async def _read(self) -> None:
         try:
-            # No name for the message here: it would be held until the next one comes.
+            # No name is bound to the message here: it would stay in memory until the next one arrives.
             while await self._read_one():
                 pass
         except RejectedError as error:
-            refused = error.status, error.detail
+            rejected = error.status, error.detail
         else:
             return
-        # A new error, since the old one's traceback holds the message, and a task that holds its own error waits for
-        # the garbage collector: megabytes that a peer can fill faster than that comes.
-        self.end(RejectedError(*refused))
+        # A new error, because the traceback of the old one references the message. A task that references its own error
+        # is freed by the garbage collector only, and a peer can fill megabytes before that runs.
+        self.end(RejectedError(*rejected))
 
     async def _read_one(self) -> bool:
-        """Whether the stream goes on after this message."""
+        """Read one message; return whether the stream continues after it."""
         wait = None if self._protocol.stream else self._hello_timeout
         try:
             async with asyncio.timeout(wait):
@@ -115,25 +115,25 @@ class ReportStream:
         except TimeoutError:
             raise RejectedError("DEADLINE_EXCEEDED", f"no hello within {self._hello_timeout:g} s") from None
         except DecodeError:
-            raise RejectedError("INVALID_ARGUMENT", "a message that cannot be read") from None
+            raise RejectedError("INVALID_ARGUMENT", "a message that cannot be decoded") from None
         if request is not grpc.aio.EOF:
             self._receive(request)
         return request is not grpc.aio.EOF and not self._protocol.over
 
     def _receive(self, request: pb.ReportSessionsRequest) -> None:
-        greeted = bool(self._protocol.stream)
+        known = bool(self._protocol.stream)
         drop_times_after(request, self._wall() + MAX_CLOCK_SKEW)
         for response in self._protocol.receive(request, self._manager.clock()):
             self._post(response)
-        if not greeted:
-            self._manager.wake_streams([self._endpoint.id])  # older streams find themselves superseded
+        if not known:
+            self._manager.wake_streams([self._endpoint.id])  # older streams notice that they are superseded
         if self._outbox or self._protocol.unacked * 2 >= self._settings.window or self._is_confirmed(request):
             self._wake.set()
         elif self._late_ack is None:
             self._late_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack_now)
 
     def _is_confirmed(self, request: pb.ReportSessionsRequest) -> bool:
-        """Of snapshots alone: there are few, and a delta that changes nothing in place is most often one of a storm."""
+        """Return whether `request` is a snapshot of the published value. Deltas wait, since they may come in storms."""
         return request.HasField("snapshot") and self._protocol.published
 
     def _ack_now(self) -> None:
@@ -170,19 +170,19 @@ class ReportStream:
             self._late_ack.cancel()
         if not self._over.done():
             self._over.cancel()
-        # gRPC cannot send a stream's status while a message is on its way: the peer would never learn of the end.
+        # gRPC cannot send a stream's status while a write is in flight: the peer would never receive the status.
         # See docs/upstream/grpc-aio-status.md.
         self._closing = True
         self._wake.set()
         try:
             await asyncio.wait([writer], timeout=LAST_WRITE)
-        finally:  # a peer that hangs up cancels this wait
+        finally:  # gRPC cancels this wait when the peer hangs up
             reader.cancel()
             writer.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """One task's end is the stream's; how the other one ended is of no interest, and asyncio would log it."""
+    """Retrieve the exception of a task, so that asyncio does not log it: the first task to end decides the status."""
     if not task.cancelled():
         task.exception()

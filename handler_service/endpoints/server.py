@@ -1,7 +1,7 @@
-"""One gRPC server for one socket: what arrives on it speaks for the VMI that the socket proves, and for no other.
+"""Runs one gRPC server for one socket: the socket proves which VMI a report is about.
 
-The server listens through the descriptor of the socket's directory. Whoever may write that directory can replace the
-socket, and by that shut out its own VM; it cannot make this process bind or remove anything elsewhere.
+The server listens through the descriptor of the socket's directory. A process that may write to that directory can
+replace the socket, which cuts off the agent of its own VM. It cannot make the handler bind or remove a file elsewhere.
 """
 
 import os
@@ -21,12 +21,12 @@ from servicestatus import contract
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 
-#: Streams that were ended have so long to be told why; a server without streams stops at once.
+#: Seconds in which ended streams get their status. A server without streams stops at once.
 STOP_GRACE: Final = 0.5
 
 _OPTIONS: Final = contract.override(
     contract.SERVER_OPTIONS,
-    # An agent's stream, and one call that a later agent may make while the stream is open.
+    # The stream of an agent, and one call of its successor while that stream is open.
     ("grpc.max_concurrent_streams", 2),
 )
 
@@ -45,9 +45,9 @@ class EndpointServer:
         hello_timeout: float = contract.HELLO_TIMEOUT,
         rejections: RejectionLog | None = None,
     ) -> None:
-        """Nothing is bound before start(). `sockets` has room for the gRPC server's. `hello_timeout` in seconds.
+        """Bind nothing before start(). The gRPC server's own socket is in `sockets`. `hello_timeout` is in seconds.
 
-        `rejections` outlives this server where the same pod is served again.
+        `rejections` is shared by the servers that serve the same pod one after the other.
         """
         self.endpoint = endpoint
         self._manager = manager
@@ -76,7 +76,7 @@ class EndpointServer:
         try:
             server.add_insecure_port(self._sockets.directory.address(hidden))
         except RuntimeError as error:
-            raise SocketError(f"{self.endpoint.socket} cannot be served") from error
+            raise SocketError(f"{self.endpoint.socket} cannot be served: {error}") from error
         self._manager.add(self.endpoint)
         try:
             await server.start()
@@ -88,11 +88,11 @@ class EndpointServer:
         self._proxy = Http2Proxy(listener, path, self._refuse_connection, self._manager.clock)
 
     def drain(self, grace: float) -> None:
-        """Tell the agent that the handler stops."""
+        """Send DrainNotice to the agent."""
         self._service.drain(grace)
 
     async def stop(self) -> None:
-        """End the streams and remove the socket. What was published stays."""
+        """End the streams and remove the socket. The published value stays."""
         if self._server is not None:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
             await self._server.stop(STOP_GRACE)
@@ -102,7 +102,7 @@ class EndpointServer:
         self._manager.remove(self.endpoint.id)
 
     def _unbind(self) -> None:
-        """Remove the socket, unless another one, which is not ours, stands in its place by now."""
+        """Remove the socket, unless another process has replaced it."""
         if self._bound is not None:
             directory, name, status = self._bound
             directory.remove(name, status)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ReportService(pb_grpc.SessionReportServiceServicer):
-    """The service of one endpoint."""
+    """Serves the reports of one endpoint."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         rejections: RejectionLog | None = None,
         wall: WallClock = time.time,
     ) -> None:
-        """The socket that this is served on proves `endpoint`. `hello_timeout` in seconds.
+        """The socket that this is served on proves `endpoint`. `hello_timeout` is in seconds.
 
-        `rejections` outlives this service where the same pod is served again.
+        `rejections` is shared by the services that serve the same pod one after the other.
         """
         self._endpoint = endpoint
         self._manager = manager
@@ -45,15 +45,15 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
         self._hello_timeout = hello_timeout
         self._streams: set[ReportStream] = set()
         self._messages = message_bucket()
-        #: Of this socket: what becomes of its streams, and of its connections.
-        self.rejections = rejections or RejectionLog(self._tell, manager.clock)
+        #: Logs the rejected streams and connections of this socket.
+        self.rejections = rejections or RejectionLog(self._log_rejection, manager.clock)
         self._wall = wall
         self._draining = False
 
     async def ReportSessions(  # type: ignore[override]  # noqa: N802  # gRPC's name; the stub allows sync servicers
         self, _requests: AsyncIterator[pb.ReportSessionsRequest], context: Context
     ) -> None:
-        """One stream, from Hello to its end."""
+        """Serve one stream, from Hello to its end."""
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         if len(self._streams) >= contract.MAX_STREAMS:
@@ -79,17 +79,17 @@ class ReportService(pb_grpc.SessionReportServiceServicer):
             await context.abort(grpc.StatusCode[rejection.status], rejection.detail)
 
     def drain(self, grace: float) -> None:
-        """Tell all streams that the handler stops; they end after `grace` seconds, and no new one is taken."""
+        """Send DrainNotice on all streams. They end after `grace` seconds, and new ones are rejected."""
         self._draining = True
         for stream in self._streams:
             stream.drain(grace)
 
     def end(self, status: str, detail: str) -> None:
-        """End all streams now."""
+        """End all streams now with this status."""
         for stream in self._streams:
             stream.end(RejectedError(status, detail))
 
-    def _tell(self, text: str) -> None:
+    def _log_rejection(self, text: str) -> None:
         log.info("%s", text, extra=logs.fields(vmi=self._endpoint.vmi, pod=self._endpoint.pod_uid))
 
     def _protocol(self) -> SessionProtocol:

@@ -25,7 +25,7 @@ class StaticEndpoints:
         version: str,
         sockets: PrivateSockets,
     ) -> None:
-        """Nothing is locked or bound before it is entered."""
+        """Lock and bind nothing before the context is entered."""
         self._endpoints = endpoints
         self._manager = manager
         self._settings = settings
@@ -36,9 +36,9 @@ class StaticEndpoints:
         self._servers: list[EndpointServer] = []
 
     async def __aenter__(self) -> Self:
-        """Serve all; raises SocketError, and serves none, if one cannot be had."""
+        """Serve all endpoints; if one cannot be served, serve none and raise SocketError."""
         try:
-            # All locks first: a second handler must find out before it touches any socket.
+            # All locks first: a second handler must fail before it changes any socket.
             for endpoint in self._endpoints:
                 self._locks.append(SocketLock(endpoint.socket))
             for endpoint in self._endpoints:
@@ -54,17 +54,17 @@ class StaticEndpoints:
         await self._close()
 
     async def run(self) -> None:
-        """There is nothing to follow: the list is fixed."""
+        """Return at once: the list is fixed."""
 
     def ready(self) -> bool:
-        """From the start on."""
+        """Return True: the list is complete from the start."""
         return True
 
     def api(self) -> None:
-        """There is no API server."""
+        """Return None: there is no API server."""
 
     def drain(self, grace: float) -> None:
-        """Tell all agents that the handler stops."""
+        """Send DrainNotice to all agents."""
         for server in self._servers:
             server.drain(grace)
 

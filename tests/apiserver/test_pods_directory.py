@@ -55,7 +55,8 @@ def hostile(client: Client, namespace: str) -> Vmi:
 
 def rejections(handler: Handler, vmi: Vmi) -> list[str]:
     """What the log says of the VMI's pod."""
-    return [line.partition(f"pod {vmi.pod}: ")[2] for line in handler.lines("WARNING") if f"pod {vmi.pod}: " in line]
+    lines = handler.lines("WARNING handler_service.endpoints.pod_endpoints")
+    return [line for line in lines if line.endswith(f" pod={vmi.pod}")]
 
 
 def wait_refused(handler: Handler, vmi: Vmi, text: str) -> None:
@@ -192,7 +193,7 @@ def test_a_socket_that_is_taken_away_is_told(
     peer = peers.connect(hostile.socket)
     peer.wait_published()
     hostile.socket.unlink()
-    wait_refused(handler, hostile, "was taken away")
+    wait_refused(handler, hostile, "was removed or replaced")
     assert peer.wait_ended()[0] == "UNAVAILABLE"
     neighbour()
     peers.connect(hostile.socket, sessions=1).wait_published()

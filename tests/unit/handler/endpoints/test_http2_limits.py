@@ -76,7 +76,7 @@ def test_a_thousand_calls_one_after_the_other_pass() -> None:
 
 @pytest.mark.parametrize(
     ("greeting", "said"),
-    [(b"GET / HTTP/1.1\r\n", "it does not speak HTTP/2"), (b"PRI * HTTP/2.0\r\n\r\nXX", "it does not speak HTTP/2")],
+    [(b"GET / HTTP/1.1\r\n", "this is not HTTP/2"), (b"PRI * HTTP/2.0\r\n\r\nXX", "this is not HTTP/2")],
 )
 def test_another_protocol_is_refused(greeting: bytes, said: str) -> None:
     """At its first wrong byte."""

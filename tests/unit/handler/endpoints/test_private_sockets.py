@@ -30,7 +30,7 @@ def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     """Who can reach gRPC there would pass the gate by."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d").chmod(0o755)
-    with pytest.raises(SocketError, match="is open to others"):
+    with pytest.raises(SocketError, match="is open to other users"):
         PrivateSockets(tmp_path / "d")
 
 

@@ -17,4 +17,4 @@ def test_each_kind_is_told_once_and_again_after_ten_minutes() -> None:
     now[0] = 600.0
     rejections.note("a", "one thing")
     rejections.note("b", "another")
-    assert told[2:] == ["one thing (and 3 times since this was told)", "another"]
+    assert told[2:] == ["one thing (and 3 times since this was last logged)", "another"]
