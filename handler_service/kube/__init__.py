@@ -1,1 +1,1 @@
-"""The edge towards the API server: a client, a list-watch, and the objects that this handler reads and writes."""
+"""Talks to the API server: a client, a list-watch, and the objects that the handler reads and writes."""

@@ -1,8 +1,8 @@
 """Sends requests to the API server and returns plain dicts.
 
-The official client brings addresses, TLS, tokens and the connection pool. Its models are left aside, since a VMI as a
-model costs milliseconds and this handler reads six fields of it. Credentials are loaded again when a file of theirs was
-replaced or the server answers 401; the connections are replaced where the TLS material differs.
+The official client provides addresses, TLS, tokens and the connection pool. Its models are not used: to build the model
+of a VMI takes milliseconds, and the handler reads six fields. Credentials are loaded again when one of their files was
+replaced or the server answers 401. The connections are replaced if the TLS material differs.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ Object = dict[str, Any]
 
 
 class KubeClient:
-    """One API server, one identity."""
+    """Sends requests to one API server with one identity."""
 
     def __init__(
         self, kubeconfig: Path | None, timeout: float, user_agent: str, source: CredentialSource | None = None
     ) -> None:
-        """`kubeconfig` None: the pod's own service account. `timeout` in seconds for a request with one answer."""
+        """`kubeconfig` is None for the pod's service account. `timeout` (seconds) limits a request with one answer."""
         self._timeout = timeout
         self._user_agent = user_agent
-        # Half of the time limit: the error of a plugin that hangs names the plugin, rather than the request.
+        # Half of the time limit, so that the error of a plugin that hangs names the plugin and not the request.
         self._source = source or CredentialSource(kubeconfig, timeout / 2)
         self._loading = asyncio.Lock()
         self._warned = ""
@@ -50,7 +50,7 @@ class KubeClient:
         self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
-        """Load the credentials; raises ConfigurationError. No request is made."""
+        """Load the credentials without a request; raises ConfigurationError."""
         await self._load()
         return self
 
@@ -61,36 +61,36 @@ class KubeClient:
             await self._pool.retire()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = _JSON) -> Object:
-        """GET; raises KubeError."""
+        """Send GET; return the object; raises KubeError."""
         return await self._answer("GET", path, query=query, accept=accept)
 
     async def get_page(
         self, path: str, query: Mapping[str, str], accept: str, keep: Callable[[Object], Object]
     ) -> tuple[list[Object], Object]:
-        """GET a page of a list: what `keep` leaves of each object, and the page's metadata; raises KubeError."""
+        """Send GET for a page of a list; return `keep` of each object, and the page's metadata; raises KubeError."""
         return list_page.parse(await self._body("GET", path, query=query, accept=accept), keep)
 
     async def post(self, path: str, body: Object) -> Object:
-        """POST; raises KubeError."""
+        """Send POST; return the object; raises KubeError."""
         return await self._answer("POST", path, body=body, content_type=_JSON)
 
     async def patch(self, path: str, body: Any, content_type: str) -> Object:
-        """PATCH; raises KubeError."""
+        """Send PATCH; return the object; raises KubeError."""
         return await self._answer("PATCH", path, body=body, content_type=content_type)
 
     async def delete(self, path: str, body: Object) -> Object:
-        """DELETE with DeleteOptions; raises KubeError."""
+        """Send DELETE with DeleteOptions; return the answer; raises KubeError."""
         return await self._answer("DELETE", path, body=body, content_type=_JSON)
 
     @asynccontextmanager
     async def stream(
         self, path: str, query: Mapping[str, str], accept: str, idle: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """GET whose answer is lines without an end; raises KubeError, also when nothing comes for `idle` seconds."""
+        """Send GET for an endless answer; yield its lines; raises KubeError, also after `idle` seconds without data."""
         limits = aiohttp.ClientTimeout(total=None, sock_read=idle)
         async with AsyncExitStack() as stack:
-            # The response begins at once, even where the first line takes its time: a kept connection that has died
-            # in the meantime need not be waited for as long as a line.
+            # The response begins at once, even if the first line comes late. So a reused connection that has died is
+            # noticed within the timeout of a request, which is shorter than that of a line.
             with _ForeignErrors():
                 async with asyncio.timeout(self._timeout):
                     response = await stack.enter_async_context(
@@ -101,13 +101,13 @@ class KubeClient:
     async def _answer(self, method: str, path: str, **arguments: Any) -> Object:
         body = errors.body_of(await self._body(method, path, **arguments))
         if not isinstance(body, dict):
-            raise errors.ServerError("the answer is no object")
+            raise errors.ServerError("the answer is not a JSON object")
         return body
 
     async def _body(self, method: str, path: str, **arguments: Any) -> bytes:
         limits = aiohttp.ClientTimeout(total=self._timeout)
         with _ForeignErrors():
-            # Over everything: a second try, and whatever loads credentials.
+            # The limit covers a second try and the loading of credentials.
             async with (
                 asyncio.timeout(self._timeout),
                 self._response(method, path, limits=limits, **arguments) as response,
@@ -116,7 +116,7 @@ class KubeClient:
 
     @asynccontextmanager
     async def _response(self, method: str, path: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, a second time with new credentials where the server does not accept those of the first."""
+        """Send a request; if the server rejects the credentials, send it once more with new ones."""
         if self._source.outdated():
             await self._reload()
         credentials = self._credentials
@@ -166,7 +166,7 @@ class KubeClient:
 
     @contextmanager
     def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
-        """Counts a request; what it gives is called with the status of the answer."""
+        """Count a request; the caller calls the yielded function with the status of the answer."""
         began = time.monotonic()
         try:
             yield lambda status: self.stats.answered(verb, status, time.monotonic() - began)
@@ -177,7 +177,7 @@ class KubeClient:
             raise
 
     async def _reload(self) -> None:
-        """Load credentials that may have changed; a failure leaves those that there are."""
+        """Load credentials that may have changed; after a failure the last ones stay in use."""
         before = self._credentials
         try:
             async with self._loading:
@@ -191,7 +191,7 @@ class KubeClient:
             self._warned = ""
 
     async def _replace(self, refused: Credentials, error: errors.UnauthorizedError) -> None:
-        """Load credentials after 401, unless another request has; raises `error` where that is not possible."""
+        """Load credentials after 401, unless another request has; raises UnauthorizedError if that fails."""
         async with self._loading:
             if self._credentials is refused:
                 try:
@@ -205,7 +205,7 @@ class KubeClient:
         if before is None or credentials.transport != self._credentials.transport:
             try:
                 self._pool = ConnectionPool(credentials.configuration)
-            except OSError as error:  # a certificate that is none, or another key's
+            except OSError as error:  # not a certificate, or the certificate of another key
                 self._source.doubt()
                 raise self._source.unusable(error) from error
             if before is not None:
@@ -215,7 +215,7 @@ class KubeClient:
 
 
 class _ForeignErrors:
-    """Maps what the HTTP library raises."""
+    """Maps the errors of the HTTP library to KubeError."""
 
     def __enter__(self) -> None:
         return None

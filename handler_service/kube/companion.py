@@ -1,7 +1,7 @@
-"""The companion object, `VirtualMachineInstanceServiceStatus`: what it says, and how it is read back. Pure.
+"""Writes and reads the companion object, `VirtualMachineInstanceServiceStatus`. Pure.
 
-It is what works on a stock KubeVirt, whose VMI drops fields that it does not know: an object of our own, of the VMI's
-name, owned by the VMI, so that it goes with it.
+A stock KubeVirt drops unknown fields from a VMI, so the handler publishes into an object of its own kind. The companion
+has the VMI's name and is owned by the VMI, so it is deleted with the VMI.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ API_VERSION: Final = "servicestatus.kubevirt.io/v1alpha1"
 KIND: Final = "VirtualMachineInstanceServiceStatus"
 PLURAL: Final = "virtualmachineinstanceservicestatuses"
 PATH: Final = f"/apis/{API_VERSION}/{PLURAL}"
-#: Holds the node's name as it is: KubeVirt puts it into labels too, so it always fits.
+#: Its value is the node's name, which always fits: KubeVirt uses it as a label's value too.
 NODE_LABEL: Final = "servicestatus.kubevirt.io/nodeName"
 #: The reason of the condition Observed that the controller sets; no handler sets it.
 HANDLER_AWAY: Final = "HandlerAway"
@@ -26,7 +26,7 @@ HANDLER_AWAY_MESSAGE: Final = (
 
 
 class Companion(NamedTuple):
-    """A companion as the API server has it."""
+    """Holds a companion as the API server returned it."""
 
     vmi: VmiId
     version: int
@@ -38,7 +38,7 @@ class Companion(NamedTuple):
 
 
 def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
-    """The object to create; its status follows by the subresource."""
+    """Return the object to create. Its status is written by the subresource."""
     owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": vmi.name, "uid": vmi.uid}
     return {
         "apiVersion": API_VERSION,
@@ -54,7 +54,7 @@ def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
 
 
 def status(vmi: VmiId, value: PublishedValue, before: tuple[Mapping[str, Any], ...], now: float) -> dict[str, Any]:
-    """The status to write as a merge patch: what is absent is set to null. `now` is wall time."""
+    """Return the status to write as a merge patch, in which an absent field is null. `now` is wall time."""
     shown = value.detail
     if not isinstance(shown, Detail):
         raise TypeError("a companion shows details made by conditions.detail()")
@@ -68,7 +68,7 @@ def status(vmi: VmiId, value: PublishedValue, before: tuple[Mapping[str, Any], .
 
 
 def parse(object_: Any) -> Companion | None:
-    """Read a companion back; None when it is not one."""
+    """Return the companion in `object_`, or None if it is not one."""
     try:
         metadata, status_ = object_["metadata"], object_.get("status") or {}
         vmi = VmiId(metadata["namespace"], metadata["name"], object_["spec"]["vmiUID"])
@@ -86,20 +86,21 @@ def parse(object_: Any) -> Companion | None:
 
 
 def is_marked(companion: Companion) -> bool:
-    """Return whether the controller has marked it and no handler has written it since."""
+    """Return whether the controller has marked the companion and no handler has written to it since."""
     shown = companion.value.detail
     return isinstance(shown, Detail) and not shown.observed and shown.reason == HANDLER_AWAY
 
 
 def marked(companion: Companion, cause: str, now: float) -> dict[str, Any]:
-    """Return the merge patch by which the controller marks it: conditions only, the number stays. `now` is wall time.
+    """Return the merge patch with which the controller marks a companion. `now` is wall time.
 
-    A service of its own has conditions whose types end in Observed and Idle; all of them lose their writer at once.
+    Only conditions change; the number stays. Each service has conditions whose types end in Observed and Idle, and all
+    of them have the same writer.
     """
     message = f"{HANDLER_AWAY_MESSAGE} ({cause})"
     away = {"status": "False", "reason": HANDLER_AWAY, "message": message}
     unknown = {"status": "Unknown", "reason": conditions.NOT_OBSERVED, "message": conditions.not_known(message)}
-    # The two that every companion has, also one that was created and never written.
+    # Every companion has these two, even if its status was never written.
     before = {"Observed": {"type": "Observed"}, "Idle": {"type": "Idle"}} | {c["type"]: c for c in companion.conditions}
     desired = [
         dict(condition) | (away if type_.endswith("Observed") else unknown if type_.endswith("Idle") else {})

@@ -8,10 +8,10 @@ from kubernetes.aio import client as kubernetes_client
 
 
 class ConnectionPool:
-    """Connections of one TLS identity. They are closed when they were superseded and their last response ended."""
+    """Holds the connections of one TLS identity. A retired pool is closed when its last response has ended."""
 
     def __init__(self, configuration: kubernetes_client.Configuration) -> None:
-        """Raise OSError where a certificate or a key cannot be used."""
+        """Raise OSError if a certificate or a key cannot be used."""
         self._api = kubernetes_client.ApiClient(configuration)
         self._users = 0
         self._retired = False
@@ -27,7 +27,7 @@ class ConnectionPool:
             await self._close_if_over()
 
     async def retire(self) -> None:
-        """No further request uses this pool."""
+        """Close the pool as soon as no response uses it. The caller must start no further request on it."""
         self._retired = True
         await self._close_if_over()
 

@@ -1,8 +1,8 @@
 """Loads the API server's address and the handler's credentials, and notices when they have to be loaded again.
 
 Tokens, certificates and certificate authorities are rotated while the handler runs. A handler that kept the first ones
-would stop publishing some months after its start. What cannot be read at one moment (a file that is being written, a
-plugin that fails) never ends a running handler: the last good credentials stay in use, and the files are read again.
+would stop publishing some months after its start. A file that is being written or a plugin that fails never ends a
+running handler: the last good credentials stay in use, and the files are read again.
 """
 
 import logging
@@ -25,28 +25,28 @@ log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-#: Seconds between two looks at the files. A look is some five `stat` calls.
+#: Seconds between two checks of the files. A check is about five `stat` calls.
 _LOOK: Final = 1.0
-#: Seconds until a plugin that failed, or whose credential is outdated as soon as it is given, is run again.
+#: Seconds until a plugin runs again that failed, or whose credential had expired when it was returned.
 _RETRY_PLUGIN: Final = 10.0
 _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One consistent reading of everything."""
+    """Holds credentials that were read together."""
 
     configuration: kubernetes_client.Configuration
-    #: The Authorization header; empty where a client certificate is all there is.
+    #: The Authorization header; empty if only a client certificate is used.
     authorization: str
-    #: Why there is no token although one is configured; empty where all is well.
+    #: Why a configured token is missing; empty if there is no problem.
     problem: str
     #: Address, TLS material and proxy: connections may be kept while this stays equal.
     transport: Hashable
 
 
 class CredentialSource:
-    """One kubeconfig, or the service account of the handler's own pod."""
+    """Loads credentials from a kubeconfig, or from the service account of the handler's own pod."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class CredentialSource:
         environment: Mapping[str, str] = os.environ,
         service_account: Path = SERVICE_ACCOUNT,
     ) -> None:
-        """`plugin_limit` in seconds for one run of an exec plugin. Nothing is read before load()."""
+        """Read nothing before load(). `plugin_limit` limits one run of an exec plugin, in seconds."""
         self._kubeconfig = kubeconfig
         self._plugin_limit = plugin_limit
         self._environment = environment
@@ -65,12 +65,12 @@ class CredentialSource:
         self._expires: float | None = None
         self._doubtful = False
         self._has_plugin = False
-        #: The last good token, and the file that it was read from.
+        #: The file of the last good token, and the token.
         self._token: tuple[str, str] | None = None
         self._warned = False
 
     async def load(self) -> Credentials:
-        """Read everything; raises ConfigurationError that names the file, the variable or the plugin."""
+        """Read all files; raises ConfigurationError that names the file, the variable or the plugin."""
         self._files, self._expires, self._doubtful = {}, None, True
         try:
             credentials = await self._load()
@@ -91,7 +91,7 @@ class CredentialSource:
         return credentials
 
     def outdated(self) -> bool:
-        """Whether a file was replaced, a plugin's credential has expired, or the last load failed."""
+        """Return whether a file was replaced, a plugin's credential has expired, or the last load failed."""
         now = time.monotonic()
         if now < self._next_look:
             return False
@@ -100,7 +100,7 @@ class CredentialSource:
         return self._doubtful or expired or any(_identity(path) != seen for path, seen in self._files.items())
 
     def doubt(self) -> None:
-        """Load again at the next look: a TLS handshake failed."""
+        """Load again at the next check, after a failed TLS handshake."""
         self._doubtful = True
 
     def unusable(self, error: Exception) -> ConfigurationError:
@@ -126,8 +126,8 @@ class CredentialSource:
             self._expires = credential.expires
         problem = self._read_token(user)
         configuration = kubernetes_client.Configuration()
-        # Python 3.13 refuses certificates that Kubernetes' own clients take (no Authority Key Identifier, say), and
-        # clusters have them. The chain and the name are verified all the same.
+        # Python 3.13 rejects certificates that Kubernetes' own clients accept, such as those without an Authority Key
+        # Identifier, and clusters have them. The chain and the name are still verified.
         configuration.disable_strict_ssl_verification = True
         await kubernetes_config.load_kube_config_from_dict(document, None, configuration)  # type: ignore[no-untyped-call]
         configuration.proxy = proxies.choose(str(configuration.host), configuration.proxy, self._environment)
@@ -155,7 +155,7 @@ class CredentialSource:
         }, self._service_account
 
     def _read_token(self, user: dict[str, Any]) -> str:
-        """Put the token of `tokenFile` into `user`; return why that is not possible, or an empty text.
+        """Put the token of `tokenFile` into `user`; return why that failed, or an empty text.
 
         A file that is missing at the start raises OSError, since waiting would not help.
         """
@@ -175,7 +175,7 @@ class CredentialSource:
             log.warning("%s", problem)
         self._warned = bool(problem)
         if known:
-            user["token"] = known  # the API server says when the last good one is not valid any more
+            user["token"] = known  # the API server rejects the last good one when it has expired
         return problem
 
     def _watch(self, path: Path) -> Path:
@@ -184,7 +184,7 @@ class CredentialSource:
 
 
 def _current(document: Mapping[str, Any], kind: str, kinds: str) -> dict[str, Any]:
-    """Return the user or the cluster of the current context; an empty one where the loader will find a mistake."""
+    """Return the user or the cluster of the current context; an empty one if the loader will report a mistake."""
     context = _named(document, "contexts", "context", document.get("current-context"))
     return _named(document, kinds, kind, context.get(kind))
 

@@ -1,33 +1,32 @@
-"""What an API server may answer, as one tree. Foreign errors are mapped here once, and nowhere else."""
+"""Defines one tree of errors for the answers of an API server, and maps HTTP statuses to it."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Seconds that a server can make a client wait at most, whatever it asks for: a value must not be late for an hour
-#: because of one answer.
+#: The longest Retry-After, in seconds, that is respected. One answer must not delay a value by an hour.
 MAX_RETRY_AFTER: Final = 60.0
 
 
 class KubeError(Exception):
-    """A request failed. Subclasses say what to do about it."""
+    """A request failed. The subclass decides what to do next."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
-        """`retry_after` in seconds, if the server named it."""
+        """`retry_after` is the server's Retry-After in seconds, if it sent one."""
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class UnreachableError(KubeError):
-    """No answer: whether the server did what was asked is not known."""
+    """No answer: the server may or may not have executed the request."""
 
 
 class ServerError(KubeError):
-    """5xx, or an answer that makes no sense: try again later."""
+    """5xx, or a malformed answer: try again later."""
 
 
 class ThrottledError(KubeError):
-    """429: the server wants to be left alone for a while."""
+    """429: the server is overloaded, try again later."""
 
 
 class UnauthorizedError(KubeError):
@@ -39,11 +38,11 @@ class ForbiddenError(KubeError):
 
 
 class NotFoundError(KubeError):
-    """404: the object, or its kind, is not there."""
+    """404: the object, or its kind, does not exist."""
 
 
 class ConflictError(KubeError):
-    """409: the object is not what the request was made for. Look again."""
+    """409: the object has changed since it was read. Read it again."""
 
 
 class ExpiredError(KubeError):
@@ -51,7 +50,7 @@ class ExpiredError(KubeError):
 
 
 class InvalidError(KubeError):
-    """400 or 422: the server understood and refused; for a JSON patch: a `test` did not hold."""
+    """400 or 422: the server rejected the content; for a JSON patch, a `test` failed."""
 
 
 _BY_STATUS: Mapping[int, type[KubeError]] = {
@@ -67,21 +66,21 @@ _BY_STATUS: Mapping[int, type[KubeError]] = {
 
 
 def of_status(status: int, body: Any, retry_after: str | None = None) -> KubeError:
-    """The error of an HTTP status, with the message of the Status object in `body` if there is one."""
+    """Return the error of an HTTP status, with the message of the Status object in `body` if there is one."""
     message = body.get("message") if isinstance(body, dict) else None
     kind = _BY_STATUS.get(status, ServerError)
     return kind(f"{status}: {message or 'no message'}"[:1024], _seconds(retry_after))
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """The header as Kubernetes sends it: a number of seconds."""
+    """Return the seconds of a Retry-After header, which Kubernetes sends as a number."""
     if retry_after is None or not retry_after.isdecimal():
         return None
     return min(float(retry_after), MAX_RETRY_AFTER)
 
 
 def body_of(text: bytes) -> Any:
-    """JSON of an answer; raises ServerError."""
+    """Return the JSON of an answer; raises ServerError."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

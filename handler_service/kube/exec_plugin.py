@@ -21,16 +21,16 @@ _MAX_ERROR: Final = 300
 
 
 class ExecPluginError(Exception):
-    """The plugin gave no credential; the text names the plugin and the reason."""
+    """The plugin returned no credential; the text names the plugin and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecCredential:
-    """What a plugin answered."""
+    """Holds the answer of a plugin."""
 
     #: Keys of a kubeconfig's user: a token, or a client certificate with its key.
     user: Mapping[str, str]
-    #: Wall time after which the plugin is to be run again; None where the plugin names none.
+    #: Wall time after which the plugin must run again; None if the plugin names none.
     expires: float | None
 
 

@@ -1,7 +1,7 @@
-"""The Lease by which the handler of a node vouches for what it has published: its content, and how to read it. Pure.
+"""Writes and reads the Lease of a node, which shows that the handler maintains its published values. Pure.
 
-A value in the cluster stays there when its writer dies. So each handler renews one `coordination.k8s.io` Lease, and the
-controller marks the companions of a node whose Lease expires.
+A published value stays in the cluster when its writer dies. So each handler renews one `coordination.k8s.io` Lease, and
+the controller marks the companions of a node whose Lease expires.
 """
 
 from datetime import UTC, datetime
@@ -10,42 +10,42 @@ from typing import Any, Final, NamedTuple
 from handler_service.kube.companion import NODE_LABEL
 
 API_VERSION: Final = "coordination.k8s.io/v1"
-#: Says which publishers a handler runs, separated by commas: a handler that writes no companions vouches for none.
+#: The publishers that a handler runs, separated by commas. Without the companion publisher it maintains no companions.
 PUBLISHES: Final = "servicestatus.kubevirt.io/publishes"
-#: Seconds between two renewals: two may fail before the third is too late.
+#: Seconds between two renewals. Two may fail before the Lease expires.
 RENEW_INTERVAL: Final = 10.0
-#: Seconds after the last renewal until the Lease expires. With the ten seconds that the controller has to react, a
-#: value outlives its handler by 40 s at most.
+#: Seconds from the last renewal until the Lease expires. The controller marks the values within 10 s after that, so a
+#: value outlives its handler by at most 40 s.
 DURATION: Final = 30
 
 
 class HandlerLease(NamedTuple):
-    """A Lease as the API server has it."""
+    """Holds a Lease as the API server returned it."""
 
     node: str
-    #: Compared for equality only: the clock of another machine.
+    #: Compared for equality only, because it is from the clock of another machine.
     renewed: str
     duration: float
     publishes: frozenset[str]
 
 
 def name(node: str) -> str:
-    """The Lease's name. A node's name fits into a label, which KubeVirt sees to, so this fits into a name."""
+    """Return the Lease's name. It fits, because KubeVirt needs the node's name to fit into a label."""
     return f"handler-{node}"
 
 
 def collection(namespace: str) -> str:
-    """The path of all Leases of a namespace."""
+    """Return the path of all Leases of a namespace."""
     return f"/apis/{API_VERSION}/namespaces/{namespace}/leases"
 
 
 def path(namespace: str, node: str) -> str:
-    """The path of one node's Lease."""
+    """Return the path of one node's Lease."""
     return f"{collection(namespace)}/{name(node)}"
 
 
 def manifest(namespace: str, node: str, holder: str, publishes: list[str], now: float) -> dict[str, Any]:
-    """The whole Lease, to create it or as a merge patch that renews it. `now` is wall time."""
+    """Return the whole Lease, to create it or as a merge patch that renews it. `now` is wall time."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Lease",
@@ -64,7 +64,7 @@ def manifest(namespace: str, node: str, holder: str, publishes: list[str], now: 
 
 
 def parse(object_: Any) -> HandlerLease | None:
-    """Read a Lease back; None when it is not that of a handler."""
+    """Return the Lease in `object_`, or None if it is not that of a handler."""
     try:
         metadata, spec = object_["metadata"], object_.get("spec") or {}
         node = metadata["labels"][NODE_LABEL]
@@ -75,7 +75,7 @@ def parse(object_: Any) -> HandlerLease | None:
         return HandlerLease(
             node=node,
             renewed=str(spec.get("renewTime", "")),
-            # A longer one would let a value outlive its handler by more than is promised.
+            # With a longer one a value could outlive its handler by more than 40 s.
             duration=min(duration, DURATION) if isinstance(duration, int) and duration > 0 else DURATION,
             publishes=frozenset(filter(None, published.split(","))),
         )

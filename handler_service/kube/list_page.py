@@ -1,7 +1,6 @@
-"""Reads a page of a list one object after the other, so that only one large object is in memory as a whole.
+"""Parses a page of a list one object after the other, so that only one large object is in memory as a whole.
 
-A JSON text of one megabyte can become eight megabytes of Python objects, and anyone who may create VMIs decides how
-large they are.
+A JSON text of 1 MB can become 8 MB of Python objects, and every user who may create VMIs decides on their size.
 """
 
 import json
@@ -17,7 +16,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def parse(body: bytes, keep: Callable[[_Object], _Object]) -> tuple[list[_Object], _Object]:
-    """Return what `keep` leaves of each of the page's objects, and the page's metadata; raises ServerError."""
+    """Return `keep` of each of the page's objects, and the page's metadata; raises ServerError."""
     try:
         return _parse(body.decode(), keep)
     except (ValueError, IndexError, RecursionError) as error:
@@ -51,7 +50,7 @@ def _items(text: str, position: int, keep: Callable[[_Object], _Object], items: 
 
 
 def _separator(text: str, position: int, end: str) -> int:
-    """Return the place of the next element, or of `end`."""
+    """Return the position of the next element, or of `end`."""
     position = _skip(text, position)
     return position if text[position] == end else _expect(text, position, ",")
 

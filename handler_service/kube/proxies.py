@@ -1,7 +1,7 @@
 """Chooses the HTTP proxy between the handler and the API server, from the kubeconfig or the environment.
 
-The HTTP library's own reading of `NO_PROXY` knows no CIDR, while every Kubernetes installer writes the service network
-there in that form. The rules here are those of Go's HTTP client, and therefore of kubectl.
+The HTTP library does not support CIDR in `NO_PROXY`, while every Kubernetes installer writes the service network in
+that form. The rules here are those of Go's HTTP client, and therefore of kubectl.
 """
 
 import ipaddress

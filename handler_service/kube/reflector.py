@@ -1,12 +1,12 @@
-"""Follows a set of objects: list, then watch from there, for ever.
+"""Follows a set of objects: lists them, watches for changes from there, and repeats both without a limit.
 
-The loop is our own since the client's retries an expired resourceVersion with the same one
+The official client's own loop is not used, because it retries an expired resourceVersion with the same one
 (docs/upstream/kubernetes-expired-watch.md). Rules:
-- A list tells everything, so what is not in it is gone; a watch tells changes after it.
-- 410 means that the server has forgotten where we are: list again, but never in a hot loop.
-- A watch ends by itself after a while, and is taken up where it ended. A connection that is silent for longer than
-  bookmarks need is dead, whatever TCP says.
-- Trouble backs off with full jitter, since all handlers of a cluster meet a restarted API server at once.
+- A list is complete, so an object that is not in it was deleted. A watch reports the changes after the list.
+- 410 means that the server no longer keeps the resourceVersion: list again, but never in a hot loop.
+- A watch ends after some time and resumes where it ended. A connection that is silent for longer than a watch lasts is
+  dead, even if TCP reports no error.
+- Errors back off with full jitter, because all handlers of a cluster reconnect to a restarted API server at once.
 """
 
 import asyncio
@@ -25,55 +25,55 @@ from servicestatus.clock import Uniform
 
 log = logging.getLogger(__name__)
 
-#: Only names, labels and versions of objects: for objects whose body is large and seldom looked at.
+#: Only names, labels and versions of objects, for objects whose body is large and rarely read.
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _JSON: Final = "application/json"
-#: Objects in one page of a list. An object may have a megabyte, which costs some four while it is parsed, and a page is
-#: parsed as a whole. A node has about 250 VMs, so its list is 25 short requests, at the start and after an outage.
+#: Objects in one page of a list. An object may have 1 MB, and the text of a page is in memory as a whole. A node has
+#: about 250 VMs, so its list takes 25 short requests, at the start and after an outage.
 PAGE: Final = 10
-#: What is published is right within ten seconds of the API server's recovery, so the cap is half of that. A hundred
-#: nodes with four watches each ask a server that is down 160 times a second, spread evenly.
+#: Values must be correct within 10 s of the API server's recovery, so the cap is half of that. A hundred nodes with
+#: four watches each send 160 requests per second, evenly spread, to a server that is down.
 BACKOFF: Final = Policy(first=0.5, cap=5.0)
-#: A watch that was cut after so many seconds had worked: the pauses begin anew.
+#: A watch that was cut after so many seconds had worked, so the backoff starts again from its first pause.
 _PROVEN: Final = 5.0
-#: A watch that ends before so many seconds without a word was not served, whatever its status said.
+#: A watch that ends sooner, in seconds, and without an event was not served, even if its status was 200.
 _SHORTEST_WATCH: Final = 1.0
 
 
 class Sink(Protocol):
-    """Who is told. Objects are those of the server, untouched."""
+    """Receives the objects, as the server sent them."""
 
     def listed(self, objects: list[Object]) -> None:
-        """All there are, now."""
+        """Receive all objects that exist now."""
 
     def changed(self, object_: Object) -> None:
-        """One was added or modified."""
+        """Receive an object that was added or modified."""
 
     def deleted(self, object_: Object) -> None:
-        """One is gone, or no longer selected."""
+        """Receive an object that was deleted or is no longer selected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects."""
+    """Selects the objects to follow."""
 
-    #: Such as `/apis/kubevirt.io/v1/virtualmachineinstances`.
+    #: For example `/apis/kubevirt.io/v1/virtualmachineinstances`.
     path: str
     #: labelSelector, fieldSelector.
     query: Mapping[str, str] = field(default_factory=dict)
     metadata_only: bool = False
     #: Objects in one page of a list.
     page: int = PAGE
-    #: What a 404 means, for people.
+    #: What a 404 means, for the log.
     missing: str = ""
-    #: Returns what the sink needs of an object. A list is held until its last page has come, so it is applied to each
-    #: page at once.
+    #: Returns the part of an object that the sink needs. It is applied to each page at once, because the objects stay
+    #: in memory until the last page has arrived.
     keep: Callable[[Object], Object] = lambda object_: object_
 
 
 class Reflector:
-    """One loop for one selection."""
+    """Runs the loop for one selection."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Reflector:
         proven: float = _PROVEN,
         uniform: Uniform = random.uniform,
     ) -> None:
-        """A watch is renewed after about `watch_seconds`; a silent one is given up not much later.
+        """A watch is renewed after about `watch_seconds`; a silent one is dropped 5 s later.
 
         `recovered` is called when the server answers again. A watch that lasted for `proven` seconds has worked.
         """
@@ -99,28 +99,28 @@ class Reflector:
         self._failed_at = 0.0
         #: Seconds from the first failure to the recovery of the last outage.
         self.outage = 0.0
-        self._tell_recovered = recovered
+        self._on_recovered = recovered
         self._proven = proven
         self._uniform = uniform
         self._backoff = Backoff(uniform)
         self._opened = float("inf")
         self._renewing = False
-        # Of the watch that is open: a moment that never comes, unless renew() asks for it.
+        # The end of the open watch: never, unless renew() sets a time.
         self._limit: asyncio.Timeout | None = None
-        #: What is followed, and lists and watches so far, for metrics.
+        #: For metrics: the resource, and the numbers of lists and watches so far.
         self.resource = selection.path.rpartition("/")[2]
         self.lists = 0
         self.watches = 0
 
     def renew(self) -> None:
-        """List again, now: what a watch has shown lately may be wrong."""
+        """List again now, because recent events of the watch may be wrong."""
         self._renewing = True
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     @property
     def failing(self) -> bool:
-        """Whether the last try failed: what is known may be out of date."""
+        """Whether the last try failed, so that the known objects may be stale."""
         return self._failing
 
     async def run(self) -> None:
@@ -129,22 +129,22 @@ class Reflector:
             try:
                 await self._round()
             except KubeError as error:
-                self._tell(error)
+                self._log_failure(error)
                 await asyncio.sleep(self._pause(error))
             else:
                 self._backoff.reset()
                 self._recovered()
 
     async def _round(self) -> None:
-        """One watch, with the list that it needs; returns when the watch ends in good order."""
+        """Run one watch, with the list that it needs; return when the watch ends without an error."""
         try:
             if not self._version or self._renewing:
                 self._renewing = False
                 await self._list()
                 self._recovered()
             if self._renewing:
-                return  # it was asked for while the list was under way
-            with contextlib.suppress(TimeoutError):  # of renew(); any other is a KubeError
+                return  # renew() was called while the list was in flight
+            with contextlib.suppress(TimeoutError):  # caused by renew(); any other timeout is a KubeError
                 async with asyncio.timeout(None) as self._limit:
                     await self._watch()
         except ExpiredError:
@@ -170,7 +170,7 @@ class Reflector:
         self._sink.listed(objects)
 
     async def _watch(self) -> None:
-        # Spread, so that the watches of a cluster do not end together for ever after one restart.
+        # Spread, so that after one restart the watches of a cluster do not all end at the same time.
         seconds = self._watch_seconds * self._uniform(0.8, 1.2)
         query = {
             **self._selection.query,
@@ -188,7 +188,7 @@ class Reflector:
                 self._event(line)
                 received = True
         if not received and _now() < self._opened + _SHORTEST_WATCH:
-            raise ServerError(f"{self._selection.path}: the watch ended as soon as it had begun")
+            raise ServerError(f"{self._selection.path}: the watch ended at once and without an event")
 
     def _event(self, line: bytes) -> None:
         try:
@@ -198,15 +198,16 @@ class Reflector:
                 raise of_status(int(object_.get("code", 500)), object_)
             self._version = str(object_["metadata"]["resourceVersion"])
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ServerError(f"{self._selection.path}: an event makes no sense") from error
+            raise ServerError(f"{self._selection.path}: an event is malformed") from error
         if kind in ("ADDED", "MODIFIED"):
             self._sink.changed(object_)
         elif kind == "DELETED":
             self._sink.deleted(object_)
 
-    def _tell(self, error: KubeError) -> None:
-        news = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING  # a server may always forget
-        level = logging.DEBUG if self._failing else news
+    def _log_failure(self, error: KubeError) -> None:
+        # The server may drop old versions at any time, so 410 is no reason for a warning.
+        first = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
+        level = logging.DEBUG if self._failing else first
         cause = f"{self._selection.missing}: {error}" if isinstance(error, NotFoundError) else str(error)
         log.log(level, "%s cannot be followed: %s; retrying", self._selection.path, cause)
         if not self._failing:
@@ -214,7 +215,7 @@ class Reflector:
         self._failing = True
 
     def _pause(self, error: KubeError) -> float:
-        """Return the seconds until the next try. Where watches are cut again and again, each has worked in between."""
+        """Return the seconds until the next try. The backoff is reset if the watch had worked before it was cut."""
         if _now() >= self._opened + self._proven:
             self._backoff.reset()
         self._opened = float("inf")
@@ -225,7 +226,7 @@ class Reflector:
             self._failing = False
             self.outage = _now() - self._failed_at
             log.info("%s is followed again", self._selection.path)
-            self._tell_recovered()
+            self._on_recovered()
 
 
 def _now() -> float:

@@ -1,6 +1,6 @@
-"""Reads from a VMI object the few fields that matter here. Pure; a field that is missing or odd reads as its absence.
+"""Reads the few fields of a VMI object that the handler needs. Pure. A malformed field counts as absent.
 
-The source of each field's meaning is KubeVirt's own API: `status.nodeName` is the node that runs the VM, and
+The meaning of the fields is that of KubeVirt's API: `status.nodeName` is the node that runs the VM, and
 `status.activePods` maps the UIDs of its launcher pods to their nodes (empty while a pod is not scheduled).
 """
 
@@ -14,18 +14,18 @@ from handler_service.model import VmiId
 PATH: Final = "/apis/kubevirt.io/v1/virtualmachineinstances"
 NODE_LABEL: Final = "kubevirt.io/nodeName"
 MIGRATION_TARGET_LABEL: Final = "kubevirt.io/migrationTargetNodeName"
-#: Phases after which no QEMU runs for this object, ever.
+#: Phases after which QEMU never runs again for this object.
 FINAL_PHASES: Final = frozenset({"Succeeded", "Failed"})
-#: Launcher pods of one VMI on one node that are served: one, and a few more while old ones linger.
+#: The limit of served launcher pods of one VMI on one node: one, and a few more while old ones terminate.
 MAX_PODS: Final = 16
-#: What parse() reads besides the pods.
+#: The fields that parse() reads, in addition to the pods.
 _METADATA: Final = ("namespace", "name", "uid", "resourceVersion")
 _STATUS: Final = ("nodeName", "phase", "serviceStatus")
 
 
 @dataclass(frozen=True, slots=True)
 class Vmi:
-    """One VMI as the API server has it."""
+    """Holds a VMI as the API server returned it."""
 
     id: VmiId
     version: int
@@ -33,24 +33,24 @@ class Vmi:
     phase: str
     #: UIDs of its launcher pods that are on the handler's node or not scheduled yet; at most MAX_PODS.
     pods: frozenset[str]
-    #: Whether it has more of them. Any pod that is left out may be the one that runs the VM.
+    #: Whether it has more pods than that. Any pod that is left out may be the one that runs the VM.
     too_many_pods: bool
-    #: status.serviceStatus as it is; empty where it is absent.
+    #: status.serviceStatus unchanged; empty if it is absent.
     service_status: Mapping[str, Any]
 
     @property
     def final(self) -> bool:
-        """Whether its QEMU is gone for good."""
+        """Whether its QEMU has ended for good."""
         return self.phase in FINAL_PHASES
 
     @property
     def sessions(self) -> int:
-        """The published number; absent is 0."""
+        """The published number; 0 if it is absent."""
         return count(self.service_status.get("vncSessions"))
 
 
 def parse(object_: Any, node: str = "") -> Vmi | None:
-    """Return the VMI in `object_` as the handler of `node` needs it; None when it has no name or no UID."""
+    """Return the VMI in `object_` as the handler of `node` needs it; None if it has no name or no UID."""
     metadata, status = _mapping(object_, "metadata"), _mapping(object_, "status")
     names = [metadata.get(key) for key in ("namespace", "name", "uid")]
     if not all(isinstance(name, str) and name for name in names):
@@ -68,7 +68,7 @@ def parse(object_: Any, node: str = "") -> Vmi | None:
 
 
 def reduced(object_: Any, node: str) -> dict[str, Any]:
-    """Return a small object that parse() reads as it reads `object_`: a VMI may have a megabyte."""
+    """Return a small object for which parse() returns the same as for `object_`, which may have 1 MB."""
     metadata, status = _mapping(object_, "metadata"), _mapping(object_, "status")
     here, unscheduled = _candidates(_mapping(status, "activePods"), node)
     pods = dict.fromkeys(here, node) | dict.fromkeys(unscheduled, "")
@@ -79,18 +79,18 @@ def reduced(object_: Any, node: str) -> dict[str, Any]:
 
 
 def path(vmi: VmiId) -> str:
-    """The path of one VMI."""
+    """Return the path of one VMI."""
     return f"/apis/kubevirt.io/v1/namespaces/{vmi.namespace}/virtualmachineinstances/{vmi.name}"
 
 
 def version_of(object_: Any) -> int:
-    """`metadata.resourceVersion` as a number, which the API promises to grow for one resource; 0 if it is none."""
+    """Return `metadata.resourceVersion` as a number, which grows with each change; 0 if it is not a number."""
     text = _mapping(object_, "metadata").get("resourceVersion")
     return int(text) if isinstance(text, str) and text.isdecimal() else 0
 
 
 def count(value: Any) -> int:
-    """A published number; what is no number is 0."""
+    """Return a published number, or 0 if `value` is not a positive number."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
@@ -105,7 +105,7 @@ def _pods(active: Mapping[str, Any], node: str) -> tuple[frozenset[str], bool]:
 
 
 def _candidates(active: Mapping[str, Any], node: str) -> tuple[list[str], list[str]]:
-    """Return the pods on `node` and those without a node: of each as many as show whether there are too many."""
+    """Return the pods on `node`, and those without a node; each list ends at one more than MAX_PODS."""
     here = (uid for uid, at in active.items() if at == node)
     unscheduled = (uid for uid, at in active.items() if not (isinstance(at, str) and at) and at != node)
     return list(islice(here, MAX_PODS + 1)), list(islice(unscheduled, MAX_PODS + 1))
