@@ -1,4 +1,4 @@
-"""The controller's flags, parsed and validated once."""
+"""Parses and validates the controller's flags, once, at the start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Every flag is an environment variable too: --lease-namespace is CONTROLLER_LEASE
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the command line says."""
+    """Holds the values of all flags."""
 
     #: Where the handlers renew their Leases.
     lease_namespace: str
@@ -37,7 +37,7 @@ class Config:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Parse, or exit with status 2 and one line that names the flag."""
+    """Return the configuration; after a mistake, exit with status 2 and one line that names the flag."""
     options = _parser().parse(arguments, environment)
     return Config(**vars(options))
 
@@ -50,11 +50,11 @@ def _parser() -> flags.FlagParser:
     add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=DurationRange(0.5, 60), default="5s", metavar="DURATION",
-        help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
+        help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
     add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
-        help="renew a watch after about so long (default: %(default)s)")  # fmt: skip
+        help="renew a watch after about this time (default: %(default)s)")  # fmt: skip
     add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
+        help="serve /healthz, /readyz and /metrics on this address (default: none)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser

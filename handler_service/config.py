@@ -1,4 +1,4 @@
-"""The handler's flags, parsed and validated once."""
+"""Parses and validates the handler's flags, once, at the start."""
 
 import argparse
 import os
@@ -12,13 +12,13 @@ from servicestatus import addresses, contract, flags, logs, names, version
 from servicestatus.addresses import Address
 from servicestatus.flags import DurationRange, checked_by
 
-#: A file name has 255 bytes at most, and the document of a VMI is called NAME.json.
+#: A file name has at most 255 bytes, and the document of a VMI is called NAME.json.
 _LONGEST_DOCUMENT_NAME: Final = 250
-_NO_DIRECTORY: Final = "is not a directory: make it first, or name another"
+_NO_DIRECTORY: Final = "is not a directory: create it first, or name another"
 
 _CLUSTER_PUBLISHERS: Final = ("auto", "vmi-status", "companion")
 _DESCRIPTION: Final = (
-    "Hears the agents of this host's VMs and publishes how many people are connected to each over VNC."
+    "Receives reports from the agents of this host's VMs and publishes the number of VNC sessions of each VM."
 )
 _EPILOG: Final = """\
 examples:
@@ -30,17 +30,17 @@ examples:
   on a node, as its DaemonSet does:
     handler-service --publisher auto --node-name "$NODE_NAME" --pods-dir /pods
 
-  what does it know?
+  show what the handler knows:
     grpcurl -plaintext -unix /run/vmi/admin.sock servicestatus.v1.ServiceStatusService/ListServiceStatuses
 
-Every flag is an environment variable too: --file-dir is HANDLER_SERVICE_FILE_DIR. Repeatable flags take values
-separated by white space there.
+Every flag can be set by an environment variable: --file-dir is HANDLER_SERVICE_FILE_DIR. The values of a repeatable
+flag are separated by white space there.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StaticEndpoint:
-    """A value of --endpoint: the VMI that a socket is for."""
+    """Holds a value of --endpoint: a VMI and its socket."""
 
     vmi: VmiId
     socket: Path
@@ -48,7 +48,7 @@ class StaticEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class StaticConfig:
-    """Without a cluster: endpoints from the command line, published into files."""
+    """Configures a handler without a cluster: endpoints from the command line, values in files."""
 
     endpoints: tuple[StaticEndpoint, ...]
     file_dir: Path
@@ -56,26 +56,26 @@ class StaticConfig:
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """On a node of a cluster."""
+    """Configures a handler on a node of a cluster."""
 
     #: "auto", "vmi-status" or "companion".
     publisher: str
     node: str
     pods_dir: Path
-    #: None: the pod's own service account.
+    #: None for the pod's own service account.
     kubeconfig: Path | None
-    #: Seconds for one request, and after which a watch is renewed.
+    #: Seconds until a request times out, and until a watch is renewed.
     api_timeout: float
     watch_timeout: float
-    #: Whether to tell of VMIs by Kubernetes events.
+    #: Whether to write Kubernetes events about VMIs.
     events: bool
-    #: Where this node's Lease is renewed; None: there is none, and no controller that looks for it.
+    #: The namespace of this node's Lease; None if no controller runs that reads it.
     lease_namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the command line says."""
+    """Holds the values of all flags."""
 
     mode: StaticConfig | ClusterConfig
     admin_socket: Path
@@ -88,13 +88,13 @@ class Config:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Parse, or exit with status 2 and one line that names the flag."""
+    """Return the configuration; after a mistake, exit with status 2 and one line that names the flag."""
     parser = _parser()
     options = parser.parse(arguments, environment)
     if options.lease < 2 * options.heartbeat_interval:
         parser.fail("--lease", f"{options.lease:g}s is less than two heartbeat intervals")
     mode = _static(parser, options) if options.publisher == "file" else _cluster(parser, options)
-    # After what every command line needs: a default that does not fit is not the first thing to be told.
+    # Last, so that an unusable default is reported only after the mistakes in flags that were given.
     if not options.admin_socket.parent.is_dir():
         parser.fail("--admin-socket", f"{options.admin_socket.parent} {_NO_DIRECTORY}")
     return Config(
@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
 
 
 def parse_endpoint(text: str) -> StaticEndpoint:
-    """Parse `NAMESPACE/NAME=SOCKET`; raises ValueError that says what is wrong."""
+    """Parse `NAMESPACE/NAME=SOCKET`; raises ValueError with the reason."""
     name, separator, socket = text.partition("=")
     namespace, slash, name = name.partition("/")
     if not (separator and slash and socket):
@@ -122,21 +122,21 @@ def parse_endpoint(text: str) -> StaticEndpoint:
     if len(name) > _LONGEST_DOCUMENT_NAME:
         raise ValueError(
             f"{name!r} is not usable with files: its document's name, NAME.json, has {len(name) + 5} bytes, and a file"
-            f" name 255 at most; use a VMI name of at most {_LONGEST_DOCUMENT_NAME} characters"
+            f" name at most 255; use a VMI name of at most {_LONGEST_DOCUMENT_NAME} characters"
         )
     path = Path(socket).absolute()
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is not a directory: make it first, or name another socket")
+        raise ValueError(f"{path.parent} is not a directory: create it first, or name another socket")
     return StaticEndpoint(VmiId(namespace, name, ""), path)
 
 
 def _static(parser: flags.FlagParser, options: argparse.Namespace) -> StaticConfig:
     if not options.endpoint:
-        parser.fail("--endpoint", "at least one is needed with --publisher file; on a node say --publisher auto")
+        parser.fail("--endpoint", "at least one is needed with --publisher file; on a node, use --publisher auto")
     sockets = [endpoint.socket for endpoint in options.endpoint]
     for socket in sockets:
         if sockets.count(socket) > 1:
-            parser.fail("--endpoint", f"the socket {socket} is there twice")
+            parser.fail("--endpoint", f"the socket {socket} is given twice; each VM needs its own")
     if options.file_dir is None:
         parser.fail("--file-dir", "is needed with --publisher file: a directory for the documents")
     return StaticConfig(tuple(options.endpoint), options.file_dir)
@@ -146,7 +146,7 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
     if options.node_name is None:
         parser.fail("--node-name", f"is needed with --publisher {options.publisher}")
     if options.endpoint:
-        parser.fail("--endpoint", f"goes with --publisher file, not with {options.publisher}")
+        parser.fail("--endpoint", f"is only valid with --publisher file, not with {options.publisher}")
     if options.pods_dir is None:
         parser.fail("--pods-dir", f"is needed with --publisher {options.publisher}")
     return ClusterConfig(
@@ -167,36 +167,36 @@ def _parser() -> flags.FlagParser:
     add("--endpoint", action="append", type=checked_by(parse_endpoint), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
     add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
-        help="where to publish: into files, into the VMI's own status, into an object beside the VMI, or (auto) into"
-        " that object and, where the VMI's schema has the field, into the VMI too (default: %(default)s)")  # fmt: skip
-    add("--file-dir", type=checked_by(_writable_directory), metavar="DIR", help="publish into DIR/NAMESPACE/NAME.json")
+        help="where to publish: in files, in the VMI's own status, in a companion object of the VMI, or (auto) in the"
+        " companion and, if the VMI's schema has the field, also in the VMI (default: %(default)s)")  # fmt: skip
+    add("--file-dir", type=checked_by(_writable_directory), metavar="DIR", help="publish in DIR/NAMESPACE/NAME.json")
     add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
     add("--pods-dir", type=checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
     add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",
-        help="give up a request to the API server after so long (default: %(default)s)")  # fmt: skip
+        help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
     add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
-        help="renew a watch after about so long, which bounds how long a dead one goes unnoticed (default:"
+        help="renew a watch after about this time, which limits how long a dead one stays unnoticed (default:"
         " %(default)s)")  # fmt: skip
     add("--events", action=argparse.BooleanOptionalAction, default=True,
-        help="in a cluster, write Kubernetes events about sessions, for each VMI ten at once and then one a"
+        help="in a cluster, write Kubernetes events about sessions; for each VMI a burst of ten, then one per"
         " minute")  # fmt: skip
     add("--lease-namespace", type=checked_by(flags.namespace), metavar="NAMESPACE",
-        help="in a cluster, renew a Lease for this node in this namespace, by which the controller knows that the"
+        help="in a cluster, renew a Lease for this node in this namespace, which shows the controller that the"
         " handler runs (default: none)")  # fmt: skip
     add("--admin-socket", type=checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
         metavar="SOCKET",
-        help="the debugging door, for grpcurl (default: %(default)s)")  # fmt: skip
+        help="serve the debug API on this socket, for grpcurl (default: %(default)s)")  # fmt: skip
     add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
-        help="the same on a loopback port, for kubectl port-forward (default: none)")  # fmt: skip
+        help="serve the debug API on this loopback port, for kubectl port-forward (default: none)")  # fmt: skip
     add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz, /readyz and /metrics here (default: none)")  # fmt: skip
-    add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics there")
+        help="serve /healthz, /readyz and /metrics on this address (default: none)")  # fmt: skip
+    add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics on --http-address")
     add("--heartbeat-interval", type=DurationRange(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
-        help="how often an agent gives a sign of life (default: %(default)s)")  # fmt: skip
+        help="the interval of an agent's heartbeats (default: %(default)s)")  # fmt: skip
     add("--lease", type=DurationRange(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
-        help="a value is unknown when its agent was silent for so long (default: %(default)s)")  # fmt: skip
+        help="a value is unknown after this time without a message of its agent (default: %(default)s)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser

@@ -24,38 +24,38 @@ from servicestatus.sockets import SocketError
 
 log = logging.getLogger("handler_service")
 
-#: Agents have so long to hear DrainNotice, and writes under way to end, before the sockets close.
+#: Seconds for agents to receive DrainNotice, and for writes in flight to end, before the sockets close.
 DRAIN_GRACE: Final = 0.5
 WRITE_GRACE: Final = 5.0
 
 
 class Source(Protocol):
-    """Where the endpoints come from."""
+    """Provides the endpoints."""
 
     async def run(self) -> None:
-        """Follow them until cancelled."""
+        """Follow the endpoints until cancelled."""
 
     def ready(self) -> bool:
-        """Whether all that there are were seen."""
+        """Return whether all existing endpoints are known."""
 
     def api(self) -> ApiStats | None:
-        """What it asked of the API server, where there is one."""
+        """Return the statistics of requests to the API server, or None without a cluster."""
 
     def drain(self, grace: float) -> None:
-        """Tell the agents that the handler stops in `grace` seconds."""
+        """Send DrainNotice to all agents: the handler stops in `grace` seconds."""
 
 
 def main() -> None:
-    """The program `handler-service`."""
+    """Run the program `handler-service`."""
     options = config.parse(sys.argv[1:], os.environ)
     logs.setup(options.log_level, options.log_format)
-    # Sockets are for the owner and the group: in a pod's directory the group is the pod's.
+    # The owner and the group may use sockets: in a pod's directory the group is that of the pod.
     os.umask(0o007)
     _raise_file_limit()
     try:
         asyncio.run(run(options))
     except SocketError as error:
-        log.error("%s", error)  # the text says it all; a traceback would hide it
+        log.error("%s", error)  # the text is complete; a traceback would only hide it
         sys.exit(1)
     except ConfigurationError as error:
         sys.stderr.write(f"handler-service: error: {error}\n")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 async def run(options: config.Config) -> None:
-    """Serve until a signal comes; raises SocketError, ConfigurationError."""
+    """Serve until SIGTERM or SIGINT; raises SocketError, ConfigurationError."""
     stop = signals.stop_event()
     manager = StatusManager(options.settings.lease, time.monotonic)
     async with AsyncExitStack() as stack:
@@ -76,7 +76,7 @@ async def run(options: config.Config) -> None:
         await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
-        log.info("stopping; the published numbers stay")
+        log.info("stopping; the published values stay")
         await admin.set_serving(False)
         await _drain(manager, source)
         work.cancel()
@@ -85,8 +85,8 @@ async def run(options: config.Config) -> None:
 
 
 async def _source(options: config.Config, manager: StatusManager, stack: AsyncExitStack) -> Source:
-    """The endpoints, and with them the places of publication."""
-    # Below the admin socket, whose lock is held by now.
+    """Return the endpoints, and add their publishers to `manager`."""
+    # Next to the admin socket, whose lock this process holds already.
     hidden = options.admin_socket.with_name(options.admin_socket.name + ".d")
     sockets = stack.enter_context(PrivateSockets(hidden))
     if isinstance(options.mode, config.StaticConfig):
@@ -96,7 +96,7 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))
         return static
-    # Imported here: one who has no cluster need not have the Kubernetes client's 35 MiB in memory.
+    # Imported here, so that a handler without a cluster does not have the Kubernetes client's 35 MiB in memory.
     from handler_service.cluster.wiring import cluster  # noqa: PLC0415
 
     node = cluster(options.mode, manager, options.settings, version.installed(), sockets)
@@ -140,11 +140,11 @@ async def _drain(manager: StatusManager, source: Source) -> None:
 
 
 def _raise_file_limit() -> None:
-    """A pod costs seven open files, and containers begin with 1024 where containerd says nothing else."""
+    """Raise the limit of open files: a pod needs seven, and containerd starts containers with a limit of 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _wall(monotonic: float) -> float:
-    """Wall time of a monotonic time."""
+    """Return the wall time of a monotonic time."""
     return time.time() - (time.monotonic() - monotonic)

@@ -1,7 +1,7 @@
-"""Renews the Lease of this node, by which the handler vouches for what it has published.
+"""Renews the Lease of this node, which shows that the handler maintains its published values.
 
-It is renewed only while the handler follows the cluster: a handler that does not see its VMIs cannot vouch for them.
-When the handler stops, the Lease stays as it is: a handler that is back within 30 s leaves no trace.
+The handler renews its Lease only while it follows the cluster: values are stale if it does not see its VMIs. A handler
+that stops leaves its Lease unchanged, so a restart within 30 s has no effect on the values.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from handler_service.kube.errors import KubeError, NotFoundError, UnreachableErr
 
 log = logging.getLogger(__name__)
 
-#: Seconds until the next try after a failed one, and the limit of one try: four fit before the Lease expires.
+#: Seconds until the next try after a failed one, and the timeout of one try. Four tries fit before the Lease expires.
 _RETRY: Final = 2.0
 _TIMEOUT: Final = 3.0
-#: Seconds between two looks whether the handler can vouch: a handler that starts is vouched for at once.
+#: Seconds between two checks whether the handler follows the cluster. Short, so that it renews soon after its start.
 _POLL: Final = 0.2
 
 
 class NodeLease:
-    """Keeps one Lease."""
+    """Renews one Lease."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class NodeLease:
         vouches: Callable[[], bool],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`vouches` says whether the handler sees what it publishes."""
+        """`vouches` returns whether the handler sees the objects that its values depend on."""
         self._client = client
         self._namespace = namespace
         self._node = node

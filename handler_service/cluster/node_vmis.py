@@ -1,8 +1,9 @@
-"""The VMIs of this node, and what each asks of the handler.
+"""Follows the VMIs of this node, and assigns them to the handler.
 
-Two list-watches: one for VMIs that run here, one for those that migrate to here, since a label selector cannot say
-"or". A VMI that is in neither is none of ours. `status.nodeName` decides who publishes: it names one node at any time,
-so two handlers never both own a VMI for longer than a watch is late, and the publishers' preconditions cover that.
+There are two list-watches, because a label selector cannot express "or": one for VMIs that run here, and one for VMIs
+that migrate to this node. A VMI that is in neither is not assigned. `status.nodeName` decides which handler publishes.
+It names one node at any time, so two handlers own the same VMI only while a watch is late, and the preconditions of the
+publishers cover that time.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from handler_service.kube.vmi import Vmi
 from handler_service.model import Assignment, Reason, Unserved, VmiId
 from handler_service.status_manager import StatusManager
 
-#: Stands for the pods of a VMI that are not served because there are too many. It is no pod's UID.
+#: The key of all pods of a VMI that are not served because there are too many. It is not a valid UID.
 _PODS_LEFT_OUT: Final = ""
 
 
 class _Selected:
-    """The newest copies of one selection's VMIs. A sink of its list-watch."""
+    """Keeps the newest copies of one selection's VMIs, as the sink of its list-watch."""
 
     def __init__(self, node: str, changed: Callable[[VmiId], None]) -> None:
         self._node = node
@@ -64,13 +65,13 @@ class NodeVmis:
         changed: Callable[[VmiId, Vmi | None], None],
         recovered: Callable[[], None],
     ) -> None:
-        """`changed` is called after the hub knows, with the newest copy; None when the VMI is none of ours any more.
+        """`changed` is called with the newest copy, or None for a VMI that is no longer assigned.
 
-        `recovered` is called when the API server answers again after trouble.
+        The status manager is updated before that. `recovered` is called when the API server answers again after errors.
         """
         self._node = node
         self._manager = manager
-        self._tell = changed
+        self._notify = changed
         self._running = _Selected(node, self._changed)
         self._arriving = _Selected(node, self._changed)
         self.watches = [
@@ -94,12 +95,12 @@ class NodeVmis:
 
     @property
     def synced(self) -> bool:
-        """Whether both lists were seen: before that nothing is known."""
+        """Whether both lists have arrived; before that the VMIs are unknown."""
         return self._running.synced and self._arriving.synced
 
     @property
     def failing(self) -> bool:
-        """Whether what is known may be out of date, because a watch does not work."""
+        """Whether the known VMIs may be stale, because a watch fails."""
         return any(watch.failing for watch in self.watches)
 
     async def run(self) -> None:
@@ -109,17 +110,17 @@ class NodeVmis:
                 group.create_task(watch.run())
 
     def renew(self) -> None:
-        """List again, now: what the watches have shown lately may be wrong."""
+        """List again now, because recent events of the watches may be wrong."""
         for watch in self.watches:
             watch.renew()
 
     def get(self, vmi: VmiId) -> Vmi | None:
-        """The newest copy of a VMI; None when it is none of ours."""
+        """Return the newest copy of a VMI, or None if it is not assigned."""
         copies = [found for found in (self._running.vmis.get(vmi), self._arriving.vmis.get(vmi)) if found is not None]
         return max(copies, key=lambda copy: copy.version, default=None)
 
     def pods(self) -> Mapping[str, VmiId]:
-        """The launcher pods, by UID, that are on this node or may be."""
+        """Return the launcher pods, by UID, that are or may be on this node."""
         return {uid: vmi.id for vmi in self._all() for uid in vmi.pods}
 
     def _all(self) -> Iterator[Vmi]:
@@ -137,4 +138,4 @@ class NodeVmis:
             left_out = Unserved(Reason.TOO_MANY_PODS) if vmi.too_many_pods else None
             self._manager.set_unserved(id_, _PODS_LEFT_OUT, left_out)
             self._manager.assign(id_, Assignment(owned=vmi.node == self._node, final=vmi.final))
-        self._tell(id_, vmi)
+        self._notify(id_, vmi)

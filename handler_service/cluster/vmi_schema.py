@@ -1,6 +1,7 @@
-"""Whether the VMI's schema has `status.serviceStatus.vncSessions`: what `auto` decides by, and what explains pruning.
+"""Finds out whether the VMI's schema has `status.serviceStatus.vncSessions`.
 
-The CRD is large (KubeVirt's is close to a megabyte), so only its metadata is watched, and it is read when that changed.
+The publisher `auto` uses the answer, and it explains why the API server prunes the field. The CRD is large (KubeVirt's
+has almost 1 MB), so only its metadata is watched, and the CRD is read after each change.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ CRD: Final = "virtualmachineinstances.kubevirt.io"
 _PATH: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 #: Seconds between tries to read the CRD.
 _RETRY: Final = 5.0
-#: Seconds that the first writes wait for the first look at most; it takes a few milliseconds.
+#: The longest wait of the first writes for the first answer, in seconds. An answer takes a few milliseconds.
 _FIRST_LOOK: Final = 5.0
 
 
@@ -26,7 +27,7 @@ class VmiSchema:
     """Follows the VMI's CRD."""
 
     def __init__(self, client: KubeClient, watch_seconds: float, changed: Callable[[], None]) -> None:
-        """`changed` is called when the answer changed."""
+        """`changed` is called when the answer has changed."""
         self.knows_service_status: bool | None = None
         self._client = client
         self._changed = changed
@@ -42,26 +43,26 @@ class VmiSchema:
             group.create_task(self._read_again())
 
     async def first_look(self) -> None:
-        """Wait until the schema was looked at once, or cannot be looked at soon: a handler need not, to do its work."""
+        """Wait for the first answer, at most 5 s: the handler can work without it."""
         try:
             async with asyncio.timeout(_FIRST_LOOK):
                 await self._first.wait()
         except TimeoutError:
-            self._first.set()  # one wait is enough; what the server drops is seen in its answers too
+            self._first.set()  # one wait is enough: the server's answers to writes show a dropped field too
 
     def listed(self, objects: list[Object]) -> None:
-        """Sink."""
+        """Read the CRD, or note that it is not installed."""
         if objects:
             self._outdated.set()
         else:
             self._found(None)
 
     def changed(self, _object: Object) -> None:
-        """Sink."""
+        """Read the CRD again."""
         self._outdated.set()
 
     def deleted(self, _object: Object) -> None:
-        """Sink."""
+        """Note that the CRD is not installed."""
         self._found(None)
 
     async def _read_again(self) -> None:
@@ -71,7 +72,7 @@ class VmiSchema:
             try:
                 self._found(has_service_status(await self._client.get(f"{_PATH}/{CRD}")))
             except KubeError as error:
-                log.warning("%s cannot be read: %s", CRD, error)
+                log.warning("%s cannot be read: %s; trying again in %g s", CRD, error, _RETRY)
                 await asyncio.sleep(_RETRY)
                 self._outdated.set()
 
@@ -86,7 +87,7 @@ class VmiSchema:
 
 
 def has_service_status(crd: Any) -> bool:
-    """Whether version `v1` of a CRD keeps the field."""
+    """Return whether version `v1` of a CRD keeps the field."""
     versions = [version for version in _list(_get(crd, "spec", "versions")) if _get(version, "name") == "v1"]
     node = _get(versions[0], "schema", "openAPIV3Schema", "properties", "status") if versions else None
     for name in ("serviceStatus", "vncSessions"):

@@ -1,4 +1,4 @@
-"""The handler in a cluster: wires the watches, the pods' sockets and the publishers together."""
+"""Connects the watches, the pods' sockets and the publishers of a handler in a cluster."""
 
 import asyncio
 import socket
@@ -27,9 +27,9 @@ from handler_service.status_manager import StatusManager
 from servicestatus import contract
 
 _NOTHING: Final = PublishedValue(0, None)
-#: Seconds in which API servers may go by a former schema of the VMI. A watch that is open when it changes goes on
-#: showing VMIs by the former one until it is ended, which took 2 s when it was measured.
-_SCHEMA_SETTLES: Final = 5.0
+#: Seconds in which API servers may still use an old schema of the VMI. A watch that is open during the change returns
+#: VMIs of the old schema until the server ends it, which took 2 s when measured.
+_SCHEMA_LAG: Final = 5.0
 
 
 def cluster(
@@ -39,17 +39,17 @@ def cluster(
     version: str,
     sockets: PrivateSockets,
 ) -> "Cluster":
-    """What `config` names."""
+    """Return the cluster part of a handler with this configuration."""
     client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
     pods = PodEndpoints(PodsDirectory(config.pods_dir), manager, settings, version, sockets)
     return Cluster(config, manager, client, pods)
 
 
 class Cluster:
-    """All that a node's handler does beyond hearing its agents."""
+    """Runs all parts of a node's handler that need the API server."""
 
     def __init__(self, config: ClusterConfig, manager: StatusManager, client: KubeClient, pods: PodEndpoints) -> None:
-        """Nothing is opened before it is entered. `client` and `pods` are closed with it."""
+        """Open nothing before the context is entered; its end closes `client` and `pods`."""
         self._config = config
         self._manager = manager
         self._client = client
@@ -102,22 +102,22 @@ class Cluster:
                 group.create_task(self._lease.run())
 
     def ready(self) -> bool:
-        """Whether this node's VMIs were listed."""
+        """Return whether this node's VMIs were listed."""
         return self._vmis.synced
 
     def api(self) -> ApiStats:
-        """What it asked of the API server."""
+        """Return the statistics of requests to the API server."""
         followed = [*self._vmis.watches]
         followed += [self._schema.watch] if self._vmi_status is not None else []
         followed += [self._companions] if self._companions is not None else []
         return ApiStats(self._client.stats, followed, self._events.stats)
 
     def drain(self, grace: float) -> None:
-        """Tell all agents that the handler stops."""
+        """Send DrainNotice to all agents."""
         self._pods.drain(grace)
 
     def _choose_publishers(self) -> None:
-        # The companion first: where a VMI drops the field, it is the truth.
+        # The companion first: if the VMI drops the field, only the companion has the value.
         if self._config.publisher in ("auto", "companion"):
             self._companion = publish_worker(self._companion_publisher, self._manager.clock, self._manager.answered)
             self._companions = self._follow_companions(self._companion)
@@ -169,7 +169,7 @@ class Cluster:
             self._vmi_status.seen(id_, PublishedValue(vmi.sessions))
 
     def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
-        """Most changes of a VMI leave its pods as they are, and each of our own writes is one."""
+        """Poll the pods if those of a VMI changed: most changes, such as the handler's own, leave them unchanged."""
         pods: frozenset[str] = frozenset() if vmi is None or vmi.final else vmi.pods
         if pods != self._pods_of.get(id_, frozenset()):
             self._pods.set_pods(self._vmis.pods)
@@ -183,7 +183,7 @@ class Cluster:
         return self._schema.knows_service_status
 
     def _recovered(self) -> None:
-        """The API server answers again: what failed meanwhile need not sit out its pauses."""
+        """Retry failed writes at once, because the API server answers again."""
         for one in (self._companion, self._vmi_status):
             if one is not None:
                 one.retry()
@@ -194,25 +194,26 @@ class Cluster:
             self._vmi_status.retry()
 
     async def _renew(self) -> None:
-        """Around a change of the schema the watches may show VMIs without the field, and would never take it back.
+        """List the VMIs again after each change of the schema.
 
-        Whoever believed that would leave a number in a VMI for good, as its last viewer goes. A list tells the truth.
+        Around the change, a watch may return VMIs without the field, and it never corrects that. A handler that relied
+        on such an event would leave a number in a VMI after its last viewer has disconnected. A list is correct.
         """
         while True:
             await self._schema_news.wait()
             self._schema_news.clear()
-            await asyncio.sleep(_SCHEMA_SETTLES)
+            await asyncio.sleep(_SCHEMA_LAG)
             self._status_publisher.distrust()
             self._vmis.renew()
 
 
 class _CompanionSink:
-    """Tells the publication what the companions of this node show."""
+    """Passes the published values of this node's companions to the publish worker."""
 
     def __init__(self, publisher: CompanionPublisher, worker: PublishWorker, *, leased: bool) -> None:
-        """`leased`: this handler renews a Lease, so the controller's marks end when the handler is back."""
+        """`leased`: this handler renews a Lease, so it replaces the controller's marks when it is back."""
         self._publisher = publisher
-        self._publication = worker
+        self._worker = worker
         self._leased = leased
 
     def listed(self, objects: list[Object]) -> None:
@@ -226,9 +227,9 @@ class _CompanionSink:
     def changed(self, object_: Object) -> None:
         companion = companions.parse(object_)
         if companion is not None and self._publisher.learn(companion):
-            # The controller waits to be corrected: the correction is not rate limited as that of a foreign writer is.
+            # A mark of the controller is corrected at once. Corrections of a foreign writer's changes are rate limited.
             expected = self._leased and companions.is_marked(companion)
-            self._publication.seen(companion.vmi, companion.value, foreign=not expected)
+            self._worker.seen(companion.vmi, companion.value, foreign=not expected)
 
     def deleted(self, object_: Object) -> None:
         companion = companions.parse(object_)
@@ -237,4 +238,4 @@ class _CompanionSink:
 
     def _gone(self, vmi: VmiId) -> None:
         self._publisher.forget(vmi)
-        self._publication.seen(vmi, _NOTHING)
+        self._worker.seen(vmi, _NOTHING)

@@ -152,7 +152,7 @@ class ReportStream:
                 for response in outbox.values():
                     await self._context.write(response)
             except grpc.aio.BaseError:
-                return  # the peer is gone
+                return  # the peer has hung up
 
     def _post(self, response: pb.ReportSessionsResponse) -> None:
         self._outbox[response.WhichOneof("message")] = response

@@ -72,7 +72,7 @@ def right(tmp_path: Path) -> dict[str, str]:
         ("--admin-address", "0.0.0.0:8186", "is not a loopback address"),
         ("--admin-address", ":8186", "is not a loopback address"),
         ("--admin-socket", "/nowhere/admin.sock", "/nowhere is not a directory"),
-        ("--endpoint", "a/b={folder}/s", "goes with --publisher file, not with auto"),
+        ("--endpoint", "a/b={folder}/s", "is only valid with --publisher file, not with auto"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_exit_status_2(

@@ -169,7 +169,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "lost-companion-not-noticed",
-        (Edit(_WIRING, "_CompanionSink._gone", "self._publication.seen(vmi, _NOTHING)", "None"),),
+        (Edit(_WIRING, "_CompanionSink._gone", "self._worker.seen(vmi, _NOTHING)", "None"),),
     ),
     Mutant(
         "stopped-domain-keeps-sessions",
