@@ -16,6 +16,7 @@ from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.entry import Entry
 from handler_service.reports.store import ReportStore
 from handler_service.stats import StreamStats
+from servicestatus import logs
 from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
@@ -213,7 +214,8 @@ class StatusManager:
         while True:
             await asyncio.sleep(self._until_expiry())
             for endpoint in self.reports.expire(self.clock()):
-                log.warning("%s: no report on %s within a lease; the number is unknown", endpoint.vmi, endpoint.socket)
+                about = logs.fields(vmi=endpoint.vmi, pod=endpoint.pod_uid)
+                log.warning("no report on %s within a lease; the number is unknown", endpoint.socket, extra=about)
             now = self.clock()
             self._report_missing_endpoints(before, now)
             before = now

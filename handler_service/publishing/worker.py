@@ -16,6 +16,7 @@ from handler_service.publishing.policy import Change, WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.stats import Histogram
 from handler_service.wakeup import Wakeup
+from servicestatus import logs
 from servicestatus.clock import Clock
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -153,7 +154,7 @@ class PublishWorker:
                 return await self.publisher.read(job.vmi)
             return await self.publisher.write(job.vmi, job.value)
         except Exception as error:  # a bug that one VMI triggers must not end the publication of all others
-            log.exception("%s: %s: unexpected failure", self.publisher.name, job.vmi)
+            log.exception("%s: unexpected failure", self.publisher.name, extra=logs.fields(vmi=job.vmi))
             return Outcome(OutcomeKind.ERROR, message=f"{type(error).__name__}: {error}")
 
     def _report(self, job: Job, outcome: Outcome) -> None:
