@@ -1,6 +1,7 @@
-"""The HTTP port: `/healthz` and `/readyz` for the kubelet's probes, `/metrics` for Prometheus.
+"""Serves `/healthz` and `/readyz` for the kubelet's probes, and `/metrics` for Prometheus.
 
-It only answers, and everybody who reaches the pod may ask: docs/metrics.md says what that shows and how to confine it.
+The port is read-only and open to every client that reaches the pod: docs/metrics.md says what it shows and how to
+restrict access.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,14 @@ from servicestatus.sockets import SocketError
 
 
 class HttpServer:
-    """Serves the HTTP port while it is entered."""
+    """Serves the HTTP port between enter and exit."""
 
     def __init__(
         self, address: Address, ready: Callable[[], bool], metrics: Callable[[str], tuple[bytes, str]] | None = None
     ) -> None:
-        """`ready` tells whether the handler has seen what it is responsible for, and is not stopping.
+        """`ready` returns whether the handler has seen its VMIs once and is not stopping.
 
-        `metrics` gives, for a request's Accept header, a body and its content type; None: there are none.
+        `metrics` returns a body and its content type for a request's Accept header. None disables `/metrics`.
         """
         self._address = address
         self._ready = ready
@@ -48,7 +49,7 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        """The event loop that answers is the one that does all the work."""
+        """Prove that the event loop runs: the same loop does all the work of the handler."""
         return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
@@ -60,6 +61,6 @@ class _Metrics:
         self._render = render
 
     async def answer(self, request: web.Request) -> web.Response:
-        """In the event loop, so that all numbers are of one moment: 20 to 35 ms for 250 VMs."""
+        """Render in the event loop, so that all samples are of one moment; it takes 20 to 35 ms for 250 VMs."""
         body, content_type = self._render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})

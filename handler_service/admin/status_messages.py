@@ -1,4 +1,4 @@
-"""Turns what the handler knows into the messages of ServiceStatusService."""
+"""Builds the messages of ServiceStatusService from the handler's state."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -20,15 +20,15 @@ _STATES: Final[Mapping[EntryState, "pb.EndpointState"]] = {
     EntryState.SILENT: pb.ENDPOINT_STATE_SILENT,
     EntryState.GOODBYE: pb.ENDPOINT_STATE_GOODBYE,
 }
-#: From the surest to the least sure.
+#: From the most to the least accurate.
 _ACCURACIES: Final = (types.ACCURACY_EXACT, types.ACCURACY_UPPER_BOUND, types.ACCURACY_LOWER_BOUND)
 
-#: Wall time, in seconds, of a monotonic time.
+#: Returns the wall time, in seconds, of a monotonic time.
 Wall = Callable[[float], float]
 
 
 def vmi_status(manager: StatusManager, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
-    """All that is known of one VMI."""
+    """Return the complete status of one VMI."""
     entries = list(manager.entries(vmi))
     services = sorted({types.SERVICE_VNC, *(service for entry in entries for service in entry.services)})
     return pb.VmiServiceStatus(
@@ -40,7 +40,7 @@ def vmi_status(manager: StatusManager, vmi: VmiId, wall: Wall) -> pb.VmiServiceS
 
 
 def reference(vmi: VmiId) -> types.VmiReference:
-    """The VMI's name."""
+    """Return the reference that names a VMI."""
     return types.VmiReference(namespace=vmi.namespace, name=vmi.name, uid=vmi.uid)
 
 
@@ -99,7 +99,7 @@ def _observation(observed: Observed) -> types.Observation:
 
 def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
     message = types.ServiceSessions(sessions=state.sessions, pending=state.pending, since=timestamp(state.since))
-    # All of them have a name in the contract: messages.py lets no other number into the ledger.
+    # Each number has a name in the contract: messages.py keeps any other out of the report store.
     message.service = service  # type: ignore[assignment]
     message.accuracy = state.accuracy  # type: ignore[assignment]
     for id_, session in state.identified.items():
@@ -116,7 +116,7 @@ def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
 def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.PublicationStatus:
     state = worker.state(vmi)
     status = pb.PublicationStatus(publisher=worker.name, state=state.state)
-    status.message = truncate(state.message, contract.MAX_TEXT_BYTES)  # a path may be no UTF-8
+    status.message = truncate(state.message, contract.MAX_TEXT_BYTES)  # a path may contain bytes that are not UTF-8
     view = worker.view(vmi)
     if view is None:
         return status

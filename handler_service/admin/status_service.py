@@ -1,4 +1,4 @@
-"""Serves ServiceStatusService: read-only, from the hub's memory."""
+"""Serves ServiceStatusService: read-only, from the status manager's memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,22 +18,22 @@ from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["ServiceStatusService"].full_name
 
-#: Each watcher costs a copy of what changes; a person and a few tools need no more.
+#: Each watcher costs a copy of every change; a person and a few tools need no more than 16.
 MAX_WATCHERS: Final = 16
 
 
 class StatusService(pb_grpc.ServiceStatusServiceServicer):
-    """The handler's debugging door."""
+    """Answers the calls of the handler's debug API."""
 
     def __init__(self, manager: StatusManager, wall: status_messages.Wall) -> None:
-        """`wall` turns the hub's monotonic time into wall time."""
+        """`wall` converts the status manager's monotonic time to wall time."""
         self._manager = manager
         self._wall = wall
         self._watchers: set[asyncio.Event] = set()
         self._stopped = False
 
     def stop(self) -> None:
-        """End all watches: the handler stops."""
+        """End all watches because the handler stops."""
         self._stopped = True
         for wake in self._watchers:
             wake.set()
@@ -41,7 +41,7 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
     async def GetServiceStatus(  # noqa: N802  # gRPC's name
         self, request: pb.GetServiceStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.GetServiceStatusResponse:
-        """One VMI. Where its name is served under two UIDs, the one that was heard last."""
+        """Return one VMI. If its name is served under two UIDs, return the one whose agent reported last."""
         if not (request.namespace and request.name):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "namespace and name must be given")
         found = [v for v in self._vmis(request.namespace) if v.name == request.name]
@@ -53,13 +53,13 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
     async def ListServiceStatuses(  # noqa: N802  # as above
         self, request: pb.ListServiceStatusesRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListServiceStatusesResponse:
-        """All VMIs."""
+        """Return all VMIs."""
         return pb.ListServiceStatusesResponse(statuses=[self._status(vmi) for vmi in self._vmis(request.namespace)])
 
     async def WatchServiceStatuses(  # noqa: N802  # as above
         self, request: pb.WatchServiceStatusesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.WatchServiceStatusesResponse]:
-        """All VMIs, then each one that changes; what waits for a slow reader is merged."""
+        """Stream all VMIs, then each VMI that changes. Changes that wait for a slow reader are merged."""
         if len(self._watchers) >= MAX_WATCHERS:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_WATCHERS} watchers")
         waiting: dict[VmiId, None] = dict.fromkeys(self._vmis(request.namespace))

@@ -1,1 +1,1 @@
-"""Kubernetes events about VMIs: which are worth one, and how they are written."""
+"""Kubernetes events about VMIs: which changes become events, and how events are written."""

@@ -2,10 +2,10 @@
 
 Pure: no clock, no I/O; `now` is monotonic seconds. The rules:
 - Events are read by people, so they report changes: the first viewer connected, the last one left, the number is no
-  longer known, the number cannot be published. What was so when this handler first saw the VMI is no event.
-- A change that is undone within the debounce of its kind is no event.
+  longer known, the number cannot be published. The state in which this handler first saw the VMI is not an event.
+- A change that is undone within the debounce of its kind is not an event.
 - Each visit is reported, with its own time. A VMI has ten events at once and then one a minute; a token bucket bounds
-  the node. What has to wait is merged by kind: how often it happened, when first and when last.
+  the node. Changes that wait are merged by kind into a count, a first time and a last time.
 - A number above zero means that a viewer is connected, whether it is observed or not. Zero means that none is connected
   only where it is observed.
 """
@@ -18,18 +18,18 @@ from typing import Final
 from handler_service.model import DesiredStatus, VmiId
 from servicestatus.rate_limit import TokenBucket
 
-#: Events of one VMI at once, and seconds for each one after that. Five visits in a row are reported one by one; a
+#: Events of one VMI at once, and seconds between two events after that. Five visits in a row are reported one by one; a
 #: program that connects and disconnects for an hour makes about 130 events rather than thousands.
 VMI_BURST: Final = 10
 VMI_INTERVAL: Final = 60.0
-#: Events of a node at once, and seconds for each one after that: an agent's upgrade that goes wrong concerns 250 VMs in
-#: one moment, and the API server keeps each event for an hour.
+#: Events of a node at once, and seconds between two events after that. A failed upgrade of the agent affects 250 VMs at
+#: the same moment, and the API server keeps each event for an hour.
 NODE_BURST: Final = 50
 NODE_INTERVAL: Final = 1.0
 
 
 class Kind(Enum):
-    """An event's reason."""
+    """The reason of an event."""
 
     STARTED = "VNCSessionStarted"
     ENDED = "VNCSessionsEnded"
@@ -38,19 +38,19 @@ class Kind(Enum):
 
 
 #: Seconds for which a state must last to be an event. A viewer that is replaced, or whose VM migrates, is back within
-#: the second that a fall waits (publishing/policy.py); an agent or libvirt that is restarted is back within ten.
+#: the 1 s debounce of a lower number (publishing/policy.py). An agent or libvirt that restarts is back within 10 s.
 _DEBOUNCE: Final[Mapping[Kind, float]] = {Kind.STARTED: 0.0, Kind.ENDED: 1.0, Kind.UNKNOWN: 10.0, Kind.REFUSED: 10.0}
 
 
 @dataclass(frozen=True, slots=True)
 class VmiEvent:
-    """One event, to be written now."""
+    """An event that is due."""
 
     vmi: VmiId
     kind: Kind
-    #: What is to be said in addition to the kind's own words; empty when those are enough.
+    #: Completes the note of the kind; empty if the kind needs no detail.
     detail: str
-    #: How often it happened since the last event of this kind, and when first and last: monotonic seconds.
+    #: Occurrences since the last event of this kind; the first and the last occurrence in monotonic seconds.
     times: int
     first: float
     last: float
@@ -76,7 +76,7 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Track:
-    """A part of a VMI that is in one state at a time; None: a state that is no event."""
+    """Tracks one aspect of a VMI, which has one state at a time. None is a state that is not an event."""
 
     state: Kind | None
     since: float
@@ -103,7 +103,7 @@ class _Track:
             self.pending[state] = _Pending(1, now, now, detail, now)
 
     def due(self) -> tuple[float, Kind] | None:
-        """When the next kind may be reported, and which: the one whose last occurrence was first."""
+        """Return when the next kind may be reported, and the kind: the one whose last occurrence is the oldest."""
         times = [(one.last + _DEBOUNCE[kind], kind) for kind, one in self.pending.items()]
         return min(times, key=lambda pair: pair[0], default=None)
 
@@ -112,7 +112,7 @@ class _Track:
 
     def _undo(self, kind: Kind) -> None:
         pending = self.pending.get(kind)
-        if pending is not None:  # else it was there at first
+        if pending is not None:  # None: the state in which the VMI was first seen
             pending.undo()
             if not pending.times:
                 del self.pending[kind]
@@ -126,7 +126,7 @@ class _Item:
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(VMI_BURST, VMI_INTERVAL))
 
     def next(self) -> tuple[float, Kind, _Track] | None:
-        """When the next event may be written as far as this VMI is concerned, its kind and its track."""
+        """Return when this VMI's limits permit its next event, with the event's kind and track."""
         tracks = (self.presence, self.visibility, self.publishing)
         found = [(*following, track) for track in tracks if (following := track.due()) is not None]
         if not found:
@@ -136,7 +136,7 @@ class _Item:
 
 
 class EventPolicy:
-    """All VMIs of one node."""
+    """Decides on the events of all VMIs of one node."""
 
     def __init__(self, bucket: TokenBucket) -> None:
         """`bucket` bounds the events of the node."""
@@ -160,15 +160,15 @@ class EventPolicy:
         item.visibility.enter(visibility, desired.reason.value if visibility is not None else "", now)
 
     def refused(self, vmi: VmiId, problem: str, now: float) -> None:
-        """Take what keeps a VMI's value from being published; empty: nothing does."""
+        """Take the problem that prevents the publication of a VMI's value; empty if there is none."""
         item = self._items.get(vmi)
         if item is not None:
             item.publishing.enter(Kind.REFUSED if problem else None, problem, now)
 
     def take_due(self, now: float) -> Iterator[VmiEvent]:
-        """Yield what is to be written now, the longest due first.
+        """Yield the events that are due, the longest due first.
 
-        The caller may wait between two of them: meanwhile VMIs may go, or change again.
+        The caller may wait between two events. VMIs may be removed or change during that time.
         """
         while (following := min(self._waiting(), key=lambda one: one[1], default=None)) is not None:
             vmi, due, kind, track = following
@@ -179,13 +179,13 @@ class EventPolicy:
             yield VmiEvent(vmi, kind, pending.detail, pending.times, pending.first, pending.last)
 
     def due(self, vmi: VmiId, now: float) -> float | None:
-        """Return when take_due() has something of this VMI; None while nothing waits."""
+        """Return when take_due() yields an event of this VMI; None if no event is pending."""
         item = self._items.get(vmi)
         following = None if item is None else item.next()
         return None if following is None else max(following[0], self._bucket.ready_at(now))
 
     def wake_at(self, now: float) -> float | None:
-        """Return when take_due() has something next; None while nothing waits."""
+        """Return when take_due() yields the next event; None if no event is pending."""
         due = min((due for _, due, _, _ in self._waiting()), default=None)
         return None if due is None else max(due, self._bucket.ready_at(now))
 

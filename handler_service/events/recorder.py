@@ -1,6 +1,6 @@
-"""Follows the hub, and has each announcement written when it is due.
+"""Watches the status manager and has each event written when it is due.
 
-Events are a courtesy to people: one that cannot be written is dropped, and nothing ever waits for them.
+Events are for people only: an event that cannot be written is dropped, and no other work waits for events.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,10 @@ _REFUSALS: Final = (OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRU
 
 
 class EventRecorder:
-    """Of one handler."""
+    """Records the events of one handler."""
 
     def __init__(self, manager: StatusManager, write: Callable[[VmiEvent], Awaitable[None]]) -> None:
-        """`write` raises for nothing that the place of events answers."""
+        """`write` must not raise when the API server rejects an event or does not answer."""
         self._manager = manager
         self._write = write
         bucket = TokenBucket(event_policy.NODE_BURST, event_policy.NODE_INTERVAL)
@@ -28,7 +28,7 @@ class EventRecorder:
         self._wakeup = Wakeup(manager.clock)
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Write events until cancelled."""
         self._manager.watch(self._changed)
         try:
             while True:
@@ -45,7 +45,7 @@ class EventRecorder:
         self._wakeup.set_for(self._policy.due(vmi, now))
 
     def _refusal(self, vmi: VmiId) -> str:
-        """Why a place does not take the value of a VMI; empty where it does, or may yet."""
+        """Return why a publisher cannot publish the value of a VMI; empty if it can, or may still succeed."""
         for worker, state in self._manager.counting_workers(vmi):
             if state.failure in _REFUSALS:
                 return f"{worker.name}: {state.failure.value}: {state.message}"

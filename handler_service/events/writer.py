@@ -1,8 +1,8 @@
-"""Writes `events.k8s.io/v1` events about VMIs: what `kubectl describe vmi` shows below everything else.
+"""Writes `events.k8s.io/v1` events about VMIs, which `kubectl describe vmi` shows in its section Events.
 
-What happens again within six minutes is a series, as Kubernetes' own components keep it: one object whose count grows.
-An API server forgets an event after an hour. `reportingInstance` is the node, and the admission policy in
-manifests/base/guard-event.yaml holds the handler to it.
+An event that occurs again within 6 minutes is counted in the same object, as Kubernetes' own components do it. An API
+server deletes an event after an hour. `reportingInstance` is the node; the admission policy in
+manifests/base/guard-event.yaml rejects another one.
 """
 
 import logging
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 CONTROLLER: Final = "servicestatus.kubevirt.io/handler"
 _ACTION: Final = "ObservingSessions"
-#: Seconds after which what happens again is an event of its own, as in Kubernetes' own recorder.
+#: Seconds after which a repeated event is a new object, as in Kubernetes' own recorder.
 _SERIES: Final = 360.0
-#: Bytes of a note: the API's bound.
+#: Bytes of a note: the limit of the API.
 _MAX_NOTE: Final = 1024
 _NOTES: Final = {
     Kind.STARTED: "Somebody has connected to the VM over VNC.",
@@ -46,7 +46,7 @@ class _Series:
 
 
 class EventWriter:
-    """The events of one node's handler."""
+    """Writes the events of one node's handler."""
 
     def __init__(
         self,
@@ -55,18 +55,18 @@ class EventWriter:
         clock: Clock = time.monotonic,
         wall: WallClock = time.time,
     ) -> None:
-        """`clock` is the one that VmiEvent's times are of; `wall` gives the time that people read."""
+        """`clock` is the clock of VmiEvent's times; `wall` returns the time that an event shows."""
         self._client = client
         self._node = node
         self._clock = clock
         self._wall = wall
         self._series: dict[tuple[VmiId, Kind, str], _Series] = {}
         self._failing = False
-        #: Events by reason, and whether they were written.
+        #: Number of events by reason and outcome.
         self.stats = {(kind.value, outcome): 0 for kind in Kind for outcome in ("written", "failed")}
 
     async def write(self, vmi_event: VmiEvent) -> None:
-        """Write it, or say once that events cannot be written."""
+        """Write the event. If that fails, drop it; log only the first failure of several as a warning."""
         outcome = "written"
         try:
             await self._write(vmi_event)
@@ -87,7 +87,7 @@ class EventWriter:
             try:
                 return await self._again(vmi_event, series)
             except NotFoundError:
-                del self._series[key]  # somebody has cleared events away
+                del self._series[key]  # the event was deleted meanwhile
         self._series[key] = await self._new(vmi_event)
         return None
 
@@ -131,13 +131,13 @@ class EventWriter:
         return {"count": count, "lastObservedTime": self._time(last)}
 
     def _time(self, monotonic: float) -> str:
-        """Return when something happened, as the API wants it: with all six digits."""
+        """Return a monotonic time in the format of the API: RFC 3339 with six decimal places."""
         seconds = self._wall() - (self._clock() - monotonic)
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def event_name(vmi: str, suffix: str) -> str:
-    """Return a DNS subdomain that begins with the VMI's name, as far as that fits, and ends with `suffix`."""
+    """Return a DNS subdomain: as much of the VMI's name as fits, a dot, and `suffix`."""
     longest = contract.MAX_OBJECT_NAME_BYTES - len(suffix) - 1
     return f"{vmi[:longest].rstrip('-.')}.{suffix}"
 

@@ -1,5 +1,5 @@
-"""The edge towards Prometheus: reads what the handler keeps anyway, at the moment of a scrape.
+"""Exports the handler's state to Prometheus. Each scrape reads the state as it is at that moment.
 
-Nothing is counted here, so a scrape cannot disagree with the status service, and a VMI's series end with the VMI. The
-names and what each means for whom: docs/metrics.md.
+This package counts nothing, so a scrape cannot disagree with the status service, and a VMI's series end with the VMI.
+docs/metrics.md lists the names with their meaning.
 """

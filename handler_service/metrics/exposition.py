@@ -1,4 +1,4 @@
-"""Writes all metrics out for one scrape, in the form that the scraper asked for."""
+"""Renders all metrics for one scrape, in the format that the scraper requests."""
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -10,10 +10,10 @@ from handler_service.status_manager import StatusManager
 
 
 class Exposition:
-    """All collectors of one handler, in a registry of their own."""
+    """Holds all collectors of one handler in a separate registry."""
 
     def __init__(self, manager: StatusManager, api: ApiStats | None, node: str, version: str) -> None:
-        """`node` is empty, and `api` None, outside a cluster."""
+        """Outside a cluster, `node` is empty and `api` is None."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(VmiCollector(manager, node))
         self._registry.register(HandlerCollector(manager, version))
@@ -22,6 +22,6 @@ class Exposition:
         ProcessCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its content type, by a request's Accept header."""
+        """Return the metrics and their content type for a request's Accept header."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type

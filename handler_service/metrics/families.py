@@ -1,4 +1,4 @@
-"""Families of samples, in the form that prometheus_client writes out."""
+"""Builds families of samples for prometheus_client."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,12 +6,12 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from handler_service.stats import Histogram
 
-#: Values of the labels, in the labels' order, and the number.
+#: The values of the labels, in the labels' order, and the value of the sample.
 Samples = Iterable[tuple[Sequence[str], float]]
 
 
 def gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> GaugeMetricFamily:
-    """Numbers that go up and down."""
+    """Return a family of gauges: values that rise and fall."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, number in samples:
         family.add_metric(values, number)
@@ -19,7 +19,7 @@ def gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> Gaug
 
 
 def counter(name: str, text: str, labels: Sequence[str], samples: Samples) -> CounterMetricFamily:
-    """Numbers that only grow; `_total` is added to the name."""
+    """Return a family of counters: values that only rise. prometheus_client appends `_total` to the name."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, number in samples:
         family.add_metric(values, number)
@@ -29,7 +29,7 @@ def counter(name: str, text: str, labels: Sequence[str], samples: Samples) -> Co
 def histogram(
     name: str, text: str, labels: Sequence[str], samples: Mapping[tuple[str, ...], Histogram]
 ) -> HistogramMetricFamily:
-    """Histograms by the values of the labels."""
+    """Return a family of histograms, one for each combination of label values."""
     family = HistogramMetricFamily(name, text, labels=labels)
     for values, one in samples.items():
         family.add_metric(values, _cumulative(one), one.sum)

@@ -1,4 +1,4 @@
-"""What concerns the pair itself: `vmi_service_status_*`, a fixed number of series for each handler."""
+"""Collects `vmi_service_status_*`, the metrics of agents and handler: a fixed number of series for each handler."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 
 _MESSAGES: Final = ("hello", "snapshot", "delta", "heartbeat", "goodbye", "unknown")
 _RESYNC: Final = "RESYNC_REASON_"
-#: How a VMI may stand with a place: as it should, waiting for its turn, or by what the last write ended with.
+#: The states of a VMI at one publisher: published, pending, or the outcome of the last write if that failed.
 _PUBLISHED: Final = "published"
 _PENDING: Final = "pending"
 _STATES: Final = (
@@ -29,15 +29,15 @@ _STATES: Final = (
 
 
 class HandlerCollector:
-    """Collects them from the hub and its publications."""
+    """Collects the metrics from the status manager and its publish workers."""
 
     def __init__(self, manager: StatusManager, version: str) -> None:
-        """`version` is the program's."""
+        """`version` is the version of the handler."""
         self._manager = manager
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        """All families, of this moment."""
+        """Yield all families with their current values."""
         yield gauge(
             "vmi_service_status_build_info", "The handler's version, as a label.", ("version",), [((self._version,), 1)]
         )
@@ -46,9 +46,9 @@ class HandlerCollector:
         yield from self._workers()
         yield histogram(
             "vmi_service_status_publish_delay_seconds",
-            "From the moment that the handler knew of a value to the answer that showed it in place, by publisher and "
-            "kind of change. By the handler's clock: what an event needs to the handler is not in it, and what a rule "
-            "of spacing waits is.",
+            "Time from the moment that the handler had a value until the response that confirmed it, by publisher and "
+            "kind of change. By the handler's clock: the way of an event to the handler is not included, and the "
+            "delay by the write policy is.",
             ("publisher", "change"),
             {(one.name, change.name.lower()): one.delay(change) for one in self._manager.workers for change in Change},
         )
@@ -57,14 +57,14 @@ class HandlerCollector:
         reasons = Counter(desired.reason for desired in self._manager.desired_statuses().values())
         yield gauge(
             "vmi_service_status_vmis",
-            "VMIs whose status this handler publishes, by the reason why they are observed, or are not.",
+            "VMIs whose status this handler publishes, by the reason why they are observed or not observed.",
             ("reason",),
             (((reason.value,), reasons[reason]) for reason in Reason),
         )
         states = Counter(entry.state for entry in self._manager.entries())
         yield gauge(
             "vmi_service_status_endpoints",
-            "Sockets that this handler serves, one for each launcher pod, by what it hears on them.",
+            "Sockets that this handler serves, one for each launcher pod, by the state of the agent's reports.",
             ("state",),
             (((state.value,), states[state]) for state in EntryState),
         )
@@ -74,19 +74,19 @@ class HandlerCollector:
         yield counter("vmi_service_status_streams", "Streams that agents have opened.", (), [((), stats.streams)])
         yield counter(
             "vmi_service_status_streams_refused",
-            "Streams that ended with a status other than OK, by the status.",
+            "Streams that ended with a status other than OK, by status.",
             ("status",),
             (((status,), number) for status, number in stats.rejections.items()),
         )
         yield counter(
             "vmi_service_status_messages",
-            "Messages that agents have sent, by their kind; deltas are changes.",
+            "Messages that agents have sent, by kind; a delta is a change.",
             ("kind",),
             (((kind,), stats.messages[kind]) for kind in _MESSAGES),
         )
         yield counter(
             "vmi_service_status_resyncs",
-            "Snapshots that were asked for since an agent's message did not follow from those before, by the reason.",
+            "Snapshots that the handler requested because a message did not continue an agent's sequence, by reason.",
             ("reason",),
             (
                 ((name.removeprefix(_RESYNC).lower(),), stats.resyncs[number])
@@ -96,13 +96,13 @@ class HandlerCollector:
         )
         yield counter(
             "vmi_service_status_lease_expiries",
-            "Times that nothing was heard of an agent for a lease.",
+            "Leases that expired because an agent sent no report.",
             (),
             [((), stats.lease_expiries)],
         )
         yield counter(
             "vmi_service_status_unknown_items",
-            "Messages, services and enum values that this handler is too old to know.",
+            "Messages, services and enum values that this version of the handler does not know.",
             (),
             [((), stats.unknown_items)],
         )
@@ -117,45 +117,45 @@ class HandlerCollector:
         )
         yield gauge(
             "vmi_service_status_publications",
-            "VMIs by how their newest value stands with a publisher: published, pending, or what its last write ended "
-            "with.",
+            "VMIs by publisher and the state of their newest value: published, pending, or the outcome of a last write "
+            "that failed.",
             ("publisher", "state"),
             (((one.name, state), number) for one in places for state, number in _states(one).items()),
         )
         waiting = [(one.name, *one.waiting()) for one in places]
         yield gauge(
             "vmi_service_status_publish_queue_length",
-            "VMIs whose newest value waits for its turn to be written, or is being written.",
+            "VMIs whose newest value waits to be written or is being written.",
             ("publisher",),
             (((name,), number) for name, number, _ in waiting),
         )
         yield gauge(
             "vmi_service_status_publish_queue_age_seconds",
-            "For how long the first of them has waited; those whose last write failed are not among them.",
+            "How long the oldest of the waiting values has waited; values whose last write failed are not included.",
             ("publisher",),
             (((name,), age) for name, _, age in waiting),
         )
 
 
 class ApiCollector:
-    """Collects what the handler asked of its API server."""
+    """Collects the metrics of the handler's requests to the API server."""
 
     def __init__(self, api: ApiStats) -> None:
-        """The numbers are read at each scrape."""
+        """`api` is read at each scrape."""
         self._api = api
 
     def collect(self) -> Iterator[Metric]:
-        """All families, of this moment."""
+        """Yield all families with their current values."""
         requests = self._api.requests
         yield counter(
             "vmi_service_status_api_requests",
-            "Requests to the API server, by verb and the answer's HTTP status; none where there was no answer.",
+            "Requests to the API server, by verb and HTTP status of the response; none if there was no response.",
             ("verb", "code"),
             requests.answers.items(),
         )
         yield histogram(
             "vmi_service_status_api_request_duration_seconds",
-            "Until the API server's answer began, by verb; of a watch, its first byte.",
+            "Time until the API server's response began, by verb; for a watch, until its first byte.",
             ("verb",),
             {(verb,): one for verb, one in requests.latencies.items()},
         )
@@ -167,17 +167,17 @@ class ApiCollector:
             watches[one.resource] += one.watches
             failing[one.resource] += one.failing
         label = ("resource",)
-        yield counter("vmi_service_status_lists", "Complete lists, by the kind of object.", label, _each(lists))
-        yield counter("vmi_service_status_watches", "Watches begun, by the kind of object.", label, _each(watches))
+        yield counter("vmi_service_status_lists", "Complete lists, by kind of object.", label, _each(lists))
+        yield counter("vmi_service_status_watches", "Watches started, by kind of object.", label, _each(watches))
         yield counter(
             "vmi_service_status_events",
-            "Kubernetes events on VMIs, by reason and by whether the API server took them.",
+            "Kubernetes events about VMIs, by reason and by whether the API server accepted them.",
             ("reason", "outcome"),
             self._api.events.items(),
         )
         yield gauge(
             "vmi_service_status_watches_failing",
-            "Watches that cannot be taken up, so that what is known may be out of date, by the kind of object.",
+            "Watches that cannot be established, so that the handler's data may be out of date, by kind of object.",
             label,
             _each(failing),
         )

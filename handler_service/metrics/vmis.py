@@ -1,8 +1,8 @@
-"""What concerns a VMI: `kubevirt_vmi_*`, with KubeVirt's labels, and what its agent tells of itself.
+"""Collects `kubevirt_vmi_*`, the metrics of each VMI with KubeVirt's labels, and the counters of its agent.
 
 Invariants:
-- A VMI has series at one handler only, that of the node which the VMI names, and none when it is gone.
-- A zero is shown only where it is observed: *unknown is not zero*, and a graph cannot tell them apart.
+- A VMI has series at one handler only, the handler of the node that the VMI names, and none after its deletion.
+- A zero is exported only if it is observed: *unknown is not zero*, and a graph cannot distinguish the two.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ from handler_service.status_manager import StatusManager
 
 _VMI: Final = ("node", "namespace", "name")
 _SERVICE: Final = "vnc"
-#: The agent's counters that come out here, with what they say. The others are for the status service.
+#: The agent's counters that are exported, with name and help text. The status service shows all counters.
 _AGENT: Final[Mapping[str, tuple[str, str]]] = {
     "libvirt_connects": (
         "libvirt_connects",
@@ -26,41 +26,41 @@ _AGENT: Final[Mapping[str, tuple[str, str]]] = {
     "events_received": ("events", "Graphics events that the VMI's agents have received since they started."),
     "events_ignored": (
         "events_ignored",
-        "Graphics events that the VMI's agents did not understand, or that belong to another service.",
+        "Graphics events that the VMI's agents could not interpret, or that belong to another service.",
     ),
-    "queries": ("queries", "Times that the VMI's agents have asked QEMU who is connected, since they started."),
+    "queries": ("queries", "Queries of QEMU's list of clients by the VMI's agents since they started."),
 }
 
 
 class VmiCollector:
-    """Collects them from the hub."""
+    """Collects the metrics from the status manager."""
 
     def __init__(self, manager: StatusManager, node: str) -> None:
-        """`node` is the label's value; empty outside a cluster."""
+        """`node` is the value of the label node; empty outside a cluster."""
         self._manager = manager
         self._node = node
 
     def collect(self) -> Iterator[Metric]:
-        """All families, of this moment."""
+        """Yield all families with their current values."""
         desired_statuses = self._manager.desired_statuses()
         value = {vmi: desired for vmi, desired in desired_statuses.items() if _shows_number(desired)}
         yield gauge(
             "kubevirt_vmi_service_sessions",
-            "Sessions of the VMI that are open, by service; where they are not observed, the last number known. "
-            "Absent where nothing is known.",
+            "Open sessions of the VMI, by service; the last known number if they are not observed. "
+            "Absent if no number is known.",
             (*_VMI, "service"),
             ((self._labels(vmi, _SERVICE), desired.sessions) for vmi, desired in value.items()),
         )
         yield gauge(
             "kubevirt_vmi_service_observed",
-            "Whether the sessions of the VMI are observed at this moment, by service.",
+            "Whether the sessions of the VMI are observed now, by service.",
             (*_VMI, "service"),
             ((self._labels(vmi, _SERVICE), desired.observed) for vmi, desired in desired_statuses.items()),
         )
         yield gauge(
             "kubevirt_vmi_service_sessions_since_timestamp_seconds",
-            "Unix time since when the VMI's sessions have been zero, or more than zero, at least; absent where it "
-            "cannot be proved.",
+            "Unix time since when the number of the VMI's sessions has been zero, or above zero, at the latest; absent "
+            "if it is not known.",
             (*_VMI, "service"),
             (
                 (self._labels(vmi, _SERVICE), desired.since)
@@ -71,7 +71,7 @@ class VmiCollector:
         yield from self._agents()
 
     def _agents(self) -> Iterator[Metric]:
-        # By VMI and not in sum: an agent may lie, about its own VM only.
+        # By VMI and not as a sum: an agent that reports false numbers must affect only its own VM.
         told: dict[VmiId, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for entry in self._manager.entries():
             for name, number in entry.counters.items():
