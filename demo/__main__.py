@@ -1,7 +1,7 @@
-"""The command line: `python -m demo [--live]`, and every way in which it may end.
+"""Runs `python -m demo [--live]` and handles every way in which it may end.
 
-Invariant: nothing is left, however it ends. An orderly end and Ctrl-C take everything down here; after a SIGKILL the
-kernel ends both programs, and the guardian of the private libvirt removes the rest.
+Invariant: the demo leaves nothing, however it ends. At an orderly end and at Ctrl-C this module removes everything.
+After a SIGKILL the kernel ends both programs, and the guardian of the private libvirt removes the rest.
 """
 
 import argparse
@@ -19,24 +19,24 @@ from demo.stage import Stage, open_stage
 from testbed.grpcurl import GrpcurlError
 from testbed.rfb import HandshakeRefusedError
 
-# What can go wrong with real parts, said in one line; anything else is a mistake in here and shows its traceback.
+# Failures of real parts, reported in one line. Any other exception is a bug in the demo and shows its traceback.
 FAILURES = (AssertionError, OSError, GrpcurlError, HandshakeRefusedError, libvirt.libvirtError)
 
 _EPILOG = """\
 examples:
-  make demo         sets everything up, tells the story and takes it down again
-  make demo-live    sets everything up and waits for viewers of your own; it says how to connect and where to look
+  make demo         sets everything up, plays the story and takes everything down again
+  make demo-live    sets everything up and waits for your own viewers; it prints how to connect and where to look
 
 It needs no cluster, no network and no root. It leaves nothing, however it ends.
 """
 
 
 def main() -> int:
-    """Run it; the exit status."""
+    """Run the demo and return the exit status."""
     options = _options()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    # A shell that starts a program in the background has it ignore Ctrl-C.
+    # A program that a shell starts in the background ignores Ctrl-C by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     narrator = Narrator(sys.stdout)
     try:
@@ -44,7 +44,7 @@ def main() -> int:
     except KeyboardInterrupt:
         narrator.say("interrupted; everything is taken down")
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # `make demo | head`: nobody reads on, so there is nobody to tell
+    except BrokenPipeError:  # `make demo | head`: the reader has ended, so no output is possible
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except FAILURES as error:
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _run(narrator: Narrator, *, stay: bool) -> None:
-    narrator.title("VMI Service Status: how many people watch a VM over VNC, told in the VM's own status")
+    narrator.title("VMI Service Status: how many people watch a VM over VNC, shown in the VM's own status")
     with open_stage(narrator) as stage:
         try:
             _perform(stage, narrator, stay=stay)

@@ -1,6 +1,6 @@
-"""The VMI document, looked at every 10 ms: what the demo claims of it is held against every look.
+"""Reads the VMI document every 10 ms and checks the demo's expectations against every sample.
 
-The field is absent while nobody is connected, which is written `None` here.
+The field is absent while no viewer is connected; `None` represents that here.
 """
 
 import json
@@ -14,14 +14,14 @@ from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 
 FIELD = "status.serviceStatus.vncSessions"
-# Seconds. A value follows within two; a machine that does much else is given more.
+# Seconds. A value follows within 2 s; a loaded machine gets more time.
 TIMEOUT = 15.0
 
 Value = int | None
 
 
 def read(path: Path) -> Value:
-    """The field; None where it is absent, or the document is."""
+    """Return the field; None if the field or the document is absent."""
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError:
@@ -31,15 +31,15 @@ def read(path: Path) -> Value:
 
 
 def described(value: Value) -> str:
-    """As the demo shows it."""
+    """Return the text by which the demo shows a value."""
     return f"{FIELD}: {'absent' if value is None else value}"
 
 
 class DocumentWatch:
-    """All values between enter and exit, in order."""
+    """Records all values between enter and exit, in order."""
 
     def __init__(self, path: Path, check: Callable[[], object]) -> None:
-        """`check` raises when waiting on is pointless, since a program has ended."""
+        """`check` raises if waiting is pointless because a program has ended."""
         self._sampler = Sampler(lambda: read(path))
         self._check = check
         self._mark = 0
@@ -56,37 +56,37 @@ class DocumentWatch:
 
     @property
     def value(self) -> Value:
-        """The newest."""
+        """The newest value."""
         return self._sampler.changes[-1].value
 
     @property
     def seen(self) -> list[Value]:
-        """The value at the mark and every other one since."""
+        """The value at the mark and every different value since then."""
         return self._sampler.values[self._mark :]
 
     @property
     def looks(self) -> int:
-        """How often it was looked at since the mark."""
+        """The number of samples since the mark."""
         return self._sampler.samples - self._samples
 
     def mark(self) -> None:
-        """Forget what came before."""
+        """Set the mark to now: earlier values are not considered any more."""
         self._mark, self._samples = len(self._sampler.changes) - 1, self._sampler.samples
 
     def take(self) -> list[Value]:
-        """The values since the mark, which moves to the last of them."""
+        """Return the values since the mark and move the mark to the last of them."""
         taken = self.seen[1:]
         self._mark += len(taken)
         return taken
 
     def wait_for(self, value: Value, since: float) -> float:
-        """Until it is `value`, with nothing between that and the value at the mark. Seconds from `since` to that."""
+        """Wait for `value`, which must directly follow the value at the mark. Return the seconds since `since`."""
         wait_until(self._look, lambda now: now == value, what=described(value), timeout=TIMEOUT)
         assert len(self.seen) <= 2, f"it should have become {value} at once, and went {self.seen}"
         return max(0.0, self._sampler.changes[-1].at - since)
 
     def wait_for_change(self, timeout: float) -> bool:
-        """Whether it was another value than at the mark within so many seconds."""
+        """Return whether the value differs from the value at the mark within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while len(self.seen) < 2 and time.monotonic() < deadline:
             self._look()
@@ -94,7 +94,7 @@ class DocumentWatch:
         return len(self.seen) > 1
 
     def assert_stayed(self, value: Value) -> None:
-        """It was `value` at every look since the mark."""
+        """Assert that every sample since the mark is `value`."""
         assert self.seen == [value], f"it should have stayed {value}, and went {self.seen}"
 
     def _look(self) -> Value:

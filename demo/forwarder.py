@@ -1,6 +1,6 @@
-"""A loopback TCP port that leads to a unix socket, for VNC viewers that know only ports.
+"""Forwards a loopback TCP port to a unix socket, for VNC viewers that support only ports.
 
-The way of `virtctl vnc --proxy-only`: QEMU sees one client of its unix socket for each viewer of the port.
+It works like `virtctl vnc --proxy-only`: QEMU sees one client of its unix socket for each viewer of the port.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class _Connection(socketserver.BaseRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        """Both directions, until either end closes; where QEMU is gone, at once."""
+        """Copy both directions until either end closes. If QEMU is gone, return at once."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as screen:
             screen.connect(str(self.server.target))
             back = threading.Thread(target=_carry, args=(screen, self.request), daemon=True)
@@ -37,7 +37,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _carry(source: socket.socket, sink: socket.socket) -> None:
-    """Until `source` ends; then neither direction is of use."""
+    """Copy until `source` ends, then shut down both sockets."""
     with contextlib.suppress(OSError), source.makefile("rb", buffering=0) as read, sink.makefile("wb", 0) as write:
         shutil.copyfileobj(read, write, 1 << 16)
     for end in (source, sink):
@@ -47,7 +47,7 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
 
 @contextlib.contextmanager
 def forwarded(target: Path) -> Iterator[int]:
-    """The port, while within."""
+    """Yield the port, which is forwarded until exit."""
     with _Server(target) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""`--live`: keeps everything running and shows each change of the document, until Ctrl-C."""
+"""Implements `--live`: keeps everything running and shows each change of the document, until Ctrl-C."""
 
 import contextlib
 
@@ -8,12 +8,12 @@ from demo.narrator import Narrator
 from demo.stage import Stage
 from testbed.addresses import LOOPBACK, UnixAddress
 
-# Seconds between two looks at whether both programs still run.
+# Seconds between two checks that both programs still run.
 LOOK = 1.0
 
 
 def stay(stage: Stage, narrator: Narrator) -> None:
-    """Return at Ctrl-C; raise when a program ends by itself."""
+    """Return at Ctrl-C; raise if a program ends by itself."""
     narrator.say("the guest runs (an empty one: its firmware looks for a disk)")
     stage.machine.resume()
     address = stage.machine.address

@@ -1,4 +1,4 @@
-"""What the demo says: plain lines, each with the seconds since the start, and a sign of life where nothing happens."""
+"""Prints the demo's lines, each with the seconds since the start, and a progress line during long waits."""
 
 import contextlib
 import threading
@@ -6,41 +6,41 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-# Seconds until a silence is explained, and then between two explanations.
-PATIENCE = 2.0
+# Seconds of waiting until the first progress line, and then between two progress lines.
+FIRST = 2.0
 AGAIN = 5.0
-# Below the text of a line with a time.
+# Aligns a line without a time with the text of a line with a time.
 MARGIN = " " * 10
 
 
 class Narrator:
-    """Writes to `out`; the clock starts now."""
+    """Writes to `out`. Its clock starts at construction."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._begin = time.monotonic()
-        # Two threads speak: the story, and the sign of life.
+        # Two threads write: the story, and the progress lines.
         self._lock = threading.Lock()
 
     def title(self, text: str) -> None:
-        """The first line."""
+        """Print the first line."""
         self._write(f"{text}\n")
 
     def say(self, text: str) -> None:
-        """Something happens now."""
+        """Print a line with the time."""
         self._write(f"{time.monotonic() - self._begin:6.1f} s  {text}")
 
     def details(self, text: str) -> None:
-        """More about the line before; one line or several."""
+        """Print details of the previous line, on one line or several."""
         self._write("\n".join(MARGIN + line for line in text.splitlines()))
 
     def gap(self) -> None:
-        """An empty line."""
+        """Print an empty line."""
         self._write("")
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Whatever takes longer than a moment within is explained by `what`."""
+        """Print progress lines with `what` if the body takes longer than 2 s."""
         done = threading.Event()
         reminder = threading.Thread(target=self._remind, args=(what, done), daemon=True)
         reminder.start()
@@ -51,7 +51,7 @@ class Narrator:
             reminder.join()
 
     def _remind(self, what: str, done: threading.Event) -> None:
-        begin, pause = time.monotonic(), PATIENCE
+        begin, pause = time.monotonic(), FIRST
         while not done.wait(pause):
             self.say(f"... {what}, {time.monotonic() - begin:.0f} s so far")
             pause = AGAIN

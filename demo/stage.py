@@ -1,7 +1,7 @@
-"""What the demo plays on: a private libvirt with one VM, the handler and the agent, all in one temporary directory.
+"""Sets up the demo: a private libvirt with one VM, the handler and the agent, all in one temporary directory.
 
-The directory is the libvirt's own, so the one guardian that outlives even a SIGKILL of the demo removes all of it. Both
-programs are bound to the demo's life by the kernel.
+The directory is that of libvirt, so libvirt's guardian removes all of it even after a SIGKILL of the demo. The kernel
+ends both programs when the demo ends.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ HANDLER = ("admin.sock", "servicestatus.v1.ServiceStatusService/ListServiceStatu
 
 
 class Stage:
-    """The parts, and where things lie."""
+    """Holds the parts and their paths."""
 
     def __init__(self, libvirtd: PrivateLibvirt, machine: VirtualMachine) -> None:
-        """Starts nothing and makes a directory for the documents."""
+        """Create the directory for the documents; start no program."""
         self.directory = directory = libvirtd.directory
         self.machine = machine
         documents = directory / "vmis"
@@ -51,44 +51,44 @@ class Stage:
         )
 
     def example_commands(self) -> list[str]:
-        """Lines for another terminal."""
+        """Return commands for another terminal."""
         return [f"cd {self.directory}", self.show_document, self.command(AGENT), self.command(HANDLER)]
 
     @property
     def show_document(self) -> str:
-        """Likewise."""
+        """The command that prints the document."""
         return f"cat {self.document.relative_to(self.directory)}"
 
     def command(self, debug_api: tuple[str, str]) -> str:
-        """The line that asks one end, to be typed in `directory`. grpcurl wants a socket's whole path."""
+        """Return the command that calls one debug API, to be run in `directory`. grpcurl needs an absolute path."""
         socket, method = debug_api
         return f"./grpcurl -plaintext -unix $PWD/{socket} {method}"
 
     def ask(self, debug_api: tuple[str, str]) -> Any:
-        """The answer to exactly that line."""
+        """Run the command of `debug_api` and return the parsed response."""
         line = ["sh", "-c", self.command(debug_api)]
         done = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"{line[-1]}: {done.stderr.strip()}"
         return json.loads(done.stdout)
 
     def check_programs(self) -> None:
-        """Neither may have ended by itself."""
+        """Assert that both programs still run."""
         for program in (self.agent, self.handler):
             assert program.running, f"{program} has ended with status {program.returncode}"
 
     def last_words(self) -> str:
-        """The ends of both logs."""
+        """Return the last lines of both logs."""
         return "\n".join(f"{program} said last:\n{program.log_tail(5)}" for program in (self.agent, self.handler))
 
     def stop_programs(self) -> None:
-        """As an upgrade does: SIGTERM, to which both answer with goodbye and status 0."""
+        """Stop both programs with SIGTERM, as an upgrade does. Both must send Goodbye and end with status 0."""
         for program in (self.agent, self.handler):
             assert program.stop() == 0, f"{program} ended with status {program.returncode}"
 
 
 @contextlib.contextmanager
 def open_stage(narrator: Narrator) -> Iterator[Stage]:
-    """Sets all up, and takes all down."""
+    """Set up all parts, and take them down at exit."""
     with contextlib.ExitStack() as stack:
         with narrator.waiting("grpcurl is made ready"):
             tool = grpcurl.binary()
@@ -114,6 +114,6 @@ def _start_programs(stage: Stage, stack: contextlib.ExitStack, narrator: Narrato
 
 
 def _document_is_there(stage: Stage) -> bool:
-    """The last of all to appear: the agent sees the VM, the handler heard of it and wrote."""
+    """Return whether the document exists: then the agent has seen the VM, and the handler has its report."""
     stage.check_programs()
     return Path(stage.document).exists()

@@ -1,4 +1,4 @@
-"""The story, act by act. Each says what happens, does it, and shows what the VMI document made of it."""
+"""Plays the story, act by act. Each act announces an action, performs it, and shows the effect on the VMI document."""
 
 import contextlib
 import json
@@ -13,19 +13,19 @@ from testbed.kubevirt_proxy import VncProxy
 from testbed.pool import ViewerPool
 from testbed.waiting import wait_until
 
-# Seconds between two acts, for whoever reads along or pastes a line. Over one, so that no act waits for the second that
-# lies between two writes of a VMI.
+# Seconds between two acts, so that a reader can follow or paste a command. It exceeds the 1 s between two writes of a
+# VMI, so that no act waits for the write policy.
 PAUSE = 1.2
-# KubeVirt's proxy connects for a new viewer, drops the old one, and the new one's handshake follows when it likes.
+# Seconds. KubeVirt's proxy connects for a new viewer and drops the old one; the new handshake may follow later.
 LATE_HANDSHAKE = 2.0
-# A dead handler must be seen to be missed by nobody.
+# Seconds without a handler, long enough to show that the value stays.
 ABSENCE = 2.0
-# What of a service is worth a line.
+# The fields of a service that are shown.
 SESSIONS = ["service", "sessions", "pending"]
 
 
 def tell(stage: Stage, narrator: Narrator) -> None:
-    """From nobody to nobody."""
+    """Play all acts: from no viewer to no viewer."""
     with DocumentWatch(stage.document, stage.check_programs) as document, ViewerPool() as viewers:
         address = stage.machine.address
         with VncProxy(address) as console:
@@ -43,7 +43,7 @@ class _Story:
         self._console = console
 
     def tell(self) -> None:
-        """All acts."""
+        """Play all acts."""
         self._introduce()
         self._come_and_go()
         self._take_over()
@@ -54,7 +54,7 @@ class _Story:
     # --- the acts ---
 
     def _introduce(self) -> None:
-        self._narrator.say("ready: nobody is connected")
+        self._narrator.say("ready: no viewer is connected")
         self._show(None)
         self._narrator.details("To look for yourself, paste into another terminal (below, answers are trimmed):")
         self._narrator.details("\n".join(f"  {line}" for line in self._stage.example_commands()))
@@ -81,7 +81,7 @@ class _Story:
             time.sleep(PAUSE)
 
     def _scan(self) -> None:
-        with self._stays(1, "a port scanner connects and never speaks: it watches nothing, so it does not count"):
+        with self._stays(1, "a port scanner connects and sends nothing: it watches nothing, so it does not count"):
             self._viewers.connect(self._stage.machine.address)
             time.sleep(PAUSE)
         agent = self._ask(AGENT, services=SESSIONS)
@@ -92,7 +92,7 @@ class _Story:
         with self._stays(1, "the handler is killed (SIGKILL): what is published stays"):
             self._stage.handler.kill()
             time.sleep(ABSENCE)
-            self._narrator.say("the handler is started again; it knows nothing, and waits for the agent's word")
+            self._narrator.say("the handler is started again; it knows nothing, and waits for the agent's report")
             self._stage.handler.start()
             with self._narrator.waiting("the handler starts and the agent dials again"):
                 seconds = self._wait_for_report()
@@ -108,7 +108,7 @@ class _Story:
         assert handler["publications"][0]["state"] == "PUBLISH_STATE_PUBLISHED"
 
     def _destroy(self) -> None:
-        with self._follows(None, "the VM is destroyed with Carol still connected: nobody watches a VM that is gone"):
+        with self._follows(None, "the VM is destroyed with Carol still connected: a VM that is gone has no viewer"):
             self._stage.machine.destroy()
         self._narrator.gap()
 
@@ -116,7 +116,7 @@ class _Story:
 
     @contextlib.contextmanager
     def _follows(self, value: Value, what: str) -> Iterator[None]:
-        """What happens within changes the value to this one, in one step."""
+        """Check that the body changes the value to `value` in one step."""
         self._narrator.say(what)
         self._document.mark()
         yield
@@ -128,7 +128,7 @@ class _Story:
 
     @contextlib.contextmanager
     def _stays(self, value: Value, what: str) -> Iterator[None]:
-        """What happens within does not change the value, not for the blink of an eye."""
+        """Check that no sample during the body differs from `value`."""
         self._narrator.say(what)
         self._document.mark()
         yield
@@ -148,7 +148,7 @@ class _Story:
         self._narrator.details(f"$ {self._stage.show_document}\n  {trimmed}")
 
     def _ask(self, debug_api: tuple[str, str], **shown: list[str]) -> Any:
-        """Shows a grpcurl line and of its answer, which it returns, these fields with these fields in them."""
+        """Call a debug API and return its status. Show the command and, for each field of `shown`, its inner fields."""
         answer = self._stage.ask(debug_api)
         status = answer.get("status") or answer["statuses"][0]
         self._narrator.details(f"$ {self._stage.command(debug_api)}")

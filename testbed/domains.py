@@ -1,6 +1,6 @@
-"""The XML of the smallest domain that is a real VM with a real VNC server: no disk, no network, 32 MiB.
+"""Builds the XML of the smallest real VM with a real VNC server: no disk, no network, 32 MiB.
 
-`type='qemu'` is emulation in software: it needs no /dev/kvm and starts as fast, since there is nothing to boot.
+`type='qemu'` selects emulation in software. It needs no /dev/kvm and starts as fast, because the VM boots nothing.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ MEMORY_MIB = "32"
 
 @dataclass(frozen=True)
 class UnixGraphics:
-    """KubeVirt's way: VNC on a unix socket."""
+    """VNC on a unix socket, as KubeVirt configures it."""
 
     socket: Path
 
 
 @dataclass(frozen=True)
 class TcpGraphics:
-    """VNC on a loopback port that libvirt picks, with a password (at most 8 characters), a websocket port besides."""
+    """VNC on a loopback port that libvirt picks; optional: a password (up to 8 characters) and a websocket port."""
 
     password: str | None = None
     websocket: bool = False
@@ -28,7 +28,7 @@ class TcpGraphics:
 
 @dataclass(frozen=True)
 class FdGraphics:
-    """VNC without a listener: a client is passed to QEMU as a file descriptor."""
+    """VNC without a listener: libvirt passes a client to QEMU as a file descriptor."""
 
 
 Graphics = UnixGraphics | TcpGraphics | FdGraphics | None
@@ -37,7 +37,7 @@ _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 def domain_xml(name: str, uuid: str, graphics: Graphics, arguments: Sequence[str] = ()) -> str:
-    """Return the description. `arguments` are added to QEMU's command line."""
+    """Return the domain's XML. `arguments` are appended to QEMU's command line."""
     domain = Element("domain", type="qemu")
     SubElement(domain, "name").text = name
     SubElement(domain, "uuid").text = uuid
@@ -45,7 +45,7 @@ def domain_xml(name: str, uuid: str, graphics: Graphics, arguments: Sequence[str
     SubElement(domain, "vcpu").text = "1"
     SubElement(SubElement(domain, "os"), "type", arch="x86_64", machine="pc").text = "hvm"
     devices = SubElement(domain, "devices")
-    # Nothing that QEMU would give by default and no test looks at.
+    # Leave out QEMU's default devices that no test uses.
     SubElement(devices, "controller", type="usb", model="none")
     SubElement(devices, "memballoon", model="none")
     if graphics is not None:

@@ -1,11 +1,11 @@
-"""A private libvirt: an unprivileged session daemon under a temporary directory of its own.
+"""Runs a private libvirt: an unprivileged session daemon in its own temporary directory.
 
-The system's libvirt, its configuration and its VMs are never touched: every directory that libvirt looks at is moved by
-XDG_* and HOME, and the URI names the socket. The daemon runs as `nobody` when root starts it, else as the
-user that starts it. Root and other users can reach its socket, since the programs under test may be either.
+The system's libvirt, its configuration and its VMs are never touched: XDG_* and HOME move every directory that libvirt
+uses, and the URI names the socket. If root starts the daemon, it runs as an unprivileged user, else as the user that
+starts it. Root and other users can connect to its socket, because a program under test may run as either.
 
-A session daemon has one socket for read-write and read-only connections; `libvirt.openReadOnly` is what makes a
-connection read-only there.
+A session daemon has one socket for read-write and read-only connections; `libvirt.openReadOnly` makes a connection
+read-only.
 """
 
 import contextlib
@@ -32,22 +32,22 @@ from testbed.waiting import wait_until
 DAEMONS = ("virtqemud", "libvirtd")
 EMULATOR = "qemu-system-x86_64"
 
-# libvirt picks a free port for each TCP display by trying to bind it, and QEMU binds it later: two private libvirts
-# must not pick from the same range. Slices of 64 ports, below where the kernel takes clients' ports (32768).
+# libvirt picks a free port for each TCP display by trying to bind it, and QEMU binds it later. So two private libvirts
+# must not pick from the same range. Each uses a slice of 64 ports below 32768, where the kernel's client ports begin.
 PORTS = range(20000, 32000, 128)
 PORT_SLICE = 64
 _numbers = itertools.count()
 
 
 class PrivateLibvirt:
-    """`with PrivateLibvirt() as libvirtd:` starts it, and at the end removes the daemon, its QEMUs and its files."""
+    """Starts libvirt on enter. On exit it removes the daemon, its QEMUs and its files."""
 
     def __init__(self, cache_root: Path | None = None) -> None:
-        """`cache_root` holds what libvirt learned of QEMU, for the next start; by default in the user's cache."""
+        """`cache_root` keeps QEMU's capabilities for the next start; by default it is in the user's cache."""
         self.user = _unprivileged()
         self._binary = _find(*DAEMONS)
         self._cache = CapabilitiesCache([self._binary, _find(EMULATOR)], cache_root)
-        # Not in TMPDIR, which may be long: a socket's path holds 107 bytes, and libvirt adds up to 60 of its own.
+        # Not in TMPDIR, which may be long: a socket's path is limited to 107 bytes, and libvirt appends up to 60.
         self.directory = Path(tempfile.mkdtemp(prefix="vss-", dir="/tmp"))
         self._guardian = Guardian(self.directory)
         self._daemon = self._prepare()
@@ -85,8 +85,8 @@ class PrivateLibvirt:
         return self._daemon
 
     def start(self) -> None:
-        """Returns when it serves, and has taken up the QEMUs that a former daemon left."""
-        # libvirt-python prints each error to stderr in addition to raising it, which would bury a test's own output.
+        """Return when the daemon serves and has reconnected to the QEMUs of a former daemon."""
+        # libvirt-python prints each error to stderr in addition to raising it, which would hide a test's output.
         libvirt.registerErrorHandler(lambda context, error: None, None)
         self._daemon.start()
         wait_until(self._accepts, what=f"{self.name} accepts on {self.socket}", retry_on=(OSError,))
@@ -97,17 +97,17 @@ class PrivateLibvirt:
         self._cache.save(self._home("cache"))
 
     def stop(self) -> None:
-        """Removes everything, and returns when it is gone. A second call does nothing."""
+        """Remove the daemon, its QEMUs and its files, and wait for that. A second call does nothing."""
         if self.directory.exists():
             self._daemon.kill()
             self._guardian.close()
 
     def kill(self) -> None:
-        """SIGKILL for the daemon; its QEMUs live on."""
+        """Kill the daemon with SIGKILL; its QEMUs continue to run."""
         self._daemon.kill()
 
     def restart(self) -> None:
-        """Kill and start: as virt-launcher does when the daemon died, only sooner than its one second."""
+        """Kill and start the daemon, as virt-launcher does when it died, but without the delay of 1 s."""
         self.kill()
         self.start()
 
@@ -124,12 +124,12 @@ class PrivateLibvirt:
 
     @contextlib.contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[libvirt.virConnect]:
-        """A connection of its own, closed at the end. Opening takes 2 ms, so none is kept."""
+        """Open a new connection and close it at the end. Opening takes 2 ms, so no connection is kept."""
         connection = libvirt.openReadOnly(self.uri) if read_only else libvirt.open(self.uri)
         try:
             yield connection
         finally:
-            # Fails when the daemon was killed meanwhile; the connection is freed all the same.
+            # Fails if the daemon was killed meanwhile; the connection is freed in any case.
             with contextlib.suppress(libvirt.libvirtError):
                 connection.close()
 
@@ -137,7 +137,7 @@ class PrivateLibvirt:
         return [pid for pid in processes_of(self.directory) if pid != self._daemon.pid]
 
     def directory_for(self, name: str) -> Path:
-        """A directory that QEMU may write to and everyone may search, as for its display's sockets."""
+        """Return a directory that QEMU may write to and all users may search, as for its display's sockets."""
         directory = self.directory / name
         if not directory.exists():
             directory.mkdir()
@@ -146,7 +146,7 @@ class PrivateLibvirt:
         return directory
 
     def graphics_socket(self, uid: str) -> Path:
-        """Where KubeVirt has QEMU listen: the directory carries the VMI's UID."""
+        """Return the path on which QEMU listens in KubeVirt; the directory is named by the VMI's UID."""
         self.directory_for("private")
         return self.directory_for(f"private/{uid}") / "virt-vnc"
 
@@ -161,7 +161,7 @@ class PrivateLibvirt:
 
     def _prepare(self) -> ManagedProcess:
         configuration = self._home("conf") / "libvirt"
-        # The socket's own directory is made here since libvirt would make it for its own user alone.
+        # Create the socket's directory here, because libvirt would create it for its own user only.
         for directory in (configuration, self.socket.parent, *map(self._home, ("cache", "data", "home"))):
             directory.mkdir(parents=True)
         self._cache.restore(self._home("cache"))
@@ -186,7 +186,7 @@ class PrivateLibvirt:
 
     def _give_away(self) -> None:
         for path in (self.directory, *self.directory.rglob("*")):
-            # Whatever the umask: everyone may search the directories, and read what is written here.
+            # Regardless of the umask, all users may search the directories and read the files.
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.chown(path, self.user.uid, self.user.gid)
 
@@ -214,14 +214,14 @@ remote_websocket_port_max = {first + 2 * PORT_SLICE - 1}
 
 
 def _wait_until_taken_up(domain: libvirt.virDomain) -> None:
-    """A question for QEMU itself waits its turn until the daemon has QEMU's monitor again, and so its events."""
-    # Fails for a QEMU that is found dead, which is an answer too.
+    """Query QEMU itself: the call returns when the daemon has QEMU's monitor, and so its events, again."""
+    # Fails if QEMU has ended, which is an answer too.
     with contextlib.suppress(libvirt.libvirtError):
         domain.memoryStats()
 
 
 def _unprivileged() -> User:
-    """libvirt starts no VM as a user without an entry in passwd, so KubeVirt's 107 will not do on every machine."""
+    """Return an unprivileged user. libvirt needs an entry in passwd, which KubeVirt's UID 107 may not have here."""
     if os.geteuid() != 0:
         return User.current()
     nobody = pwd.getpwnam("nobody")
@@ -229,7 +229,7 @@ def _unprivileged() -> User:
 
 
 def _find(*names: str) -> Path:
-    """Daemons lie in /usr/sbin, which an unprivileged user's PATH lacks."""
+    """Return the first program found, also in /usr/sbin, which an unprivileged user's PATH lacks."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
     for name in names:
         if found := shutil.which(name, path=path):
