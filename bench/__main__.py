@@ -1,4 +1,4 @@
-"""The run: `python -m bench [--quick] [--only NAME]...`. Prints one table, and keeps it as JSON and as pictures."""
+"""Runs `python -m bench [--quick] [--only NAME]...`: prints one table, and stores it as JSON and as pictures."""
 
 import argparse
 import datetime
@@ -25,17 +25,17 @@ MEASURES: Final[Mapping[str, Callable[[Stage], list[Row]]]] = {
 LATEST: Final = REPOSITORY / "bench/results/latest.json"
 PAGE: Final = REPOSITORY / "docs/performance.md"
 PICTURES: Final = REPOSITORY / "docs/performance"
-#: Between them is what a run has measured.
+#: The results of a run are written between these two lines.
 BEGIN: Final = "<!-- written by make bench -->\n"
 END: Final = "<!-- end -->\n"
 
 
 def main() -> None:
-    """Measure everything, or what was asked for."""
+    """Run all measures, or those that --only names."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(MEASURES), help="repeatable; nothing is kept then")
+    parser.add_argument("--only", action="append", choices=list(MEASURES), help="repeatable; results are not stored")
     parser.add_argument(
-        "--quick", action="store_true", help="a few small rounds, to see that it works; not kept either"
+        "--quick", action="store_true", help="a few small rounds, to check that it works; results are not stored"
     )
     options = parser.parse_args()
     chosen = options.only or list(MEASURES)
@@ -58,13 +58,13 @@ def main() -> None:
 
 
 def _show(rows: list[Row], when: str) -> None:
-    """Into the docs."""
+    """Write the results into the docs."""
     value = "\n".join(f"![{picture.title}](performance/{picture.file})" for picture in pictures.draw(PICTURES, rows))
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     machine = results.machine()
-    told = f"{when}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}.\n\n"
-    PAGE.write_text(f"{before}{BEGIN}{told}{results.markdown(rows)}\n\n{value}\n{END}{after}")
+    about = f"{when}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}.\n\n"
+    PAGE.write_text(f"{before}{BEGIN}{about}{results.markdown(rows)}\n\n{value}\n{END}{after}")
 
 
 def _say(text: str) -> None:

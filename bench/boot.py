@@ -1,7 +1,8 @@
-"""A node's two hardest minutes: each of its 250 VMs gets a viewer, then all viewers leave in one moment.
+"""Measures the highest load of a node: each of its 250 VMs gets a viewer, then all viewers leave at once.
 
-What is measured is the second: how long after that moment each VMI shows nobody. A second of it is chosen, since a
-viewer who was cut off is often back. The writes of all that time must be within what the node's bucket lets.
+The measured time is from the moment when all viewers leave until each VMI shows no viewer. It includes the 1 s
+debounce, because a viewer that was cut off often reconnects. The writes must stay within the limit of the node's
+bucket.
 """
 
 import time
@@ -17,12 +18,12 @@ from tests.apiserver.vmis import service_status
 from tests.cluster.objects import Object
 
 VMS: Final = 250
-#: Seconds in which the viewers come; a node's VMs need a minute, so this is the harder.
+#: Seconds in which the viewers connect. The VMs of a real node need a minute, so this is the higher load.
 BOOT: Final = 30.0
 
 
 def measure(stage: Stage) -> list[Row]:
-    """Once for each side."""
+    """Measure each side once."""
     late: list[Figure] = []
     writes: list[Figure] = []
     for side in stage.sides:
@@ -33,7 +34,7 @@ def measure(stage: Stage) -> list[Row]:
             writes.append(Figure.of([(stage.writes() - before) / most]))
     return [
         Row(
-            "250 viewers leave at once -> each VMI shows nobody", "s", late[0], late[1],
+            "250 viewers leave at once -> each VMI shows no viewer", "s", late[0], late[1],
             goal="all <= 2", reached=late[0].high <= 2,
         ),
         Row(
@@ -44,7 +45,7 @@ def measure(stage: Stage) -> list[Row]:
 
 
 def _leave(stage: Stage, work: Work) -> list[float]:
-    """Seconds, of each VMI."""
+    """Return the seconds of each VMI."""
     names = {vmi.name for vmi in work.crowd.vmis}
     with Recorder(stage.client, work.crowd.vmis[0].path.rpartition("/")[0]) as recorder:
         work.load.do("spread", sessions=1, seconds=stage.seconds(BOOT))
@@ -60,7 +61,7 @@ def _leave(stage: Stage, work: Work) -> list[float]:
 
 
 def _shown(recorder: Recorder, names: set[str], sessions: int, since: float = 0.0) -> dict[str, float]:
-    """By VMI, when its newest version was seen, if that shows so many."""
+    """Return when the newest version of each VMI was seen, for the VMIs whose newest version shows `sessions`."""
     newest = {event.object["metadata"]["name"]: event for event in list(recorder.events)}
     return {
         name: event.at

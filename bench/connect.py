@@ -1,8 +1,8 @@
-"""How long it takes from a viewer's first byte until the number can be read at the API server, all of it real.
+"""Measures the time from a viewer's first byte until the number can be read at the API server, with real parts.
 
-QEMUs behind a private libvirt, a launcher for each, a handler, kube-apiserver and etcd on one machine. A number can be
-read when a watch has delivered it. Three kinds of VMs take turns: ours, the peer's, and the floor, whose number is
-written by this process with one bare patch from libvirt's own callback.
+The parts are QEMUs behind a private libvirt, a launcher for each, a handler, kube-apiserver and etcd on one machine. A
+number can be read when a watch has delivered it. Three kinds of VMs take turns: ours, the peer's, and the floor. This
+process writes the number of a floor VM with one patch from libvirt's callback.
 """
 
 import time
@@ -27,7 +27,7 @@ from tests.apiserver.vmis import Vmi, service_status
 from tests.cluster.objects import Object
 
 FLOOR: Final = "floor"
-#: Of each kind: enough that each has rested when its turn comes again, since a fall and a second write wait a second.
+#: VMs of each kind: enough that each is idle before its next turn, because a lower number and a second write wait 1 s.
 VMS: Final = 8
 REST: Final = 2.5
 CONNECTS: Final = 200
@@ -44,7 +44,7 @@ class Kind:
 
 
 def measure(stage: Stage) -> list[Row]:
-    """200 viewers of each kind."""
+    """Measure 200 viewers of each kind."""
     times: dict[str, list[float]] = {}
     with _kinds(stage) as kinds:
         rested: dict[str, float] = {}
@@ -72,7 +72,7 @@ def measure(stage: Stage) -> list[Row]:
 
 
 def _connect(kind: Kind, turn: int) -> float:
-    """Milliseconds."""
+    """Return the milliseconds of one connection."""
     vmi = kind.crowd.vmis[turn]
     begin = time.monotonic()
     viewer = Viewer.establish(kind.vms[turn].address)
@@ -125,7 +125,7 @@ def _start(stack: ExitStack, side: Side, kind: Kind) -> None:
 
 
 def _warm(kind: Kind) -> None:
-    """Until each VM's first viewer was seen: everything has started by then."""
+    """Wait until each VM's first viewer was seen: by then all programs have started."""
     for vm, vmi in zip(kind.vms, kind.crowd.vmis, strict=True):
         wait_until(lambda: _is_seen(vm, vmi), what=f"{kind.name}: a viewer of {vmi.name} is seen")  # noqa: B023
     for vmi in kind.crowd.vmis:
@@ -133,7 +133,7 @@ def _warm(kind: Kind) -> None:
 
 
 def _is_seen(vm: VirtualMachine, vmi: Vmi) -> bool:
-    """Whether a viewer is, who came when nobody may have been watching as yet."""
+    """Return whether a viewer is seen. The viewer may have connected before the agent observed the VM."""
     with Viewer.establish(vm.address):
         end = time.monotonic() + 1.0
         while time.monotonic() < end:
@@ -145,18 +145,18 @@ def _is_seen(vm: VirtualMachine, vmi: Vmi) -> bool:
 
 @contextmanager
 def _floor(client: Client, libvirtd: PrivateLibvirt, kind: Kind) -> Iterator[None]:
-    """No agent, no handler, no spacing: what libvirt's callback tells is written in the same thread."""
+    """Write each event from libvirt's callback in the same thread, without agent, handler and write policy."""
     patches = {vm.name: vmi for vm, vmi in zip(kind.vms, kind.crowd.vmis, strict=True)}
     connection = libvirt.openReadOnly(libvirtd.uri)
 
-    def told(_: object, domain: "libvirt.virDomain", phase: int, *_rest: object) -> None:
+    def on_event(_: object, domain: "libvirt.virDomain", phase: int, *_rest: object) -> None:
         vmi = patches.get(domain.name())
         if vmi is not None and phase != libvirt.VIR_DOMAIN_EVENT_GRAPHICS_CONNECT:
             value = {"vncSessions": 1} if phase == libvirt.VIR_DOMAIN_EVENT_GRAPHICS_INITIALIZE else {}
             add = {"op": "add", "path": "/status/serviceStatus", "value": value}
             client.patch(vmi.path, [add] if value else [add, {"op": "remove", "path": add["path"]}], JSON_PATCH)
 
-    number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS, told, None)
+    number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_GRAPHICS, on_event, None)
     yield
     connection.domainEventDeregisterAny(number)
     connection.close()

@@ -1,7 +1,7 @@
-"""A program as its image has it: the image's own Python and libraries, its user, and a cgroup of its own.
+"""Runs a program as in its image: with the image's Python, libraries and user, and in a separate cgroup.
 
-No container engine is needed: the image's layers are unpacked into a folder, which a process enters in a mount
-namespace of its own. /tmp, where sockets are, is this machine's. The peer's programs run in the same images.
+No container engine is needed: the image's layers are unpacked into a folder, which a process enters in a separate mount
+namespace. /tmp, where the sockets are, is that of this machine. The peer's programs run in the same images.
 """
 
 import itertools
@@ -34,10 +34,10 @@ exec chroot --userspec="$user" "$root" "$@"
 
 
 class Root:
-    """An image's files, in a temporary folder."""
+    """Unpacks an image into a temporary folder."""
 
     def __init__(self, image: str, extra: Sequence[Path] = ()) -> None:
-        """`extra` programs are put into /usr/bin."""
+        """The programs in `extra` are copied into /usr/bin."""
         self._image = image
         self._extra = extra
         self._temporary = tempfile.TemporaryDirectory(prefix="vss-bench-root-", dir="/tmp")
@@ -80,7 +80,7 @@ class Root:
         return [file.read() for file in files if file is not None]
 
     def forget_pages(self) -> None:
-        """Whoever reads a file first is charged with it: that shall be a container, not this process."""
+        """Drop the files from the page cache, because the first reader is charged: it must be a container."""
         os.sync()
         for file in self.path.rglob("*"):
             if file.is_file() and not file.is_symlink():
@@ -90,7 +90,7 @@ class Root:
 
 
 def sweep() -> None:
-    """Ends what is left of a bench that was killed: who changes its user loses the signal of its parent's death."""
+    """End the processes of a killed bench: a process that changed its user gets no signal when its parent dies."""
     for tree in Tree.find(_PREFIX):
         owner = tree.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", owner).exists():
@@ -98,7 +98,7 @@ def sweep() -> None:
 
 
 class Container(ManagedProcess):
-    """One program in an image's root; ends with this process like any other."""
+    """Runs one program in an image's root. The program ends with this process."""
 
     _numbers = itertools.count(1)
 
@@ -119,7 +119,7 @@ class Container(ManagedProcess):
         self._tree.remove()
 
     def charged(self) -> readings.Charged:
-        """What its cgroup is charged with."""
+        """Return the memory that its cgroup is charged with."""
         (cgroup,) = (path for path in self._tree.paths if (path / "memory.stat").exists())
         return readings.charged(cgroup)
 

@@ -1,5 +1,5 @@
-"""The handler with a node full of agents: its memory, what stays of it after a burst of connections, its start, and
-whether the price of an agent grows with their number."""
+"""Measures the handler of a full node: its memory, its memory after a burst of connections, its start, and whether the
+cost of an agent grows with the number of agents."""
 
 import contextlib
 import os
@@ -18,23 +18,23 @@ from tests.apiserver.vmis import Vmi
 
 MIB: Final = 1 << 20
 SIZES: Final = (10, 100, 250, 1000)
-#: Events of each agent a second, besides its signs of life.
+#: Events of each agent per second, in addition to its heartbeats.
 RATE: Final = 0.2
-#: Connections to each of 250 sockets at a time, beside its agent's (ours takes three), and how often: 2,000 in all.
+#: Concurrent connections to each of 250 sockets, next to its agent's (ours accepts three), and rounds: 2,000 in all.
 BURST: Final = 2
 WAVES: Final = 4
-#: Seconds that a handler is away: each agent has come to its longest pause by then.
+#: Seconds without a handler: by then each agent has reached its longest backoff.
 AWAY: Final = 10.0
-#: Seconds without a write, after which the place holds all that was said. Both sides write many a second while any
-#: waits: what a run has left would otherwise be written after the restart, as fast as a node may write.
+#: Seconds without a write, after which all values are published. Both sides write many values per second while any is
+#: pending. Values that a run has left pending would otherwise be written after the restart, at the node's rate limit.
 REST: Final = 3.0
-#: A client's first bytes: HTTP/2's preface and empty settings, so that a connection is one and not only a socket.
+#: A client's first bytes: HTTP/2's preface and empty settings, so that the server takes it for an HTTP/2 connection.
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @dataclass
 class Found:
-    """About one side with so many agents. Bytes; CPU as a share of a core; seconds."""
+    """Results of one side for a number of agents: bytes, CPU as a share of a core, and seconds."""
 
     agents: int
     resident: int
@@ -45,7 +45,7 @@ class Found:
 
 
 def measure(stage: Stage) -> list[Row]:
-    """Each size once for each side, in turns."""
+    """Measure each size once for each side, in turns."""
     found = [[_of(stage, side, size) for side in stage.sides] for size in SIZES]
     few, many, node, thousand = found
     return [
@@ -82,7 +82,7 @@ def _of(stage: Stage, side: Side, size: int) -> Found:
 
 
 def _after_burst(work: Work) -> int:
-    """Bytes that the handler has a while after a burst of connections."""
+    """Return the resident bytes of the handler 3 s after a burst of connections."""
     for _ in range(WAVES):
         with contextlib.ExitStack() as stack:
             for vmi in work.crowd.vmis:
@@ -108,7 +108,7 @@ def _connect(side: Side, vmi: Vmi) -> Iterator[None]:
 
 
 def _restart(stage: Stage, work: Work) -> float:
-    """Seconds from a handler's start until it has heard every agent anew and knows that what is published is so."""
+    """Return the seconds from a handler's start until every agent has reported and all published values are checked."""
     _rest(stage)
     work.handler.kill()
     time.sleep(stage.seconds(AWAY))
@@ -121,7 +121,7 @@ def _restart(stage: Stage, work: Work) -> float:
 
 
 def _rest(stage: Stage) -> None:
-    """Until nothing waits to be written."""
+    """Wait until no write is pending."""
 
     def rests() -> bool:
         before = stage.writes()

@@ -1,11 +1,11 @@
-"""The agents of a whole node in one process, without libvirt: their session tables and streams are the real ones.
+"""Runs the agents of a whole node in one process, without libvirt, with the real session tables and streams.
 
-A viewer of an agent comes or goes as often as the bench says. Commands are lines of JSON on standard input, each with
-an answer on standard output; the end of the input ends the process. `bench/peer/cmd/load` is the same in Go.
+The bench sets the rate at which viewers connect and disconnect. Commands are lines of JSON on standard input, each with
+a response on standard output; the end of the input ends the process. `bench/peer/cmd/load` is the same in Go.
 
-    {"do": "sync"}                              answers when every agent has been heard over a connection newer than
+    {"do": "sync"}                              responds when every agent has reported over a connection newer than
                                                 those of the last `sync`, and its value is published
-    {"do": "run", "rate": R, "seconds": S}      R events a second in all, evenly; answers when all were accepted
+    {"do": "run", "rate": R, "seconds": S}      R events per second in total, evenly; responds when all are accepted
     {"do": "set", "sessions": N}                N viewers at every agent, at once
     {"do": "spread", "sessions": N, "seconds": S}  the same, one agent after the other
 """
@@ -28,14 +28,14 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1.sessions_pb2 import VmiReference
 
 _TICK: Final = 0.005
-#: Viewers of one VM at most.
+#: The maximum number of viewers of one VM.
 _MOST: Final = 8
-#: All are anonymous, as KubeVirt's are.
+#: All viewers are anonymous, as those of KubeVirt.
 _PEER: Final = SocketAddress(Transport.UNIX)
 
 
 class Agent:
-    """One VM's agent, whose libvirt is this program."""
+    """Simulates libvirt for the agent of one VM."""
 
     def __init__(self, vmi: dict[str, str], number: int) -> None:
         self._state = State(time.time)
@@ -61,7 +61,7 @@ class Agent:
     # --- what happens at the VM's screen ---
 
     def step(self) -> None:
-        """A viewer comes or goes, by the same chance in both programs."""
+        """Connect or disconnect a viewer, by the same pseudorandom sequence in both programs."""
         self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF
         come = self._random >> 16 & 1 == 1
         if self.sessions in (0, _MOST):
@@ -69,7 +69,7 @@ class Agent:
         self.set(self.sessions + (1 if come else -1))
 
     def set(self, sessions: int) -> None:
-        """Viewers come or go until so many are there."""
+        """Connect or disconnect viewers until `sessions` are connected."""
         table, now = self._state.table, time.time()
         while self.sessions < sessions:
             table.apply(Phase.CONNECT, _PEER, now)
@@ -84,25 +84,25 @@ class Agent:
 
     @property
     def accepted(self) -> bool:
-        """The handler has all that this agent knows."""
+        """Whether the handler has accepted the agent's newest state."""
         base = self._protocol.stream.base
-        told = base is not None and base.vnc == self._state.report().vnc
-        return told and self._protocol.stream.last_ack.accepted == self._protocol.sequence
+        sent = base is not None and base.vnc == self._state.report().vnc
+        return sent and self._protocol.stream.last_ack.accepted == self._protocol.sequence
 
     @property
     def synced(self) -> bool:
-        """A newer stream has said everything, and the place of publication holds it, where this handler may publish."""
+        """Whether a newer stream has sent everything, and the value is published if this handler may publish it."""
         ack, streams = self._protocol.stream.last_ack, self._state.handler.streams
         published = ack.published == self._protocol.sequence or ack.state == pb.PUBLISH_STATE_NOT_OWNER
         return streams > self._since and self.accepted and published
 
     def note(self) -> None:
-        """What is newer than now, is newer."""
+        """Consider only streams after this call as newer."""
         self._since = self._state.handler.streams
 
 
 class Load:
-    """All agents."""
+    """Executes commands on all agents."""
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         self._agents = agents

@@ -1,8 +1,8 @@
-"""What metrics cost a handler: series, bytes and milliseconds of a scrape, and memory with them and without.
+"""Measures the cost of a handler's metrics: series, bytes and milliseconds of a scrape, and memory with and without.
 
-A handler with the publisher `file` and 250 VMs, each with an agent that is driven by hand and one viewer; no cluster is
-needed, and what a cluster's handler has besides is the same with metrics and without. Run it in the root of the tree,
-with the tree's own Python: `.venv/bin/python -m bench.metrics_cost`.
+The handler uses the publisher `file` and has 250 VMs, each with a simulated agent and one viewer. No cluster is needed,
+because the additional cost of a handler in a cluster is the same with metrics and without. Run it in the root of the
+tree, with the tree's Python: `.venv/bin/python -m bench.metrics_cost`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ FORMS = {"text": "", "OpenMetrics": "application/openmetrics-text;version=1.0.0"
 
 
 def handler(folder: Path, port: int, vms: int, *, metrics: bool) -> ManagedProcess:
-    """Not started."""
+    """Return a handler that is not started."""
     (folder / "vmis/default").mkdir(parents=True, exist_ok=True)
     for number in range(vms):
         vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": f"vm-{number}"}}
@@ -45,7 +45,7 @@ def handler(folder: Path, port: int, vms: int, *, metrics: bool) -> ManagedProce
 
 
 def scrape(port: int, accept: str) -> tuple[float, bytes]:
-    """Milliseconds and the answer, over a connection of its own."""
+    """Return the milliseconds and the body of a scrape over a new connection."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         began = time.perf_counter()
         connection.request("GET", "/metrics", headers={"Accept": accept})
@@ -54,7 +54,7 @@ def scrape(port: int, accept: str) -> tuple[float, bytes]:
 
 
 def measure(vms: int, *, metrics: bool) -> None:
-    """One handler, from its start to its end."""
+    """Measure one handler, from its start to its end."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as name, Peers() as peers:
         folder = Path(name)
@@ -72,7 +72,7 @@ def measure(vms: int, *, metrics: bool) -> None:
 
 
 def scrapes(port: int) -> None:
-    """As Prometheus does it, again and again."""
+    """Scrape repeatedly, as Prometheus does, and print the figures."""
     for name, accept in FORMS.items():
         taken = [scrape(port, accept) for _ in range(SCRAPES)]
         first, body = taken[0][1], taken[-1][1]
@@ -86,7 +86,7 @@ def scrapes(port: int) -> None:
 
 
 def _cpu(body: bytes) -> float:
-    """Seconds that the handler has used, by its own word."""
+    """Return the CPU seconds of the handler, by its own metric."""
     found = CPU.search(body)
     assert found is not None
     return float(found[1])

@@ -1,4 +1,4 @@
-"""A side at work on a node: its handler, and the launchers of all VMIs."""
+"""Runs one side on a node: its handler, and the launchers of all VMIs."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from bench.stage import Crowd, Stage
 
 @dataclass
 class Work:
-    """One side at work."""
+    """One side that runs on a node."""
 
     side: Side
     crowd: Crowd
@@ -22,7 +22,7 @@ class Work:
 
 @contextmanager
 def working(stage: Stage, side: Side, size: int, *, owned: bool = True) -> Iterator[Work]:
-    """All launchers have been heard, and nobody is connected."""
+    """Yield a side after all its launchers have reported. No viewer is connected."""
     crowd = stage.crowd(size, owned=owned)
     with side.handler(crowd.node) as handler:
         wait_served(handler, crowd, side)
@@ -34,14 +34,14 @@ def working(stage: Stage, side: Side, size: int, *, owned: bool = True) -> Itera
 
 @contextmanager
 def both(stage: Stage, size: int, *, owned: bool = True) -> Iterator[tuple[Work, Work]]:
-    """Both sides, each on a node of its own, so that rounds can alternate."""
+    """Yield both sides, each on a separate node, so that rounds can alternate."""
     with ExitStack() as stack:
         ours, peer = (stack.enter_context(working(stage, side, size, owned=owned)) for side in stage.sides)
         yield ours, peer
 
 
 def wait_served(handler: Container, crowd: Crowd, side: Side, timeout: float = 120.0) -> None:
-    """Until each VMI's socket is there."""
+    """Wait until the socket of each VMI exists."""
     deadline = time.monotonic() + timeout
     for vmi in crowd.vmis:
         while not side.socket(vmi).exists():

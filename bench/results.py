@@ -1,4 +1,4 @@
-"""What was measured: rows of figures, as a table for people and as JSON for whoever compares runs."""
+"""Holds the results: rows of figures, as a table for people and as JSON for the comparison of runs."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One measure. `goal` is what the goal's quantity may be at most; `reached` says whether it is that."""
+    """One measure. `goal` is the limit as text; `reached` says whether our figure is within it."""
 
     name: str
     unit: str
@@ -42,12 +42,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to the peer's."""
+        """The ratio of our median to the peer's."""
         return self.ours.median / self.peer.median if self.peer and self.peer.median else None
 
 
 def write(path: Path, rows: Sequence[Row], seconds: float, when: str) -> None:
-    """As JSON."""
+    """Write the rows as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {
         "when": when,
@@ -59,7 +59,7 @@ def write(path: Path, rows: Sequence[Row], seconds: float, when: str) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """What write() has written: what stands above the rows, and these."""
+    """Return the header and the rows of a file that write() has written."""
     whole = json.loads(path.read_text())
     rows = []
     for row in whole.pop("rows"):
@@ -69,7 +69,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
 
 
 def machine() -> dict[str, Any]:
-    """What a reader has to know to compare."""
+    """Return the properties of this machine that a comparison needs."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """For people."""
+    """Return the rows as a text table."""
     head = ["measure", "unit", "ours", "p99", "peer", "p99", "ratio", "floor", "goal", ""]
     lines = [head, *([_cell(cell) for cell in _cells(row)] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -86,7 +86,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The same, for the docs."""
+    """Return the rows as a Markdown table."""
     head = ["measure", "unit", "ours", "p99", "peer", "p99", "ratio", "floor", "goal", ""]
     lines = [head, ["---"] * 2 + ["--:"] * 6 + ["---"] * 2, *([_cell(cell) for cell in _cells(row)] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -109,7 +109,7 @@ def _cell(value: object) -> str:
 
 
 def digits(value: float) -> str:
-    """Three of them say all that such a measurement can."""
+    """Return a value with three digits, the precision of such a measurement."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

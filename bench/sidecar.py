@@ -1,6 +1,6 @@
-"""What the launcher's half costs, since it is paid for once for every VM: memory, CPU while nothing happens, a start.
+"""Measures the cost of the sidecar, which every VM has: memory, CPU when idle, and CPU of a start.
 
-In its image and a cgroup of its own, subscribed to a real libvirt, with a handler that it reports to.
+The sidecar runs in its image and in a separate cgroup, subscribed to a real libvirt, and reports to a handler.
 """
 
 import statistics
@@ -29,7 +29,7 @@ MIB: Final = 1 << 20
 
 @dataclass
 class Launchers:
-    """A side's, one for each VM."""
+    """The launchers of one side, one for each VM."""
 
     side: Side
     crowd: Crowd
@@ -38,7 +38,7 @@ class Launchers:
 
 
 def measure(stage: Stage) -> list[Row]:
-    """Both sides' launchers are beside the same VMs all the time, but one starts when it is its turn."""
+    """Run both sides' launchers on the same VMs at the same time; starts are measured one side after the other."""
     with _vms(stage) as vms, ExitStack() as stack:
         both = [stack.enter_context(_launchers(stage, side, vms)) for side in stage.sides]
         starts = {one.side.name: _starts(stage, one) for one in both}
@@ -64,14 +64,14 @@ def _launchers(stage: Stage, side: Side, vms: Sequence[VirtualMachine]) -> Itera
         wait_served(handler, crowd, side)
         made = [side.launcher(vm, vmi) for vm, vmi in zip(vms, crowd.vmis, strict=True)]
         running = []
-        for one in made:  # one after the other, so that one of them is the first to read
+        for one in made:  # one after the other, so that the first one reads the files
             running.append(stack.enter_context(one))
             time.sleep(0.1)
         yield Launchers(side, crowd, vms, running)
 
 
 def _wait_reporting(launchers: Launchers) -> None:
-    """Until a viewer of each VM is published: everything that is loaded late has been by then."""
+    """Wait until a viewer of each VM is published: by then all lazily loaded code is in memory."""
     viewers = [Viewer.establish(vm.address) for vm in launchers.vms]
     try:
         for vmi in launchers.crowd.vmis:
@@ -93,7 +93,7 @@ def _memory_rows(both: Sequence[Launchers]) -> list[Row]:
     )
     rows = []
     for part in ("anon", "file", "kernel"):
-        # Whoever reads a file first is charged with it, so that is the most that one of them was charged with.
+        # The first reader of a file is charged with it, so for files the maximum counts.
         of = max if part == "file" else statistics.median
         mine, other = (Figure.of([of(getattr(one, part) / MIB for one in side)]) for side in (ours, peer))
         reached = mine.median <= 18 if part == "anon" else None
@@ -107,7 +107,7 @@ def _memory_rows(both: Sequence[Launchers]) -> list[Row]:
 
 
 def _idle(both: Sequence[Launchers], seconds: float) -> list[Row]:
-    """All of them at the same time: nobody is connected, and each gives its signs of life."""
+    """Measure all launchers at the same time: no viewer is connected, and each launcher sends its heartbeats."""
     before = [[_spent(one) for one in launchers.running] for launchers in both]
     begin = time.monotonic()
     time.sleep(seconds)
@@ -134,17 +134,17 @@ def _spent(one: Container) -> tuple[float, int]:
 
 
 def _starts(stage: Stage, launchers: Launchers) -> list[float]:
-    """Milliseconds of CPU from exec until the handler has heard it: its first connection is answered."""
+    """Return the milliseconds of CPU from exec until each launcher is idle."""
     found = []
     for one in launchers.running[: stage.rounds(10)]:
         one.kill()
         one.start()
-        found.append(_cpu_until_settled(one))
+        found.append(_cpu_until_idle(one))
     return found
 
 
-def _cpu_until_settled(one: Container) -> float:
-    """It is settled once it spends next to nothing: what a start costs is over, whatever the program calls its end."""
+def _cpu_until_idle(one: Container) -> float:
+    """Return the CPU until the program has used less than 1 ms per 100 ms five times in a row."""
     spent, quiet = 0.0, 0
     while quiet < 5:
         time.sleep(0.1)

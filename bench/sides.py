@@ -1,6 +1,6 @@
-"""The two that are compared, behind one face: how a side's handler, launcher and load are started.
+"""Starts handler, launcher and load of the two sides that are compared, by one interface.
 
-Both get the same VMIs, the same rights, the same images to run in, and write the same field of the VMI.
+Both sides get the same VMIs, the same rights and the same images, and write the same field of the VMI.
 """
 
 import json
@@ -26,9 +26,9 @@ PEER: Final = "peer"
 
 @dataclass(frozen=True)
 class Roots:
-    """The images' files, with the peer's programs beside ours.
+    """The images' files, with the peer's programs next to ours.
 
-    The agent's for each side, so that neither finds in memory what the other has read.
+    Each side has a copy of the agent's image, so that neither uses pages that the other has read.
     """
 
     agent: Mapping[str, Root]
@@ -37,10 +37,10 @@ class Roots:
 
 
 class Side:
-    """One of the two."""
+    """One of the two sides."""
 
     def __init__(self, name: str, roots: Roots, folder: Path) -> None:
-        """Logs go into `folder`."""
+        """`folder` holds the logs."""
         self.name = name
         self._roots = roots
         self._folder = folder
@@ -50,14 +50,14 @@ class Side:
         return self.name == OURS
 
     def socket(self, vmi: Vmi) -> Path:
-        """In the pod's directory."""
+        """Return the handler's socket in the pod's directory."""
         return vmi.socket if self.ours else vmi.socket.with_name("notify.sock")
 
     def handler(self, node: Node, publisher: str = "vmi-status") -> Container:
-        """The node's. `publisher` is a choice that ours has."""
+        """Return the node's handler. Only ours uses `publisher`."""
         common = {"node-name": node.name, "pods-dir": node.pods.path, "kubeconfig": node.kubeconfig()}
         if self.ours:
-            # Beside the pods' folder, which is short enough for a socket's path.
+            # Next to the pods' folder, whose path is short enough for a socket.
             flags = {**common, "publisher": publisher, "admin-socket": node.pods.path.with_name("admin.sock")}
             program = "/usr/bin/handler-service"
         else:
@@ -68,7 +68,7 @@ class Side:
         return Container(self._roots.handler, argv, self._log("handler"))
 
     def launcher(self, vm: VirtualMachine, vmi: Vmi) -> Container:
-        """Beside a VM."""
+        """Return the launcher of a VM."""
         common = {
             "libvirt-uri": vm.libvirtd.uri,
             "domain": vm.name,
@@ -76,18 +76,18 @@ class Side:
             "namespace": vmi.namespace,
             "name": vmi.name,
         }
-        # With its debugging door, as it is deployed; the socket is the pod's.
+        # With its debug API, as it is deployed; the socket is in the pod.
         flags = {**common, "admin-socket": vmi.socket.with_name("agent.sock")} if self.ours else common
         program = "/usr/bin/launcher-agent" if self.ours else "/usr/bin/peer-launcher"
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
         return Container(self._roots.agent[self.name], argv, self._log("launcher"), user=POD)
 
     def forget_pages(self) -> None:
-        """The next launcher is the first one of its node: it is charged with the files that it reads."""
+        """Drop the files from the page cache, so that the next launcher is charged like the first one of a node."""
         self._roots.agent[self.name].forget_pages()
 
     def load(self, vmis: Sequence[Vmi]) -> "Load":
-        """The launchers of all these, in one process."""
+        """Return the launchers of all these VMIs, in one process."""
         program = [sys.executable, "-m", "bench.load"] if self.ours else [str(self._roots.peer / "peer-load")]
         return Load(program, [self._target(vmi) for vmi in vmis], self._log("load"))
 
@@ -100,7 +100,7 @@ class Side:
 
 
 class Load:
-    """Launchers that do as they are told. They end with this process, since their input does."""
+    """Launchers that execute commands. They end with this process, because their input ends."""
 
     def __init__(self, program: Sequence[str], targets: Sequence[dict[str, str]], log: Path) -> None:
         self._program = program
@@ -124,20 +124,20 @@ class Load:
         self._process.communicate()
 
     def begin(self, do: str, **arguments: Any) -> None:
-        """Give a command."""
+        """Send a command."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self._process.stdin.flush()
 
     def end(self) -> dict[str, Any]:
-        """Wait for its answer."""
+        """Wait for the response to a command."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"{self._program[-1]} has ended:\n{self._log.read_text()[-2000:]}"
         return dict(json.loads(line))
 
     def do(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Give a command and wait for its answer."""
+        """Send a command and wait for its response."""
         self.begin(do, **arguments)
         return self.end()
 
