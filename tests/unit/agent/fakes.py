@@ -56,7 +56,7 @@ class VirtualTime:
         await waiter
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock, stopping wherever somebody wants to wake up."""
+        """Advance the clock and stop at each time at which a task wakes up."""
         end = self.now + seconds
         await settle()
         while self._sleepers and self._sleepers[0][0] <= end:

@@ -39,7 +39,7 @@ class Peer:
         self.call = stub.ReportSessions()
 
     async def say(self, *requests: pb.ReportSessionsRequest) -> None:
-        """Send. Where the stream has ended, hear() and end() tell of it."""
+        """Send. If the stream has ended, the next call that receives, or end(), reports that."""
         async with asyncio.timeout(DEADLINE):
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 for request in requests:
@@ -54,7 +54,7 @@ class Peer:
         return response
 
     async def greet(self, request: pb.ReportSessionsRequest | None = None) -> pb.Welcome:
-        """Say hello, hear Welcome."""
+        """Send Hello and return Welcome."""
         await self.say(request or hello())
         response = await self.hear()
         assert response.HasField("welcome")
@@ -98,7 +98,7 @@ class MemoryPlace:
         self.open.set()
 
     def detail(self, desired: DesiredStatus) -> None:
-        """Nothing besides the number."""
+        """Ignore everything except the number."""
 
     async def read(self, vmi: VmiId) -> Outcome:
         """What is held."""
@@ -118,7 +118,7 @@ class MemoryPlace:
 
 
 class Handler:
-    """A hub with a place in memory, and the server of one socket; `async with` runs both."""
+    """A status manager with a publisher in memory, and the server of one socket; `async with` runs both."""
 
     def __init__(
         self,

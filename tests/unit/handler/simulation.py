@@ -1,4 +1,4 @@
-"""A clockwork and the place that it writes to, in virtual time.
+"""Simulates a write scheduler and its publisher in virtual time.
 
 The place does what the test scripts: it takes a write, refuses it, or takes it and answers with an error. A job reaches
 the place half its latency after it has begun.
@@ -23,7 +23,7 @@ class Fate(Enum):
     """What becomes of a job at the place."""
 
     DONE = auto()
-    #: Refused: somebody else was quicker. Nothing is written.
+    #: Refused: another client was quicker. Nothing is written.
     CONFLICT = auto()
     #: It never arrives.
     LOST = auto()
@@ -39,7 +39,7 @@ class Fate(Enum):
 
 #: What is answered whatever was asked.
 _ANSWERS = {
-    Fate.CONFLICT: Outcome(OutcomeKind.CONFLICT, message="somebody was quicker"),
+    Fate.CONFLICT: Outcome(OutcomeKind.CONFLICT, message="another client was quicker"),
     Fate.OVERLOADED: Outcome(OutcomeKind.ERROR, message="overloaded", retry_after=30.0),
     Fate.LOST: Outcome(OutcomeKind.ERROR, message="no answer"),
     Fate.DONE_AND_LOST: Outcome(OutcomeKind.ERROR, message="no answer"),
@@ -59,7 +59,7 @@ class Write:
 
 @dataclass
 class Simulation:
-    """A clockwork, its place, and the time."""
+    """A write scheduler, its publisher, and the time."""
 
     policy: WritePolicy = field(default_factory=WritePolicy)
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(256, 0.04))
@@ -92,7 +92,7 @@ class Simulation:
         self.scheduler.set_desired(vmi, desired, self.now)
 
     def foreign(self, sessions: int, vmi: VmiId = VMI) -> None:
-        """Somebody else writes, and a watch tells at once."""
+        """Write as another client; a watch reports it at once."""
         self.place[vmi] = sessions
         self.placed(vmi)
         self.scheduler.set_actual(vmi, PublishedValue(sessions), self.now)

@@ -91,7 +91,7 @@ def test_a_value_that_was_there_again_before_its_turn_is_no_delay() -> None:
 
 
 def test_a_delay_goes_on_through_failures() -> None:
-    """Nobody saw the value before the write that succeeded."""
+    """The value was not visible before the write that succeeded."""
     scheduler = holding(0).scheduler
     scheduler.set_desired(VMI, desired(1), 10.0)
     (job,) = scheduler.take_due(10.02, 1)

@@ -1,4 +1,4 @@
-"""The middle: what drives the publications, who is told, and what an ack says. No sockets."""
+"""Tests what triggers publications, which watchers are called, and what an ack contains. No sockets."""
 
 import asyncio
 from collections.abc import Hashable
@@ -31,7 +31,7 @@ OURS = Assignment(owned=True)
 
 
 class Scene:
-    """A hub in virtual time, with places whose jobs the test does by hand."""
+    """A status manager in virtual time, with publishers whose jobs the test executes."""
 
     def __init__(self, places: int = 1) -> None:
         self.now = 100.0
@@ -172,7 +172,7 @@ def test_without_a_place_nothing_is_published() -> None:
 
 
 def test_while_an_agent_is_awaited_nothing_is_called_published() -> None:
-    """Two pods, one has spoken: its 0 does not follow for the VMI, whose place holds 3."""
+    """Of two pods one has reported: its 0 is not the VMI's number, and the published value is 3."""
     scene = Scene()
     scene.manager.add(endpoint("b"))
     scene.report("a", 1, 0)
@@ -195,7 +195,7 @@ def test_an_endpoint_that_is_back_takes_no_old_mark_for_its_own() -> None:
     assert scene.progress("a").stream != stream
 
 
-# --- who is told ---
+# --- which watchers are called ---
 
 
 def test_streams_of_a_vmi_are_woken_by_an_answer() -> None:
@@ -284,7 +284,7 @@ def test_no_failure_is_taken_for_a_success(kind: OutcomeKind, state: "pb.Publish
 
 @pytest.mark.parametrize("lease", [0.05, 0.2])
 async def test_a_lease_ends_in_time_even_if_it_began_while_the_hub_slept(lease: float) -> None:
-    """Not at the hub's next look."""
+    """Not only at the status manager's next wakeup."""
     loop = asyncio.get_running_loop()
     manager = StatusManager(lease, loop.time)
     task = asyncio.create_task(manager.run())
@@ -311,9 +311,9 @@ async def test_a_vmi_without_any_endpoint_is_told_as_such_once_after_a_lease() -
     assert desired is not None
     assert not desired.synced
     await wait_until_async(
-        lambda: manager.desired_status(VMI), lambda found: found is not None and found.synced, what="patience ends"
+        lambda: manager.desired_status(VMI), lambda found: found is not None and found.synced, what="the lease ends"
     )
-    await wait_until_async(lambda: len(changed), lambda times: times == 2, what="it is told")
+    await wait_until_async(lambda: len(changed), lambda times: times == 2, what="the watcher is called")
     await asyncio.sleep(0.2)
     assert changed == [VMI, VMI]
     desired = manager.desired_status(VMI)

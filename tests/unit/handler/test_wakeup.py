@@ -1,4 +1,4 @@
-"""The alarm: what ends a sleep, and what does not."""
+"""Tests the wakeup: what ends a sleep, and what does not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,13 +13,13 @@ class Sleeper:
     """Sleeps once by a clock of its own; the event loop's time is the real one, and far from being over."""
 
     def __init__(self, until: float | None, wakeup: Wakeup | None) -> None:
-        """By an alarm that something has happened to, or by one of its own."""
+        """Use the wakeup that is passed, or a new one."""
         self.now = 0.0
         self.wakeup = wakeup or Wakeup(lambda: self.now)
         self.task = asyncio.create_task(self.wakeup.sleep(until))
 
     async def sleeps(self) -> bool:
-        """Whether it still does, when all that it has heard of has had its turn."""
+        """Return whether it still sleeps after all ready callbacks have run."""
         for _ in range(5):
             await asyncio.sleep(0)
         return not self.task.done()

@@ -1,4 +1,4 @@
-"""The debugging door, on a real socket."""
+"""Tests the debug API on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator

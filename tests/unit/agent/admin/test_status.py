@@ -1,4 +1,4 @@
-"""The agent as its debugging door shows it."""
+"""Tests the status that the agent's debug API shows."""
 
 from launcher_agent.admin.status import Identity, agent_status
 from launcher_agent.events import Phase

@@ -18,7 +18,7 @@ def tcp(port: int, host: str = "127.0.0.1") -> SocketAddress:
 
 
 def table(*events: tuple[Phase, SocketAddress], capacity: int = 256) -> SessionTable:
-    """A table that has seen `events`, one each second from 1 on, since nobody was connected at 0."""
+    """Return a table that has seen `events`, one per second from 1 on; no viewer was connected at 0."""
     made = SessionTable(capacity)
     made.clear(0.0)
     for number, (phase, peer) in enumerate(events, start=1):

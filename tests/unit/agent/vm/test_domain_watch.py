@@ -352,7 +352,7 @@ async def test_the_target_of_a_migration_starts_before_it_is_defined_and_needs_n
 
 
 async def test_a_start_that_was_listed_already_does_not_cut_the_question_short() -> None:
-    """Subscribed, then started, then listed: the event comes although the listing told of it."""
+    """Subscribed, then started, then listed: the event arrives although the listing has reported the start."""
     async with watching(FakeConnection(RUNNING)) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
         assert scene.seen == (Reason.RECONCILING, 0)

@@ -90,7 +90,7 @@ async def failed(call: Any) -> tuple[grpc.StatusCode, str]:
 
 
 async def test_get_tells_all_that_is_known(admin: Admin) -> None:
-    """What was heard, what follows, what was published."""
+    """The status shows the reports, the result and the publications."""
     service = types.ServiceSessions(service=VNC, sessions=2, pending=1, accuracy=types.ACCURACY_UPPER_BOUND)
     service.since.FromSeconds(1_767_268_800)
     observation = types.Observation(observed=True, reason=types.OBSERVATION_REASON_WATCHING)
@@ -177,7 +177,7 @@ async def test_get_of_a_stranger_is_not_found(admin: Admin, namespace: str, name
 
 
 async def test_get_of_a_name_that_is_served_twice_is_the_one_that_was_heard_last(admin: Admin) -> None:
-    """A VMI that was deleted and made anew has another UID; uids have no order."""
+    """A VMI that was deleted and created again has another UID; UIDs have no order."""
     manager = admin.handler.manager
     for number, uid in enumerate(["zzz", "aaa"]):
         manager.add(Endpoint(uid, VmiId("ns", "twice", uid), f"/{uid}"))
@@ -278,7 +278,7 @@ async def test_a_seventeenth_watcher_is_refused_and_one_that_leaves_makes_room(a
 
 
 async def test_a_handler_that_stops_ends_its_watches(admin: Admin) -> None:
-    """Those that exist and those that come; it is not told as a removal."""
+    """The existing watches and new ones end; the end is not reported as a removal."""
     watch = admin.watch()
     await seen(watch)
     await admin.server.set_serving(False)
@@ -331,13 +331,13 @@ async def test_nothing_on_the_admin_socket_can_report(admin: Admin) -> None:
 
 
 async def test_a_large_request_is_refused(admin: Admin) -> None:
-    """Nobody sends more than a name here."""
+    """A valid request contains only a name."""
     code, _ = await failed(admin.get("default", "x" * 20_000))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_vmi_without_an_endpoint_is_told_too(admin: Admin) -> None:
-    """It is this handler's, and nobody speaks for it."""
+    """The VMI is assigned to this handler, and no agent reports it."""
     admin.handler.manager.assign(OTHER_VMI, Assignment(owned=True))
     status = await admin.get("default", "other")
     assert (list(status.endpoints), status.services[0].observed) == ([], False)

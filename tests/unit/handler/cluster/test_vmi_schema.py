@@ -48,7 +48,7 @@ def test_any_object_is_read_without_an_error(object_: Any) -> None:
 
 
 async def test_the_first_look_is_waited_for_once() -> None:
-    """Nothing is written in vain before it; a server that cannot be asked holds up nothing for ever."""
+    """No useless write happens before it, and a server that does not answer delays nothing without a limit."""
     schema = VmiSchema(KubeClient(Path("never-read"), 1.0, "test"), 60.0, lambda: None)
     waiting = asyncio.create_task(schema.first_look())
     await asyncio.sleep(0)

@@ -201,5 +201,5 @@ def test_the_fields_of_a_block_are_counted(fields: list[bytes]) -> None:
 
 
 def test_what_a_grpc_client_sends_has_few_headers() -> None:
-    """Ten is what there are; more is nobody's need."""
+    """A client sends at most ten; no client needs more."""
     assert hpack_fields(http2.call()) == 6

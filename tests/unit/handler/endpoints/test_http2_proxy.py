@@ -1,4 +1,4 @@
-"""In front of gRPC: honest peers pass, others are held up or sent away, and nobody waits for them."""
+"""Tests the HTTP/2 proxy: it passes correct peers, throttles or rejects others, and no peer waits for another one."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.hostile import http2
 
 
 class Scene:
-    """A gate, and behind it a server that repeats what it hears."""
+    """A proxy, and behind it a server that repeats its input."""
 
     def __init__(self, directory: Path) -> None:
         self.public = directory / "public.sock"
@@ -55,7 +55,7 @@ class Scene:
         return connection
 
     async def ended(self) -> None:
-        await wait_until_async(lambda: not self.talks, what="the server has heard of all ends")
+        await wait_until_async(lambda: not self.talks, what="the server has seen all ends")
 
 
 @asynccontextmanager
@@ -71,7 +71,7 @@ async def proxy(clock: Callable[[], float] | None = None) -> AsyncIterator[Scene
             yield scene
         finally:
             running.close()
-            running.close()  # whoever stops twice finds nothing to do
+            running.close()  # a second stop does nothing
             await scene.ended()
             server.close()
             directory.close()
@@ -90,7 +90,7 @@ PINGS = http2.PREFACE + http2.frame(http2.PING, payload=bytes(8)) * 100_000
 
 
 async def test_bytes_pass_both_ways_and_an_end_is_an_end() -> None:
-    """When the agent hangs up, gRPC hears of it at once."""
+    """When the agent closes the connection, gRPC sees that at once."""
     async with proxy() as scene:
         reader, writer = await scene.dial()
         said = http2.PREFACE + http2.settings()
@@ -148,7 +148,7 @@ async def test_a_flood_is_read_no_faster_than_it_is_paid_for() -> None:
             await asyncio.sleep(0.01)
         taken = asyncio.get_running_loop().time() - start
         flood.close()
-        # A ping has 17 bytes and costs 256 besides; what it costs is paid for after it was read.
+        # A ping has 17 bytes and a charge of 256 in addition; the charge is applied after the read.
         assert len(scene.renew_lease) / 17 * 273 <= BURST + RATE * taken + 1024 * 17
 
 
@@ -158,7 +158,7 @@ async def test_bytes_that_come_one_by_one_are_no_cheaper_than_their_reads() -> N
 
     def clock() -> float:
         nonlocal reads
-        reads += 1  # the gate looks at its clock at each connection and at each read
+        reads += 1  # the proxy reads its clock at each connection and at each read
         return loop.time()
 
     async with proxy(clock) as scene:
@@ -172,7 +172,7 @@ async def test_bytes_that_come_one_by_one_are_no_cheaper_than_their_reads() -> N
 
 
 async def test_what_slow_ends_say_to_each_other_comes_whole_and_in_order() -> None:
-    """More than the gate and the kernel hold, both ways."""
+    """More bytes than proxy and kernel buffer, in both directions."""
     async with proxy() as scene:
         scene.pace = (1000, 0.01)
         messages = [http2.data(1, http2.message(bytes([number]) * 990)) for number in range(100)]
@@ -192,7 +192,7 @@ async def test_who_does_not_read_is_waited_for_by_nobody_else() -> None:
     async with proxy() as scene:
         scene.speech = bytes(range(256)) * 16_384
         mute = scene.dial_raw()
-        await wait_until_async(lambda: len(scene.talks) == 1, what="the server speaks to him")
+        await wait_until_async(lambda: len(scene.talks) == 1, what="the server writes to the peer")
         (held,) = scene.talks
         reader, writer = await scene.dial()
         assert await reader.readexactly(len(scene.speech)) == scene.speech
@@ -216,7 +216,7 @@ class CountingSelector(selectors.DefaultSelector):
 
 
 def test_what_waits_keeps_no_loop_awake() -> None:
-    """In debt, with an answer that nobody reads, and when the one who did all that has left."""
+    """Neither a throttled peer, nor an unread response, nor a closed connection wakes the loop."""
     selector = CountingSelector()
 
     async def turns() -> int:
@@ -228,7 +228,7 @@ def test_what_waits_keeps_no_loop_awake() -> None:
         async with proxy() as scene:
             scene.speech = bytes(1 << 20)
             mute, flood = scene.dial_raw(), scene.dial_raw()
-            await wait_until_async(lambda: len(scene.talks) == 2, what="both are heard")
+            await wait_until_async(lambda: len(scene.talks) == 2, what="the server has read from both")
             pour(flood, PINGS)
             busy = await turns()
             # Lasting debts: what the flood has left behind is read with as many pauses.
@@ -244,7 +244,7 @@ def test_what_waits_keeps_no_loop_awake() -> None:
 
 
 async def test_an_end_leaves_nothing_behind() -> None:
-    """Whoever ends it: the agent, also in debt; the server; a broken bound; the gate."""
+    """For every cause of the end: the agent, also while throttled; the server; an exceeded limit; the proxy."""
     before = _descriptors()
     async with proxy() as scene:
         dialled = [scene.dial_raw() for _ in range(2)]
@@ -273,7 +273,7 @@ def _descriptors() -> set[str]:
 
 
 async def test_a_mistake_of_our_own_ends_its_connection_and_is_told() -> None:
-    """A socket that is still there would wake the loop for ever."""
+    """A socket that stays registered would wake the loop without a limit."""
     broken, told = False, list[dict[str, Any]]()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(context))

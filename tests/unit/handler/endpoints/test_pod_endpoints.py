@@ -128,7 +128,7 @@ def report(scene: Scene, uid: str, sessions: int) -> None:
 
 
 async def test_a_pod_without_an_agent_keeps_the_other_pods_of_its_vmi_from_proving_a_zero(scene: Scene) -> None:
-    """Only one of them runs the VM, and that may be the one without: somebody may have added the other."""
+    """Only one of them runs the VM, and that may be the pod without an agent: a user may have added the other one."""
     report(scene, POD_UID, 0)
     assert scene.desired().observed
     scene.add_pod(OTHER_UID, "libvirt-runtime")
@@ -188,7 +188,7 @@ async def test_pods_that_end_together_are_released_together(scene: Scene) -> Non
 async def test_a_pod_that_keeps_taking_its_socket_away_is_logged_once(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In ten minutes, of each kind, although the socket is made anew every 10 s."""
+    """Once in ten minutes for each kind, although the socket is created again every 10 s."""
     with caplog.at_level("INFO"):
         for _ in range(10):
             with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as another:

@@ -1,4 +1,4 @@
-"""Where gRPC listens, behind the gates: nobody else gets there."""
+"""Tests the private sockets of gRPC behind the HTTP/2 proxies: other users cannot reach them."""
 
 import socket
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_what_an_earlier_run_left_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
-    """Who can reach gRPC there would pass the gate by."""
+    """A user that can reach gRPC there would bypass the proxy."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d").chmod(0o755)
     with pytest.raises(SocketError, match="is open to other users"):

@@ -1,4 +1,4 @@
-"""A peer that is refused again and again is told of once."""
+"""Tests that repeated rejections of a peer are logged once."""
 
 from handler_service.endpoints.rejections import RejectionLog
 

@@ -107,14 +107,14 @@ async def test_what_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
 
 
 async def test_after_the_end_nothing_is_left_but_the_lock_files(tmp_path: Path) -> None:
-    """They stay, so that nobody can hold a file that is no longer there."""
+    """They stay, so that no process can hold the lock of a deleted file."""
     async with serving(new_hub(), StaticEndpoint(VMI, tmp_path / "s.sock")):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["s.sock.lock"]
 
 
 async def test_a_drain_reaches_every_socket(tmp_path: Path) -> None:
-    """All agents are told."""
+    """All agents receive the drain."""
     one, two = StaticEndpoint(VMI, tmp_path / "1.sock"), StaticEndpoint(OTHER_VMI, tmp_path / "2.sock")
     async with serving(new_hub(), one, two) as running:
         channels = [grpc.aio.insecure_channel(f"unix:{endpoint.socket}") for endpoint in (one, two)]

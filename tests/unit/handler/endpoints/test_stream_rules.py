@@ -1,6 +1,6 @@
-"""The eleven rules of the stream, as a peer meets them over a real socket: transcripts.
+"""Tests the eleven rules of the stream as transcripts over a real socket.
 
-`peer.say` is what an agent sends, `peer.hear` what the handler answers.
+`peer.say` sends an agent's message. The other calls of `peer` return the handler's response.
 """
 
 import asyncio
@@ -334,7 +334,7 @@ async def test_rule_5_what_waits_for_a_peer_that_does_not_read_is_merged(server:
 
 
 class BrokenContext(DeafContext):
-    """A stream that breaks, as gRPC tells it, while a message is on its way."""
+    """A stream that breaks while a message is in flight, as gRPC reports it."""
 
     def __init__(self, *requests: pb.ReportSessionsRequest) -> None:
         super().__init__(*requests)
@@ -350,7 +350,7 @@ class BrokenContext(DeafContext):
 
 
 async def test_a_stream_that_breaks_while_it_ends_leaves_nothing_behind(server: Handler) -> None:
-    """gRPC cancels it in the middle of its end, and its last message fails after that: no task, and no error told."""
+    """gRPC cancels it while it ends, and its last message fails after that: no task is left, and no error is logged."""
     mistakes: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, mistake: mistakes.append(mistake))
     before = asyncio.all_tasks()
@@ -460,7 +460,7 @@ async def test_rule_6_goodbye_without_a_domain_is_zero(server: Handler) -> None:
 
 
 async def test_rule_7_the_older_stream_is_aborted(server: Handler) -> None:
-    """As soon as the newer has said hello, and even if it never speaks again."""
+    """As soon as the newer stream has sent Hello, and even if it sends nothing after that."""
     old = server.dial()
     await old.greet(hello(instance="before"))
     await old.say(snapshot(1, 5))
@@ -662,7 +662,7 @@ async def test_rule_11_hostile_text_does_not_reach_the_log_raw(server: Handler, 
 
 
 async def test_rule_11_refusals_do_not_fill_the_log(server: Handler, log: io.StringIO) -> None:
-    """Who is refused again and again is told of once, and of each kind of refusal."""
+    """Repeated rejections of a peer are logged once for each kind of rejection."""
     first = server.dial()
     for _ in range(30):
         peer = server.dial(over=first)

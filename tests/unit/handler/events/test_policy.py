@@ -1,4 +1,4 @@
-"""What is told by events, and when: each rule with literal times."""
+"""Tests which events are written, and when: each rule with literal times."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ Told = list[tuple[float, str, int]]
 
 
 class Tellers:
-    """Announcements in virtual time: told as soon as they are due."""
+    """Collects events in virtual time, each as soon as it is due."""
 
     def __init__(self, burst: int = 50) -> None:
         self.policy = EventPolicy(TokenBucket(burst, 1.0))
@@ -38,7 +38,7 @@ class Tellers:
 
 
 def test_somebody_comes_and_everybody_leaves() -> None:
-    """The first at once, the second when nobody was back within a second; the numbers between are no events."""
+    """The first event is immediate, the second follows if no viewer is back within 1 s; other numbers are no events."""
     scene = Tellers()
     for at, sessions in ((0.0, 0), (100.0, 1), (110.0, 2), (120.0, 1), (200.0, 0)):
         scene.see(at, sessions)
@@ -46,7 +46,7 @@ def test_somebody_comes_and_everybody_leaves() -> None:
 
 
 def test_what_was_there_at_first_is_no_news() -> None:
-    """A handler that starts anew would tell all of it again."""
+    """Otherwise a handler that restarts would repeat all events."""
     scene = Tellers()
     scene.see(0.0, 0, synced=False)
     scene.see(1.0, 3)
@@ -158,7 +158,7 @@ def test_a_number_that_is_not_sure_says_that_somebody_came() -> None:
 
 
 def test_a_refusal_is_told_when_it_lasts() -> None:
-    """With the newest words; one that is over is not told."""
+    """The event has the newest message. A refusal that has ended is not reported."""
     scene = Tellers()
     scene.see(0.0, 0)
     scene.refuse(100.0, "companion: conflict")
@@ -181,7 +181,7 @@ def test_an_unknown_value_says_why() -> None:
 
 
 def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
-    """What waited is not told, and if it is back, it begins anew."""
+    """Pending events are dropped, and a VMI that returns starts from nothing."""
     scene = Tellers()
     scene.see(0.0, 1)
     scene.see(100.0, 0)
@@ -192,7 +192,7 @@ def test_a_vmi_that_is_another_nodes_is_none_of_ours() -> None:
 
 
 def test_a_vmi_that_goes_while_an_event_of_another_one_is_written() -> None:
-    """It is none of ours any more, and nothing of it is told."""
+    """The VMI is no longer this handler's, and none of its events is written."""
     scene = Tellers()
     for sessions in (0, 1):
         for vmi in (VMI, OTHER_VMI):
@@ -218,7 +218,7 @@ def test_a_viewer_that_leaves_while_an_event_of_another_vmi_is_written_was_there
 
 
 def test_a_node_tells_a_burst_and_then_one_a_second() -> None:
-    """Whoever has waited longest comes first; nobody is forgotten."""
+    """The VMI that has waited longest is first, and no VMI is left out."""
     scene = Tellers(burst=2)
     vmis = [VmiId("default", f"vm-{number}", "") for number in range(4)]
     for vmi in vmis:

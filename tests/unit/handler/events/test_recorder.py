@@ -1,4 +1,4 @@
-"""The announcer between hub and events: what it hears of, and what counts as a refusal."""
+"""Tests the event recorder: which changes it receives, and which outcomes count as a refusal."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.unit.handler.test_status_manager import Scene, read
 
 
 class Stage(Scene):
-    """A hub in virtual time, and an announcer that listens."""
+    """A status manager in virtual time, and an event recorder that watches it."""
 
     def __init__(self, places: int = 1) -> None:
         super().__init__(places)
@@ -28,7 +28,7 @@ class Stage(Scene):
     async def writes(self, *kinds: Kind) -> None:
         """Wait until these, and no others, were written."""
         await wait_until_async(
-            lambda: [one.kind for one in self.written], lambda seen: seen == list(kinds), what=f"{kinds} are told"
+            lambda: [one.kind for one in self.written], lambda seen: seen == list(kinds), what=f"{kinds} are written"
         )
 
 
@@ -51,7 +51,7 @@ async def test_a_session_that_starts_is_told_at_once() -> None:
 
 
 async def test_it_listens_no_more_when_it_has_ended() -> None:
-    """The hub keeps nobody who is gone."""
+    """The status manager keeps no watcher that has ended."""
     async with listening() as stage:
         stage.report("a", 1, 0)
     stage.report("a", 2, 1)
@@ -60,7 +60,7 @@ async def test_it_listens_no_more_when_it_has_ended() -> None:
 
 @pytest.mark.parametrize("kind", [OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRUNED])
 async def test_what_a_place_does_not_take_is_a_refusal(kind: OutcomeKind) -> None:
-    """Told after its patience, with the place's name and the server's words."""
+    """The event is written after its debounce, with the publisher's name and the server's message."""
     async with listening() as stage:
         stage.report("a", 1, 1)
         stage.work(0, read(0))

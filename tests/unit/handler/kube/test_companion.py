@@ -1,4 +1,4 @@
-"""The companion: what is written is what is read back, and nothing that somebody else writes breaks anything."""
+"""Tests the companion: a written value is read back unchanged, and no other client's value causes an exception."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def read_back(status: dict[str, Any], **metadata: Any) -> companions.Companion:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_each_reason_has_a_sentence(reason: Reason) -> None:
-    """For somebody who reads the object and nothing else; the agent's own words follow in parentheses."""
+    """A reader needs only the object; the agent's message follows in parentheses."""
     told = conditions.detail(desired(1, reason, message="connection refused"), "n1")
     assert told.reason == reason.value
     assert told.message.endswith(". (connection refused)")
@@ -107,7 +107,7 @@ DETAILS = st.builds(
 
 @given(st.integers(0, 65_535), DETAILS)
 def test_what_is_written_is_what_is_read_back(sessions: int, told: Detail) -> None:
-    """Else the handler would take its own writing for a foreigner's, and write again for ever."""
+    """Otherwise the handler would take its own write for another client's, and repeat it without a limit."""
     companion = read_back(companions.status(VMI, PublishedValue(sessions, told), (), NOW))
     assert companion.value == PublishedValue(sessions, told)
     assert (companion.vmi, companion.version, companion.uid, companion.label) == (VMI, 9, "c", "n1")
@@ -126,7 +126,7 @@ def test_any_object_is_read_without_an_error(object_: Any) -> None:
 
 @given(JSON, JSON, JSON, JSON)
 def test_any_status_may_be_anything(status: Any, conditions: Any, since: Any, labels: Any) -> None:
-    """Nobody but the handlers should write it, and somebody may."""
+    """Only handlers should write the status, but other clients may."""
     object_ = companions.manifest(VMI, "n1")
     object_["metadata"] |= {"uid": "c", "resourceVersion": "9"}
     for found in (status, {"conditions": conditions, "since": since}, {"conditions": [{"type": "Observed"}]}):

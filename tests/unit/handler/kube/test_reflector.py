@@ -19,7 +19,7 @@ PATH = "/apis/things"
 
 
 class Heard:
-    """A sink that notes what it is told."""
+    """A sink that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Any]] = []
@@ -93,7 +93,7 @@ async def test_a_watch_begins_where_the_list_was(api: FakeApi) -> None:
 
 
 async def test_a_long_list_comes_in_pages(api: FakeApi) -> None:
-    """Told as one, since what is not in a list is gone."""
+    """The pages are reported as one list, because an object that is not in a list is deleted."""
     api.expect(f"GET {PATH}", page(5, "a", following="more"))
     api.expect(f"GET {PATH}", page(5, "b"))
     api.end(f"GET {PATH}")
@@ -133,7 +133,7 @@ async def test_a_watch_that_is_too_old_is_followed_by_a_list(api: FakeApi) -> No
 
 
 async def test_a_list_that_is_too_old_in_the_middle_is_begun_anew(api: FakeApi) -> None:
-    """410 for a page: nothing of it is told."""
+    """After 410 for a page, nothing of that list is reported."""
     api.expect(f"GET {PATH}", page(5, "a", following="more"))
     api.refuse(f"GET {PATH}", 410)
     api.expect(f"GET {PATH}", page(6, "b"))

@@ -54,7 +54,7 @@ def test_a_final_phase_is_known(phase: str, final: bool) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, -1, True, "1", 1.5, [], {}])
 def test_a_number_that_is_none_reads_as_zero(value: object) -> None:
-    """Absent, 0 and nonsense are all 0, so that they are put right when somebody is connected."""
+    """Absent, 0 and invalid values are all 0, so that they are corrected when a viewer is connected."""
     assert vmis.count(value) == 0
 
 

@@ -1,4 +1,4 @@
-"""A hub in virtual time with one place, and what it tells Prometheus."""
+"""A status manager in virtual time with one publisher, and its metrics."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

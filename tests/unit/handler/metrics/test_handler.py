@@ -31,7 +31,7 @@ def test_vmis_by_reason_and_sockets_by_state() -> None:
 
 
 def test_streams() -> None:
-    """Counted by the ledger, said here; refusals appear as they come."""
+    """The report store counts them; rejections appear when the first one occurs."""
     scene = Scene()
     scene.add()
     scene.report()
@@ -111,5 +111,5 @@ def test_a_scraper_gets_the_form_that_it_asks_for() -> None:
 
 
 def test_the_process_is_there() -> None:
-    """Memory and CPU, which a cluster without cAdvisor does not tell."""
+    """Memory and CPU, which a cluster without cAdvisor does not export."""
     assert Scene().series("process_resident_memory_bytes")[""] > 0

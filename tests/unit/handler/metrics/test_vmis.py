@@ -22,7 +22,7 @@ def test_a_vmi_that_is_observed() -> None:
 
 
 def test_unknown_is_not_zero() -> None:
-    """An agent that has not spoken, and one that sees nothing, say no zero."""
+    """Neither an agent without a report nor one that observes nothing leads to a zero."""
     scene = Scene()
     scene.add()
     assert scene.series(SESSIONS) == {}
@@ -41,7 +41,7 @@ def test_the_last_number_known_stays_while_it_is_unknown() -> None:
 
 
 def test_a_proven_zero_is_shown() -> None:
-    """Nobody is connected, and that is sure."""
+    """No viewer is connected, and that is observed."""
     scene = Scene()
     scene.add()
     scene.report(sessions=0)
@@ -60,7 +60,7 @@ def test_series_end_with_the_vmi() -> None:
 
 
 def test_a_vmi_that_migrates_to_here_is_still_the_others() -> None:
-    """One handler shows it at any time; what its new agent tells of itself is told already."""
+    """One handler shows the VMI at any time; the counters of its new agent are exported already."""
     scene = Scene()
     scene.add()
     scene.manager.assign(VMI, Assignment(owned=False))

@@ -250,7 +250,7 @@ async def test_after_a_conflict_the_vmi_says_who_goes_on(
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
 async def test_while_watches_fail_the_vmi_is_asked_whose_it_is(api: FakeApi, node: str) -> None:
-    """A source that was cut off from the API server must not say on its return that nobody watches what has moved."""
+    """A migration's source that was cut off must not publish 0 for a VMI that has moved."""
     publisher = CompanionPublisher(api.client, "n1", lambda: False, lambda: NOW)
     publisher.learn(actual(PublishedValue(2, DETAIL)))
     api.expect(f"GET {VMI_PATH}", vmi(node=node))
@@ -260,7 +260,7 @@ async def test_while_watches_fail_the_vmi_is_asked_whose_it_is(api: FakeApi, nod
 
 
 async def test_a_status_that_comes_back_different_is_reverted(api: FakeApi, publisher: CompanionPublisher) -> None:
-    """Somebody's webhook."""
+    """For example by a webhook."""
     publisher.learn(actual(PublishedValue(2, DETAIL)))
     api.expect(f"PATCH {COMPANION}/status", companion(PublishedValue(2, DETAIL), version=6))
     outcome = await publisher.write(VMI, ONE)
@@ -268,7 +268,7 @@ async def test_a_status_that_comes_back_different_is_reverted(api: FakeApi, publ
 
 
 async def test_an_answer_that_is_another_object_is_not_believed(api: FakeApi, publisher: CompanionPublisher) -> None:
-    """Told as a conflict, after a look at what is there and at the VMI."""
+    """The outcome is a conflict, after a read of the object and of the VMI."""
     api.expect(f"POST {COMPANIONS}", {})
     api.expect(f"GET {COMPANION}", {})
     api.expect(f"POST {COMPANIONS}", {})
@@ -279,7 +279,7 @@ async def test_an_answer_that_is_another_object_is_not_believed(api: FakeApi, pu
 async def test_an_answer_does_not_bring_back_what_has_gone_meanwhile(
     api: FakeApi, publisher: CompanionPublisher
 ) -> None:
-    """Written, then deleted by somebody; a watch can be quicker to say so than a slow server is to answer."""
+    """Another client deletes the written object; a watch can report that before a slow response arrives."""
     publisher.learn(actual(PublishedValue(2, DETAIL), version=5))
     api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6), seconds=0.5)
     writing = asyncio.create_task(publisher.write(VMI, ONE))

@@ -77,7 +77,7 @@ def descriptors() -> int:
 
 
 def put(path: Path, value: Any) -> bytes:
-    """Write a document as somebody else."""
+    """Write a document as another program."""
     path.write_text(json.dumps(value))
     return path.read_bytes()
 
@@ -198,7 +198,7 @@ async def test_other_services_keep_their_fields_at_zero(publisher: FilePublisher
 async def test_a_field_that_holds_no_number_is_removed_at_zero(
     publisher: FilePublisher, document: Path, value: object
 ) -> None:
-    """At zero the field is absent, so a 0 that somebody wrote is wrong too."""
+    """At zero the field is absent, so a 0 of another program is wrong too."""
     put(document, {"status": {"serviceStatus": {"vncSessions": value}, "phase": "Running"}})
     held = (await publisher.read(VMI)).actual
     assert held == PublishedValue(0)
@@ -230,7 +230,7 @@ async def test_mode_and_owner_are_kept(publisher: FilePublisher, document: Path)
 
 
 async def test_the_longest_name_that_a_file_can_have(publisher: FilePublisher, tmp_path: Path) -> None:
-    """Is written; a longer one is told."""
+    """It is written; a longer name is an error."""
     longest = VmiId("default", "n" * 250, "")
     assert (await publisher.write(longest, to_publish(1))).kind is OutcomeKind.WRITTEN
     too_long = VmiId("default", "n" * 253, "")
@@ -365,7 +365,7 @@ async def test_a_handler_that_stops_marks_its_documents(tmp_path: Path, document
 async def test_what_is_not_understood_is_left_alone_and_told(
     publisher: FilePublisher, document: Path, content: bytes, problem: str
 ) -> None:
-    """Somebody will want to look at it."""
+    """The file is left for inspection."""
     document.write_bytes(content)
     for outcome in (await publisher.read(VMI), await publisher.write(VMI, to_publish(1))):
         assert (outcome.kind, outcome.actual) == (OutcomeKind.ERROR, None)
@@ -379,7 +379,7 @@ async def test_what_is_not_understood_is_left_alone_and_told(
 async def test_what_could_not_be_written_back_is_left_alone(
     publisher: FilePublisher, document: Path, text: str
 ) -> None:
-    """Python reads such numbers, and nobody else would read what it writes of them."""
+    """Python reads such numbers, but other programs cannot read what Python writes for them."""
     document.write_text(text)
     outcome = await publisher.write(VMI, to_publish(1))
     assert outcome.kind is OutcomeKind.ERROR
@@ -433,7 +433,7 @@ async def test_a_file_in_place_of_the_namespace_is_told(publisher: FilePublisher
 
 @contextlib.contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write everywhere: be somebody else for a while, who may not even read this program's modules."""
+    """Root may write everywhere: run as another user meanwhile, which may not even read this program's modules."""
     if os.geteuid() != 0:
         yield
         return
@@ -533,7 +533,7 @@ async def test_a_reader_never_sees_a_torn_document(publisher: FilePublisher, doc
 
 
 async def test_many_documents_are_written_at_once(publisher: FilePublisher, tmp_path: Path) -> None:
-    """Their common directory is made by whoever comes first."""
+    """The first write creates their common directory."""
     vmis = [VmiId("default", f"vm-{number}", "") for number in range(50)]
     outcomes = await asyncio.gather(*[publisher.write(vmi, to_publish(3)) for vmi in vmis])
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.WRITTEN}

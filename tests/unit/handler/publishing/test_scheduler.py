@@ -14,7 +14,7 @@ from tests.unit.handler.simulation import Fate, Simulation, Write
 
 
 def holding(sessions: int, **options: object) -> Simulation:
-    """A place that holds `sessions`, and a clockwork that has read it at 0 and wants nothing else."""
+    """Return a publisher with `sessions`, and a write scheduler that has read it at 0 and has nothing to write."""
     sim = Simulation(place={VMI: sessions}, **options)  # type: ignore[arg-type]
     sim.set_desired(desired(sessions))
     sim.run(0.0)
@@ -56,7 +56,7 @@ def test_what_the_place_holds_already_is_published_without_a_write() -> None:
 
 
 def test_the_first_viewer_is_written_after_20_ms() -> None:
-    """Somebody may be about to type a secret."""
+    """A user may be about to type a secret."""
     assert steps(holding(0), (10.0, 1), until=20.0) == [Write(10.02, 1)]
 
 
@@ -66,7 +66,7 @@ def test_events_of_one_moment_are_merged() -> None:
 
 
 def test_a_viewer_of_less_than_20_ms_is_not_written() -> None:
-    """It was there for nobody to see."""
+    """The session was too short for anything to be seen."""
     assert steps(holding(0), (10.0, 1), (10.019, 0), until=20.0) == []
 
 
@@ -86,7 +86,7 @@ def test_a_fall_waits_a_second() -> None:
 
 
 def test_a_viewer_that_is_back_within_a_second_was_never_gone() -> None:
-    """Absent would be wrong to whoever reads it."""
+    """An absent field would be wrong for every reader."""
     assert steps(holding(1), (10.0, 0), (10.999, 1), until=20.0) == []
 
 
@@ -142,7 +142,7 @@ def test_spacing_can_be_set() -> None:
 
 
 def test_a_detail_waits_as_long_as_a_rise() -> None:
-    """A lease that was missed by a moment need not be told."""
+    """A lease that was missed by a moment need not be published."""
     scheduler = WriteScheduler(WritePolicy(), TokenBucket(9, 1.0), lambda _: 0.0, lambda desired: desired.observed)
     scheduler.set_desired(VMI, desired(1), 0.0)
     scheduler.take_due(0.0, 1)
@@ -198,7 +198,7 @@ def test_a_fall_is_written_as_soon_as_it_is_known() -> None:
 
 
 def test_unsettled_lowers_nothing_and_publishes_nothing() -> None:
-    """A handler that has just started has not heard all agents."""
+    """A handler that has just started has no report of some agents."""
     sim = Simulation(place={VMI: 2})
     sim.set_desired(desired(0, observed=False, synced=False))
     sim.run(14.0)
@@ -298,7 +298,7 @@ def test_one_job_at_a_time_for_a_vmi() -> None:
 
 
 def test_after_a_conflict_the_place_is_read_again() -> None:
-    """Somebody else has written there; what, must be known first."""
+    """Another client has written there: its value must be read first."""
     sim = holding(0)
     sim.run(10.0)
     sim.fates.append(Fate.CONFLICT)
@@ -364,7 +364,7 @@ def test_the_more_fail_the_longer_each_waits_up_to_a_minute() -> None:
 
 
 def test_the_first_success_wakes_what_has_failed_meanwhile() -> None:
-    """The place works again: nobody else need sit out a pause."""
+    """The publisher works again, so no other VMI waits for the end of its backoff."""
     sim = holding(0)
     sim.set_desired(desired(0), OTHER_VMI)
     sim.run(10.0)
@@ -527,7 +527,7 @@ def test_a_reverted_write_is_not_taken_for_a_success() -> None:
     assert sim.scheduler.published(VMI, "a") == Watermark("a", 1, 2)
 
 
-# --- somebody else writes ---
+# --- another client writes ---
 
 
 def test_a_foreign_erasure_is_written_again() -> None:

@@ -1,4 +1,4 @@
-"""The clockwork against a place that fails in every way, and a truth that changes at random; virtual time.
+"""Tests the write scheduler with a publisher that fails in every way and a value that changes at random; virtual time.
 
 What holds at every moment, whatever happens, is an invariant here; what holds once all is quiet is in `teardown`.
 """

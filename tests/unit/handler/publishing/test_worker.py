@@ -1,4 +1,4 @@
-"""A publisher driven by its clockwork: what is told, retried, awaited. Real time, short waits."""
+"""Tests a publisher with its write scheduler: what is logged, retried, awaited. Real time, short waits."""
 
 import asyncio
 import logging
@@ -103,10 +103,10 @@ async def test_trouble_that_ends_without_a_write_is_told_too(caplog: pytest.LogC
     async with running() as stage:
         stage.place.failures = [REFUSED] * 10_000
         stage.worker.set_desired(VMI, desired(1))
-        await wait_until_async(lambda: told(caplog), what="the trouble is told")
+        await wait_until_async(lambda: told(caplog), what="the failure is logged")
         stage.worker.set_desired(VMI, desired(0))
         await stage.up_to_date()
-        await wait_until_async(lambda: len(told(caplog)), lambda lines: lines == 2, what="its end is told")
+        await wait_until_async(lambda: len(told(caplog)), lambda lines: lines == 2, what="its end is logged")
         assert told(caplog)[-1] == ("INFO", "memory: default/vm: published again")
 
 

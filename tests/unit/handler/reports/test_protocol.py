@@ -30,7 +30,7 @@ PEER = types.IdentifiedSession(id=1, transport=types.TRANSPORT_TCP, peer_address
 
 @dataclass
 class Socket:
-    """One endpoint, its ledger and its streams."""
+    """One endpoint, its report store and its streams."""
 
     endpoint: Endpoint = field(default_factory=endpoint)
     progress: PublishProgress = field(default_factory=PublishProgress)
@@ -144,7 +144,7 @@ def test_a_uid_is_no_lie_where_none_is_proved(socket: Socket) -> None:
 
 
 def test_a_refused_hello_does_not_supersede(socket: Socket) -> None:
-    """Nobody can end a good stream with a bad one."""
+    """A rejected stream cannot end a valid one."""
     good = socket.open(snapshot(1, 1))
     socket.rejection(socket.dial(), hello(instance=""))
     socket.rejection(socket.dial(), hello(vmi=types.VmiReference(name="other")))
@@ -186,7 +186,7 @@ def test_what_does_not_apply_asks_for_a_snapshot_once(
 def test_nothing_but_the_snapshot_keeps_the_lease_while_it_is_owed(
     socket: Socket, request_: pb.ReportSessionsRequest
 ) -> None:
-    """What is held is known to be old, so an agent that never sends it must not make it count for ever."""
+    """What is held is known to be old, so an agent that never sends it must not keep it valid without a limit."""
     stream = socket.open(snapshot(5, 1), delta(7, 1, 0, 2))
     socket.now = 14.0
     socket.say(stream, request_)
@@ -221,7 +221,7 @@ def test_a_sequence_that_was_seen_is_dropped(socket: Socket) -> None:
 
 @pytest.mark.parametrize("sequence", [0, 4, 5])
 def test_a_snapshot_s_sequence_grows(socket: Socket, sequence: int) -> None:
-    """Otherwise an ack of before would speak for what came after."""
+    """Otherwise an earlier ack would confirm a later report."""
     stream = socket.open(snapshot(5, 1))
     assert socket.rejection(stream, snapshot(sequence, 2)).status == "INVALID_ARGUMENT"
     assert socket.sessions == 1

@@ -1,4 +1,4 @@
-"""Ledger and protocol against an agent that restarts, repeats itself, skips, miscounts and falls silent; virtual time.
+"""Tests report store and protocol with an agent that restarts, repeats, skips, miscounts and stops; virtual time.
 
 The model knows what the handler may believe: the numbers of the last report that counted, and whether they count now.
 """
@@ -231,7 +231,7 @@ class ReportMachine(RuleBasedStateMachine):
 
     def _sign_of_life(self) -> None:
         if self.resyncing:
-            return  # a snapshot is owed: what is held is known to be old
+            return  # a snapshot is pending: the stored value is known to be old
         self.believed.heard = self.now
         if self.believed.state is EntryState.SILENT and self.accepted:
             self.believed.state = EntryState.REPORTING

@@ -24,7 +24,7 @@ LEASE = 15.0
 
 @dataclass
 class Book:
-    """A ledger with a lease of 15 s that keeps which VMIs it called changed."""
+    """A report store with a lease of 15 s that records which VMIs it reported as changed."""
 
     changed: list[VmiId] = field(default_factory=list)
 
@@ -51,11 +51,11 @@ def book() -> Book:
     return made
 
 
-# --- before anybody spoke ---
+# --- before the first report ---
 
 
 def test_an_endpoint_waits_for_its_agent_for_a_lease(book: Book) -> None:
-    """Nobody has spoken yet differs from nobody is connected, and from nobody speaks."""
+    """No report yet differs from no viewer connected, and from an expired lease."""
     desired = book.desired_status()
     assert (desired.sessions, desired.observed, desired.synced) == (0, False, False)
     assert desired.reason is Reason.AGENT_STARTING
@@ -74,7 +74,7 @@ def test_hello_alone_settles_nothing(book: Book) -> None:
 
 
 def test_an_unknown_vmi_has_no_standing(book: Book) -> None:
-    """None, rather than a zero that somebody could publish."""
+    """The result is None, not a zero that a publisher could write."""
     assert book.reports.desired_status(OTHER_VMI) is None
     assert list(book.reports.entries(OTHER_VMI)) == []
 
@@ -83,7 +83,7 @@ def test_an_unknown_vmi_has_no_standing(book: Book) -> None:
 
 
 def test_a_snapshot_is_observed(book: Book) -> None:
-    """It settles the VMI, and carries its mark."""
+    """After it the VMI is synced and has its watermark."""
     stream = book.report("a", 2)
     assert book.desired_status() == DesiredStatus(
         2, True, Reason.WATCHING, "", None, True, (Watermark("a", stream, 1),)
@@ -162,7 +162,7 @@ def test_a_silent_agent_that_is_heard_again_counts_again(book: Book) -> None:
 
 
 def test_a_new_stream_does_not_revive_the_value_of_an_older_one(book: Book) -> None:
-    """Before its snapshot nobody knows what the new agent sees."""
+    """Before its snapshot the state of the new agent is unknown."""
     book.report("a", 2)
     book.reports.expire(15.0)
     book.reports.opened("a", "another run", "1.0", 16.0)
@@ -259,7 +259,7 @@ def test_nothing_follows_any_more_from_an_agent_that_fell_silent_or_left(book: B
 
 
 def test_goodbye_after_the_domain_ended_is_a_proven_zero(book: Book) -> None:
-    """Nobody can be connected to a VM that is not there, and no lease ends that."""
+    """No viewer can be connected to a VM that is gone, and no lease ends that."""
     book.report("a", 2)
     book.reports.goodbye("a", domain_ended=True, now=5.0)
     assert book.reports.expire(1_000.0) == []
@@ -311,7 +311,7 @@ def test_one_pod_that_waits_unsettles_the_sum(pair: Book) -> None:
 
 
 def test_one_silent_pod_makes_the_sum_unknown_and_explains_it(pair: Book) -> None:
-    """The first that is not observed speaks."""
+    """The message is that of the first endpoint that is not observed."""
     pair.report("a", 1)
     pair.report("b", 2)
     pair.reports.renew_lease("a", 10.0)
@@ -369,7 +369,7 @@ def test_vmis_are_ordered_and_apart(pair: Book) -> None:
 def test_since_is_what_can_be_proved(
     pair: Book, a: tuple[int, float | None], b: tuple[int, float | None], since: float | None
 ) -> None:
-    """Somebody is connected since the first who still is; nobody since the last one left."""
+    """A viewer is connected since the first of them; none is connected since the last one left."""
     pair.report("a", a[0], since=a[1])
     pair.report("b", b[0], since=b[1])
     assert pair.desired_status().since == since
