@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from handler_service import conditions
-from handler_service.kube import companion
+from handler_service.kube import companion, conditions
 from handler_service.model import DesiredStatus, Reason
 
 _ROOT = Path(__file__).resolve().parents[1]

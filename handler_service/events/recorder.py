@@ -10,8 +10,8 @@ from handler_service.events import policy as event_policy
 from handler_service.events.policy import EventPolicy, VmiEvent
 from handler_service.model import OutcomeKind, VmiId
 from handler_service.status_manager import StatusManager
-from handler_service.wakeup import Wakeup
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.wakeup import Wakeup
 
 _REFUSALS: Final = (OutcomeKind.FORBIDDEN, OutcomeKind.REVERTED, OutcomeKind.PRUNED)
 

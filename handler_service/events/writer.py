@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from handler_service import conditions
 from handler_service.events.policy import Kind, VmiEvent
+from handler_service.kube import conditions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId

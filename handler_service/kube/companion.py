@@ -7,8 +7,8 @@ has the VMI's name and is owned by the VMI, so it is deleted with the VMI.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from handler_service import conditions
-from handler_service.conditions import Detail
+from handler_service.kube import conditions
+from handler_service.kube.conditions import Detail
 from handler_service.kube.vmi import count, version_of
 from handler_service.model import PublishedValue, VmiId
 

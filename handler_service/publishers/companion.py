@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from handler_service import conditions
 from handler_service.kube import companion as companions
+from handler_service.kube import conditions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from handler_service import conditions
-from handler_service.conditions import Detail
+from handler_service.kube import conditions
+from handler_service.kube.conditions import Detail
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import vmi_document
 from handler_service.publishers.vmi_document import DocumentError

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from handler_service import conditions
-from handler_service.conditions import Detail
+from handler_service.kube import conditions
+from handler_service.kube.conditions import Detail
 from handler_service.model import PublishedValue, VmiId
 
 Document = dict[str, Any]

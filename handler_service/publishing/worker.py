@@ -15,11 +15,11 @@ from handler_service.publishing.item import Job, PublisherState, View
 from handler_service.publishing.policy import Change, WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.stats import Histogram
-from handler_service.wakeup import Wakeup
 from servicestatus import logs
 from servicestatus.clock import Clock
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
+from servicestatus.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ import libvirt
 from google.protobuf.message import DecodeError
 
 from handler_service.cluster import vmi_schema as schema
-from handler_service.conditions import Detail
 from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
+from handler_service.kube.conditions import Detail
 from handler_service.kube.errors import KubeError
 from handler_service.kube.reflector import Reflector, Selection
 from handler_service.model import Endpoint, PublishedValue, PublishProgress, VmiId

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from handler_service.conditions import Detail
 from handler_service.kube import companion as companions
+from handler_service.kube.conditions import Detail
 from handler_service.model import PublishedValue, VmiId
 from tests.apiserver.controllers import CONTROLLER
 from tests.apiserver.guard.requests import FORBIDDEN, HERE, OK

@@ -1,8 +1,8 @@
 """Objects as an API server shows them to the controller."""
 
-from handler_service.conditions import Detail
 from handler_service.kube import companion as companions
 from handler_service.kube.companion import Companion
+from handler_service.kube.conditions import Detail
 from handler_service.kube.leases import HandlerLease
 from handler_service.model import PublishedValue, VmiId
 

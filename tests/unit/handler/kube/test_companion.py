@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler_service import conditions
-from handler_service.conditions import Detail
 from handler_service.kube import companion as companions
+from handler_service.kube import conditions
+from handler_service.kube.conditions import Detail
 from handler_service.model import DesiredStatus, PublishedValue, Reason, VmiId
 from tests.unit.handler.kube.test_vmi import JSON
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from handler_service.conditions import Detail
 from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import JSON_PATCH, MERGE_PATCH
+from handler_service.kube.conditions import Detail
 from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from handler_service.wakeup import Wakeup
+from servicestatus.wakeup import Wakeup
 
 
 class Sleeper:
