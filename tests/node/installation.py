@@ -53,6 +53,10 @@ class Installation:
         wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
         self._applied = True
 
+    def restore(self) -> None:
+        """Set what a test has patched back; by force, since a patch owns the fields that it changed."""
+        self._kubectl("apply", "--server-side", "--force-conflicts", "-k", self._site.overlay)
+
     def delete(self) -> None:
         """Returns when all is gone."""
         self._applied = False

@@ -1,7 +1,10 @@
 """A registry of images on the node, which asks for a password: Debian's docker-registry."""
 
 import base64
+import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 from testbed.processes import ManagedProcess
@@ -30,6 +33,7 @@ class Registry:
         (folder / "config.yml").write_text(json.dumps(config))
         command = node.command(debian.unpacked() / "usr/bin/docker-registry", "serve", folder / "config.yml")
         self._node = node
+        self._folder = folder
         self._process = ManagedProcess(command, log=folder / "registry.log")
 
     def __enter__(self) -> "Registry":
@@ -40,13 +44,44 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
 
-    def push(self, image: str, name: str) -> str:
-        """Push an image that the node has; the name by which the registry has it, and the node does not."""
+    def push(self, archive: Path, name: str) -> str:
+        """Push a variant of an archive's image; return its name, which the node does not have.
+
+        The variant has an ID of its own. The kubelet remembers by ID which images were pulled with a secret, and would
+        refuse the node's own image to every pod without that secret from then on.
+        """
         pushed = f"{ADDRESS}/{name}"
-        self._node.ctr("images", "tag", f"docker.io/{image}", pushed)
+        self._node.import_images(_variant(archive, self._folder / "variant.tar", pushed))
         self._node.ctr("images", "push", "--plain-http", f"--user={USER}:{PASSWORD}", pushed)
         self._node.ctr("images", "rm", "--sync", pushed)
         return pushed
+
+
+def _variant(archive: Path, to: Path, name: str) -> Path:
+    """Write a docker archive with the same layers, another configuration and another name."""
+    with tarfile.open(archive) as source, tarfile.open(to, "w") as target:
+        (manifest,) = json.loads(_read(source, "manifest.json"))
+        config = json.loads(_read(source, manifest["Config"]))
+        config["config"]["Labels"] = {**(config["config"].get("Labels") or {}), "variant": "registry"}
+        content = json.dumps(config).encode()
+        manifest |= {"Config": f"{hashlib.sha256(content).hexdigest()}.json", "RepoTags": [name]}
+        _write(target, manifest["Config"], content)
+        _write(target, "manifest.json", json.dumps([manifest]).encode())
+        for layer in manifest["Layers"]:
+            _write(target, layer, _read(source, layer))
+    return to
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None
+    return file.read()
+
+
+def _write(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
 
 
 def pull_secret(name: str, namespace: str) -> Object:

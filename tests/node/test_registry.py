@@ -8,6 +8,8 @@ import pytest
 
 from testbed.waiting import wait_until
 from tests.cluster.objects import Object
+from tests.node.archives import AGENT as IMAGE
+from tests.node.archives import archive_of
 from tests.node.installation import NAMESPACE, TEMPLATE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, IDLE
@@ -31,11 +33,11 @@ def template(site: Site, image: str, pull_policy: str, secrets: list[Object]) ->
 def image(site: Site, installation: Installation, tmp_path: Path) -> Iterator[str]:
     """The agent's image in the registry, and in the PodTemplate with the secret's name."""
     with Registry(site.node, tmp_path) as registry:
-        pushed = registry.push(site.images.agent, "launcher-agent:private")
+        pushed = registry.push(archive_of(IMAGE), "launcher-agent:private")
         template(site, pushed, "IfNotPresent", [{"name": PULL_SECRET}])
         yield pushed
-        restored = [{"name": PULL_SECRET, "$patch": "delete"}]
-        template(site, site.images.agent, site.images.pull_policy, restored)
+        template(site, pushed, "IfNotPresent", [{"name": PULL_SECRET, "$patch": "delete"}])
+        installation.restore()
         site.node.ctr("images", "rm", "--sync", pushed)
 
 

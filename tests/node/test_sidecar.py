@@ -117,14 +117,11 @@ def test_an_agent_that_was_killed_comes_back_and_knows_who_is_there(kubevirt: Ku
 def starved(cluster: Workloads, installation: Installation) -> Iterator[None]:
     """New agents are given less memory than a Python takes to start."""
 
-    def give(memory: str) -> None:
-        resources = {"requests": {"memory": memory}, "limits": {"memory": memory}}
-        patch = {"template": {"spec": {"containers": [{"name": AGENT, "resources": resources}]}}}
-        cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", f"--patch={json.dumps(patch)}")
-
-    give("10Mi")
+    resources = {"requests": {"memory": "10Mi"}, "limits": {"memory": "10Mi"}}
+    patch = {"template": {"spec": {"containers": [{"name": AGENT, "resources": resources}]}}}
+    cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", f"--patch={json.dumps(patch)}")
     yield
-    give("64Mi")
+    installation.restore()
 
 
 def test_an_agent_that_never_comes_up_is_no_harm(starved: None, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
