@@ -44,7 +44,7 @@ DISPLAY_MUTANTS: Final = (
     ),
     Mutant(
         "reverse-connection-observed",
-        (Edit(_DOMAIN_XML, "_unobservable", "option in {'reverse', 'reverse=on', 'reverse=yes'}", "False"),),
+        (Edit(_DOMAIN_XML, "_unobservable", "_is_reverse(option)", "False"),),
     ),
     Mutant(
         "servers-of-an-address-not-distinguished",

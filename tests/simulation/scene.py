@@ -83,6 +83,7 @@ class Scene:
         self.down_plan: deque[str] = deque()
         self._over = False
         self._zombie: Pod | None = None
+        self._handlers_away = False
         self._field_missed = float("-inf")
         self._companion_began: dict[str, float] = {}
         self._looked: dict[str, float] = {}
@@ -126,6 +127,7 @@ class Scene:
         self.api.fates.clear()
         self.api.refuses, self.api.slow, self.api.reverts, self.api.watch_lag = None, False, False, 0.0
         self.api.up = True
+        self._handlers_away = False
         for node in NODES:
             self.start_handler(node)
 
@@ -147,7 +149,8 @@ class Scene:
             self._start_agent(pod)
 
     def kill_handlers(self) -> None:
-        """All of them, until `heal`."""
+        """All of them, until `heal`: a restart that an earlier step has planned does not happen meanwhile."""
+        self._handlers_away = True
         for handler in self.handlers.values():
             handler.kill()
 
@@ -268,7 +271,7 @@ class Scene:
 
     def start_handler(self, node: str) -> None:
         """On a node that has none."""
-        if not self._over and (node not in self.handlers or not self.handlers[node].alive):
+        if not (self._over or self._handlers_away) and (node not in self.handlers or not self.handlers[node].alive):
             name = f"{node}{next(self._numbers)}"
             client = ApiClient(self.api, name, self._asked)
             self.handlers[node] = Handler(
