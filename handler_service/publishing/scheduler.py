@@ -130,8 +130,6 @@ class WriteScheduler:
         item.actual = None if attempt.reread else outcome.actual
         self._reschedule(vmi, item, now)
 
-    # --- questions ---
-
     def published(self, vmi: VmiId, endpoint_id: str) -> Watermark | None:
         """Return how far an endpoint's reports are contained in what the publisher was seen to hold."""
         item = self._item(vmi)
@@ -205,8 +203,6 @@ class WriteScheduler:
             attempt.changed_at, item.changed_at = item.changed_at, None
             item.next_write = max(item.next_write, now) + self._policy.interval
         return job
-
-    # --- how it ended: inside ---
 
     def _written(self, item: Item, attempt: Attempt, outcome: Outcome, now: float) -> None:
         item.retry = Retry(last=outcome)

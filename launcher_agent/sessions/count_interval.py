@@ -14,6 +14,8 @@ Invariant: 0 <= least <= most <= connected.
 
 from dataclasses import dataclass
 
+from launcher_agent.events import Phase
+
 
 @dataclass(frozen=True, slots=True)
 class CountInterval:
@@ -27,6 +29,12 @@ class CountInterval:
     def exact(self) -> bool:
         """Whether there is only one possible number."""
         return self.least == self.most
+
+    def apply(self, phase: Phase) -> "CountInterval":
+        """Return the interval after an event of one of the clients."""
+        if phase is Phase.CONNECT:
+            return self.connect()
+        return self.initialize() if phase is Phase.INITIALIZE else self.disconnect()
 
     def connect(self) -> "CountInterval":
         """Add a client that has not completed its handshake."""

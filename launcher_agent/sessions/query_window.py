@@ -5,7 +5,7 @@ question; about the others, the events are. Anonymous clients cannot be distingu
 their whole number doubtful.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from launcher_agent.events import Phase, SocketAddress
@@ -39,6 +39,11 @@ class QueryWindow:
                 self.inconclusive = True  # another client of this address may have left
         else:
             self.inconclusive = True
+
+    def answered(self, listed: Iterable[SocketAddress]) -> None:
+        """Record the clients by address in QEMU's answer. One that has left since may be another client."""
+        self.listed = frozenset(listed)
+        self.inconclusive |= any(self.changed.get(peer) is Phase.DISCONNECT for peer in self.listed)
 
     @property
     def risen(self) -> int:

@@ -35,8 +35,7 @@ class SessionTable:
         self._pending: set[SocketAddress] = set()
         self._unsure: set[SocketAddress] = set()  # sessions that may not have completed their handshake
         self._shared: dict[SocketAddress, CountInterval] = {}  # addresses that several clients have
-        self._anonymous = _NOBODY
-        self._overflow = _NOBODY
+        self._anonymous = self._overflow = _NOBODY
         self._may_miss = False
         self._query_window: QueryWindow | None = None
         self._last_id = 0
@@ -50,7 +49,7 @@ class SessionTable:
         if self._query_window is not None:
             self._query_window.record(phase, peer)
         if peer.anonymous:
-            self._anonymous = _applied(self._anonymous, phase)
+            self._anonymous = self._anonymous.apply(phase)
         elif peer in self._shared or (phase is Phase.CONNECT and self._is_known(peer)):
             self._apply_shared(phase, peer)
         elif phase is Phase.CONNECT:
@@ -88,9 +87,7 @@ class SessionTable:
         """
         window = self._query_window or QueryWindow()
         counts = Counter(one for one in clients if not one.anonymous)
-        window.listed = frozenset(counts)
-        if any(window.changed.get(one) is Phase.DISCONNECT for one in counts):
-            window.inconclusive = True  # QEMU lists a client that left, or another one of the same address
+        window.answered(counts)
         listed = [one for one, count in counts.items() if one not in window.changed and count == 1]
         proved = any(one in self._sessions and one not in self._unsure for one in listed)
         self._keep_only({*counts, *window.changed})
@@ -160,7 +157,7 @@ class SessionTable:
 
     def _apply_shared(self, phase: Phase, peer: SocketAddress) -> None:
         """Apply an event of an address that has, or now gets, a second client."""
-        interval = _applied(self._shared.get(peer) or self._interval_of(peer), phase)
+        interval = (self._shared.get(peer) or self._interval_of(peer)).apply(phase)
         self._drop(peer)
         if interval.connected:
             self._shared[peer] = interval
@@ -251,9 +248,3 @@ class SessionTable:
         self._shared.clear()
         self._query_window = None
         self._anonymous = self._overflow = _NOBODY
-
-
-def _applied(interval: CountInterval, phase: Phase) -> CountInterval:
-    if phase is Phase.CONNECT:
-        return interval.connect()
-    return interval.initialize() if phase is Phase.INITIALIZE else interval.disconnect()

@@ -113,8 +113,6 @@ class DomainWatch:
                 self._state.stats.events_received += 1
                 self._state.stats.events_ignored += 1
 
-    # --- Graphics events --------------------------------------------------------------------------------------------
-
     async def _on_graphics(self, event: GraphicsEvent) -> None:
         self._state.stats.events_received += 1
         if self._domain is None and self._verdict.reason is Reason.NO_DOMAIN:
@@ -129,8 +127,6 @@ class DomainWatch:
         if self._run.graphics is None:
             self._run.graphics = await self._lookup.graphics(self._domain or "")
         return self._run.graphics
-
-    # --- Answers of QEMU --------------------------------------------------------------------------------------------
 
     def _on_window_closed(self) -> None:
         if self._state.table.close_query_window():
@@ -220,8 +216,6 @@ class DomainWatch:
         if not self._run.complete:
             self._end_run()
         self._verdict.set(Reason.WATCHING)  # it does not run, or the event of its start is on the way
-
-    # --- Runs -------------------------------------------------------------------------------------------------------
 
     async def _adopt(self, domain: str, number: int) -> None:
         """Watch a run of the domain; ask QEMU where the events do not prove which clients are connected."""
