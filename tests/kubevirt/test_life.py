@@ -51,7 +51,7 @@ def _sessions(companion: dict[str, dict[str, object]]) -> object:
 
 
 def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, installation: Deployment) -> None:
-    """The companion has the number; the log says once that the VMI's own status has not."""
+    """The companion has the number; each handler's log says once that the VMI's own status has not."""
     with machine.virtctl() as virtctl:
         virtctl.view()
         machine.vmi.wait_told(seen(1))
@@ -59,7 +59,11 @@ def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, 
     said = "vmi-status: pruned: "
     log = installation.handler_log().splitlines()
     told = [line.partition(said)[2] for line in log if said in line]
-    assert told == ["the VMI's schema has no status.serviceStatus.vncSessions; this publisher shows no values"]
+    # Another test gives the VMI's schema the field for a while.
+    changes = sum("vmi-status: the API server keeps the field now" in line for line in log)
+    pruned = "the VMI's schema has no status.serviceStatus.vncSessions; this publisher shows no values"
+    assert set(told) == {pruned}
+    assert len(told) <= len(installation.handler_restarts()) + changes
 
 
 def test_the_overlay_goes_and_vms_run_on(machine: Machine, installation: Deployment) -> None:
