@@ -4,6 +4,6 @@ loop                                   an event loop whose clock leaps from one 
 history generator                      what happens, as data: made from a seed, printed, replayed, shrunk
 qemu transport apiserver kubernetes    models of what the programs stand between
 processes scene world                  the programs, wired as their own main() does it, and the steps of a history
-truth oracles                          what was so, and the seven promises held against it
+truth oracles                          what was so, and the eight promises held against it
 run shrink campaign worker mutants     one history, the shortest that still fails, many of them, planted bugs
 """

@@ -1,4 +1,4 @@
-"""The seven promises, held against the records of a run."""
+"""The eight promises, held against the records of a run."""
 
 from dataclasses import dataclass
 from typing import Final
