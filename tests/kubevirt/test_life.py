@@ -64,16 +64,3 @@ def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, 
     pruned = "the VMI's schema has no status.serviceStatus.vncSessions; this publisher shows no values"
     assert set(told) == {pruned}
     assert len(told) <= len(installation.handler_restarts()) + changes
-
-
-def test_the_overlay_goes_and_vms_run_on(machine: Machine, installation: Deployment) -> None:
-    """With a viewer connected, which stays so; and comes back, with the viewer counted."""
-    with machine.virtctl() as virtctl:
-        viewer = virtctl.view()
-        machine.vmi.wait_told(seen(1))
-        installation.uninstall()
-        assert viewer.connected
-        assert machine.phase == "Running"
-        installation.install()
-        machine.vmi.wait_told(seen(1), timeout=60)
-        assert viewer.connected

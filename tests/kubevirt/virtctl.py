@@ -12,6 +12,9 @@ from testbed.processes import ManagedProcess
 from testbed.rfb import Viewer
 from testbed.waiting import wait_until
 
+# virt-handler and virt-api are ready within seconds; routes to them and the API server's opinion of them follow.
+REACHED = 60.0
+
 
 class VncProxy(ManagedProcess):
     """One virtctl. As a context manager it is killed at the end, and its viewer closed."""
@@ -23,8 +26,27 @@ class VncProxy(ManagedProcess):
         self.viewer: Viewer | None = None
 
     def wait_listening(self) -> TcpAddress:
-        """Its address for viewers, once it has one; it has asked KubeVirt for the screen before that."""
-        return TcpAddress(int(json.loads(self.wait_for_log('"port"'))["port"]))
+        """Its address for viewers, once it has one; it has asked KubeVirt for the screen before that.
+
+        It gives up at once where KubeVirt cannot be reached, as for seconds after KubeVirt's programs were replaced; a
+        person would try again, and so does this.
+        """
+        try:
+            port = wait_until(self._port, what=f"{self} has a screen", timeout=REACHED, interval=0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log_text(whole=True)}") from error
+        return TcpAddress(port)
+
+    def _port(self) -> int:
+        """0 as long as there is none."""
+        ended = not self.running
+        finished, _, _ = self.log_text().rpartition("\n")
+        for line in finished.splitlines():
+            if '"port"' in line:
+                return int(json.loads(line)["port"])
+        if ended:
+            self.start()
+        return 0
 
     def view(self) -> Viewer:
         """A viewer that has begun."""
