@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs every check of the source, all at the same time. The results are printed in the order below; the output of a check
 # is printed if it fails, and a failure does not stop the others.
+#
+#   hack/lint.sh 'ruff' 'mypy'    runs only the checks whose name contains one of these words, as the hooks of git do
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
 
@@ -52,10 +54,18 @@ spelling() { git ls-files -z -- '*.py' '*.sh' '*.proto' '*.md' '*.toml' '*.yaml'
 
 # --- all at once ------------------------------------------------------------------------------------------------------
 
+chosen=("$@")
+is_chosen() {
+  local word
+  for word in "${chosen[@]}"; do if [[ $1 == *"$word"* ]]; then return 0; fi; done
+  ((${#chosen[@]} == 0))
+}
+
 names=() pids=()
 check() {
   local name=$1 start=$EPOCHREALTIME
   shift
+  is_chosen "$name" || return 0
   names+=("$name")
   {
     "$@" > "$work/$name" 2>&1
@@ -85,6 +95,7 @@ check 'spelling (codespell)' spelling
 check 'words (check_words.py)' python hack/check_words.py
 check 'shell scripts (shellcheck)' shellcheck hack/*.sh tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
+((${#names[@]} > 0)) || die "lint: no check has one of these words in its name: $*"
 failed=0
 for i in "${!names[@]}"; do
   name=${names[i]} answer=ok
