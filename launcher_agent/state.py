@@ -41,6 +41,9 @@ class HandlerStatus:
     state: StreamState = StreamState.CONNECTING
     last_status: str = ""
     last_error: str = ""
+    #: Wall time at which that status ended a stream, and since when the stream is in its state.
+    last_status_at: float | None = None
+    since: float | None = None
     streams: int = 0
 
 

@@ -20,6 +20,8 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["ServiceStatusService"].full_nam
 
 #: Each watcher costs a copy of every change; a person and a few tools need no more than 16.
 MAX_WATCHERS: Final = 16
+#: What to call next, at the end of an error.
+_LIST_ALL: Final = "ListServiceStatuses shows the VMIs of this handler"
 
 
 class StatusService(pb_grpc.ServiceStatusServiceServicer):
@@ -43,11 +45,11 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
     ) -> pb.GetServiceStatusResponse:
         """Return one VMI. If its name is served under two UIDs, return the one whose agent reported last."""
         if not (request.namespace and request.name):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "namespace and name must be given")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"namespace and name must be given; {_LIST_ALL}")
         found = [v for v in self._vmis(request.namespace) if v.name == request.name]
         if not found:
             name = f"{request.namespace}/{request.name}"
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"this handler has no endpoint of {name}")
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"this handler has no endpoint of {name}; {_LIST_ALL}")
         return pb.GetServiceStatusResponse(status=self._status(max(found, key=self._last_seen)))
 
     async def ListServiceStatuses(  # noqa: N802  # as above
@@ -61,7 +63,7 @@ class StatusService(pb_grpc.ServiceStatusServiceServicer):
     ) -> AsyncIterator[pb.WatchServiceStatusesResponse]:
         """Stream all VMIs, then each VMI that changes. Changes that wait for a slow reader are merged."""
         if len(self._watchers) >= MAX_WATCHERS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_WATCHERS} watchers")
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_WATCHERS} watchers; {_LIST_ALL}")
         waiting: dict[VmiId, None] = dict.fromkeys(self._vmis(request.namespace))
         wake = asyncio.Event()
 

@@ -59,6 +59,10 @@ def _handler(socket: str, state: State, protocol: ReportProtocol) -> pb.HandlerC
         sent=protocol.sequence,
         last_ack=stream.last_ack,
     )
+    if handler.last_status_at is not None:
+        connection.last_status_at.CopyFrom(timestamp(handler.last_status_at))
+    if handler.since is not None:
+        connection.since.CopyFrom(timestamp(handler.since))
     if stream.settings is not None:
         connection.heartbeat_interval.CopyFrom(duration(stream.settings.heartbeat_interval))
         connection.lease.CopyFrom(duration(stream.settings.lease))

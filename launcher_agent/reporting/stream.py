@@ -198,6 +198,7 @@ class ReportStream:
         details = truncate(ended.details, contract.MAX_TEXT_BYTES)
         handler = self._state.handler
         handler.last_status, handler.last_error = ended.status, details
+        handler.last_status_at = self._state.clock()
         if self._logged != ended.status:
             self._logged = ended.status
             level = logging.WARNING if retry.needs_intervention(ended.status) else logging.INFO
@@ -205,5 +206,8 @@ class ReportStream:
         self._enter(StreamState.BACKING_OFF)
 
     def _enter(self, state: StreamState) -> None:
-        self._state.handler.state = state
+        handler = self._state.handler
+        if handler.since is None or handler.state is not state:
+            handler.since = self._state.clock()
+        handler.state = state
         self._state.touch()

@@ -35,6 +35,7 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
     state.handler.state = StreamState.REPORTING
     state.handler.streams = 3
     state.handler.last_status, state.handler.last_error = "UNAVAILABLE", "gone"
+    state.handler.last_status_at, state.handler.since = 6.0, 7.0
     for phase in (Phase.CONNECT, Phase.INITIALIZE):
         state.table.apply(phase, tcp(40001), 8.0)
     protocol.update(state.report(), 0.0)
@@ -60,4 +61,6 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
         last_ack=reports.Ack(accepted=1),
         heartbeat_interval={"seconds": 5},
         lease={"seconds": 15},
+        last_status_at={"seconds": 6},
+        since={"seconds": 7},
     )

@@ -175,6 +175,20 @@ async def test_a_stream_that_ends_is_opened_again_and_the_sequence_goes_on(socke
         assert (snapshot.sequence, snapshot.services[0].sessions) == (3, 1)
 
 
+async def test_a_stream_that_works_again_says_when_the_former_one_ended(socket: Path) -> None:
+    """Without that, a last status beside REPORTING reads as an error of the present."""
+    async with scene(socket) as made:
+        (await made.reporting()).end(grpc.StatusCode.UNAVAILABLE)
+        await made.wait_for(StreamState.BACKING_OFF)
+        assert (made.state.handler.last_status_at, made.state.handler.since) == (7.0, 7.0)
+        made.state.clock = lambda: 9.0
+        await made.pauses.end()
+        await made.reporting()
+        await made.wait_for(StreamState.REPORTING)
+        assert made.state.handler.last_status == "UNAVAILABLE"
+        assert (made.state.handler.last_status_at, made.state.handler.since) == (7.0, 9.0)
+
+
 async def test_a_stream_that_worked_for_a_while_starts_the_pauses_anew(socket: Path) -> None:
     async with scene(socket) as made:
         pauses = []

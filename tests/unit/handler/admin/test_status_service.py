@@ -162,9 +162,11 @@ async def test_a_hostile_time_can_be_told(admin: Admin) -> None:
 
 @pytest.mark.parametrize(("namespace", "name"), [("", ""), ("default", ""), ("", "vm")])
 async def test_get_needs_a_name(admin: Admin, namespace: str, name: str) -> None:
-    """Both halves of it."""
-    code, _ = await failed(admin.get(namespace, name))
-    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    """Both halves of it; the error names the call that needs none."""
+    assert await failed(admin.get(namespace, name)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "namespace and name must be given; ListServiceStatuses shows the VMIs of this handler",
+    )
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("default", "nobody"), ("other", "vm")])
@@ -172,7 +174,7 @@ async def test_get_of_a_stranger_is_not_found(admin: Admin, namespace: str, name
     """And says so."""
     assert await failed(admin.get(namespace, name)) == (
         grpc.StatusCode.NOT_FOUND,
-        f"this handler has no endpoint of {namespace}/{name}",
+        f"this handler has no endpoint of {namespace}/{name}; ListServiceStatuses shows the VMIs of this handler",
     )
 
 
@@ -266,7 +268,10 @@ async def test_a_seventeenth_watcher_is_refused_and_one_that_leaves_makes_room(a
     watches = [admin.watch() for _ in range(MAX_WATCHERS)]
     for watch in watches:
         await seen(watch)
-    assert await failed(admin.watch().read()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "more than 16 watchers")
+    assert await failed(admin.watch().read()) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "more than 16 watchers; ListServiceStatuses shows the VMIs of this handler",
+    )
     watches.pop().cancel()
     await wait_until_async(lambda: len(admin.service._watchers), lambda n: n == 15, what="the watcher is gone")
     watches.append(admin.watch())
