@@ -1,9 +1,9 @@
 """Draws docs/dashboard.svg: the dashboard's panels, with what a real Prometheus has collected from real handlers.
 
-Two nodes, their handlers with the rights of the manifests, a real API server with a stock KubeVirt's VMIs, and agents
-that are driven by hand for a minute and a half: viewers come and go, an agent falls silent, libvirt is lost and found.
-The panels, their titles and queries are those of dashboard.json; that it is drawn here, and not by Grafana, is said in
-docs/dashboard.md. Run it in the root of the tree: `.venv/bin/python -m bench.dashboard_picture`.
+Two nodes, their handlers and the controller with the rights of the manifests, a real API server with a stock KubeVirt's
+VMIs, and agents that are driven by hand for a minute and a half: viewers come and go, an agent falls silent, libvirt is
+lost and found. The panels, their titles and queries are those of dashboard.json. docs/dashboard.md says that it is
+drawn here, and not by Grafana. Run it in the root of the tree: `.venv/bin/python -m bench.dashboard_picture`.
 """
 
 import json
@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 from servicestatus.v1 import sessions_pb2 as types
 from testbed.processes import ManagedProcess
 from tests.apiserver.client import Client
+from tests.apiserver.controllers import LEASE, Controller
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Node
 from tests.apiserver.peers import Peer, Peers
@@ -63,11 +64,15 @@ def ask(url: str, path: str, **query: Any) -> list[Any]:
         return list(json.loads(answer.read())["data"]["result"])
 
 
-def prometheus(folder: Path, url: str, targets: dict[str, int]) -> ManagedProcess:
-    """Not started; `targets` are ports by node."""
+def prometheus(folder: Path, url: str, targets: dict[str, int], controller: int) -> ManagedProcess:
+    """Not started; `targets` are ports by node, `controller` is a port."""
     statics = [{"targets": [f"127.0.0.1:{port}"], "labels": {"node": node}} for node, port in targets.items()]
     job = {"job_name": "vmi-service-status-handler", "honor_labels": True, "static_configs": statics}
-    config = {"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": [job]}
+    other = {
+        "job_name": "vmi-service-status-controller",
+        "static_configs": [{"targets": [f"127.0.0.1:{controller}"]}],
+    }
+    config = {"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": [job, other]}
     (folder / "prometheus.yaml").write_text(json.dumps(config))
     flags = {
         "config.file": folder / "prometheus.yaml",
@@ -92,25 +97,26 @@ def run() -> list[tuple[dict[str, Any], list[Any]]]:
         for number in (1, 2):
             node = stack.enter_context(Node(plane, f"node-{number}"))
             vmis = [node.run(Vmi(client, "vms", f"vm-{number}{letter}")) for letter in "abcdef"[:VMS]]
-            handler = stack.enter_context(node.handler())
+            handler = stack.enter_context(node.handler(LEASE))
             targets[node.name] = handler.http_port
             agents += [peers.connect(vmi.socket) for vmi in vmis]
         url = f"http://127.0.0.1:{free_port()}"
-        stack.enter_context(prometheus(folder, url, targets))
+        controller = stack.enter_context(Controller(plane, folder))
+        stack.enter_context(prometheus(folder, url, targets, controller.http_port))
         began = time.time()
         life(agents)
         return [(panel, found(url, panel, began)) for panel in panels()]
 
 
 def panels() -> list[dict[str, Any]]:
-    """Of the dashboard, rows left out."""
-    return [panel for panel in json.loads((COMPONENT / "dashboard.json").read_text())["panels"] if "targets" in panel]
+    """Of the dashboard, rows' titles too."""
+    return list(json.loads((COMPONENT / "dashboard.json").read_text())["panels"])
 
 
 def found(url: str, panel: dict[str, Any], began: float) -> list[Any]:
     """Series as (name, values by time), or rows of a table, or one number."""
     answers: list[Any] = []
-    for target in panel["targets"]:
+    for target in panel.get("targets", ()):
         query = target["expr"]
         for variable, value in VARIABLES.items():
             query = query.replace(variable, value)
@@ -159,8 +165,11 @@ def short(value: float, unit: str) -> str:
 
 def draw(panel: dict[str, Any], data: list[Any]) -> str:
     """One panel in its place."""
-    place, unit = panel["gridPos"], panel["fieldConfig"]["defaults"]["unit"]
+    place = panel["gridPos"]
     left, top = place["x"] * CELL + 4, place["y"] * ROW + 4
+    if panel["type"] == "row":
+        return text(left + 4, top + 15, panel["title"], size=14, fill="#111")
+    unit = panel["fieldConfig"]["defaults"]["unit"]
     width, height = place["w"] * CELL - 8, place["h"] * ROW - 8
     parts = [
         f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="3" fill="#fff" stroke="#ddd"/>',
@@ -196,15 +205,15 @@ def _series(data: list[Any], unit: str, box: Box) -> list[str]:
         return [text(left + width / 2, top + height / 2, "nothing", fill="#888", anchor="middle")]
     first, last = min(at for at, _ in points), max(at for at, _ in points)
     most = max(value for _, value in points) or 1.0
-    base, right = top + height - 34, left + 52
+    legend, lines = _legend([name for name, _ in data], width)
+    base, right = top + height - 20 - 14 * lines, left + 52
     across, up = (width - 56) / max(1.0, last - first), (base - top) / most
     parts = [
         f'<path d="M{right:.0f} {base - level * up:.0f}h{width - 56:.0f}" stroke="#eee"/>'
         + text(right - 4, base - level * up + 4, short(level, unit), size=9, fill="#888", anchor="end")
         for level in (0.0, most / 2, most)
     ]
-    x = left
-    for index, (name, values) in enumerate(data):
+    for index, ((name, values), (x, y)) in enumerate(zip(data, legend, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         line = " ".join(
             f"{right + (at - first) * across:.0f},{base - float(value) * up:.1f}"
@@ -212,11 +221,21 @@ def _series(data: list[Any], unit: str, box: Box) -> list[str]:
             if value != "NaN"
         )
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        if x + 7 * len(name) < left + width:
-            parts += [f'<rect x="{x:.0f}" y="{base + 12:.0f}" width="10" height="3" fill="{colour}"/>']
-            parts += [text(x + 14, base + 18, name, size=10)]
-            x += 28 + 6 * len(name)
+        parts += [f'<rect x="{left + x:.0f}" y="{base + 12 + y:.0f}" width="10" height="3" fill="{colour}"/>']
+        parts += [text(left + x + 14, base + 18 + y, name, size=10)]
     return parts
+
+
+def _legend(names: list[str], width: float) -> tuple[list[tuple[float, float]], int]:
+    """Where each name goes, in lines of this width, and how many lines there are."""
+    places, x, line = [], 0.0, 0
+    for name in names:
+        needed = 28 + 6 * len(name)
+        if x and x + needed > width:
+            x, line = 0.0, line + 1
+        places.append((x, line * 14.0))
+        x += needed
+    return places, line + 1
 
 
 def main() -> None:
