@@ -16,6 +16,8 @@ from servicestatus.flags import DurationRange, checked_by
 _LONGEST_DOCUMENT_NAME: Final = 250
 _NO_DIRECTORY: Final = "is not a directory: create it first, or name another"
 
+#: A group of flags; argparse exports its class under this name alone.
+Flags = argparse._ArgumentGroup  # noqa: SLF001 - as above
 _CLUSTER_PUBLISHERS: Final = ("auto", "vmi-status", "companion")
 _DESCRIPTION: Final = (
     "Receives reports from the agents of this host's VMs and publishes the number of VNC sessions of each VM."
@@ -163,43 +165,58 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
 
 def _parser() -> flags.FlagParser:
     parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
-    add = parser.add_argument
-    add("--endpoint", action="append", type=checked_by(parse_endpoint), default=[],
-        metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
-    add("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
+    parser.add_argument("--publisher", choices=["file", *_CLUSTER_PUBLISHERS], default="file",
         help="where to publish: in files, in the VMI's own status, in a companion object of the VMI, or (auto) in the"
-        " companion and, if the VMI's schema has the field, also in the VMI (default: %(default)s)")  # fmt: skip
-    add("--file-dir", type=checked_by(_writable_directory), metavar="DIR", help="publish in DIR/NAMESPACE/NAME.json")
+        " companion and, if the VMI's schema has the field, also in the VMI")  # fmt: skip
+    _add_host_flags(parser.add_argument_group("one host without a cluster (--publisher file)"))
+    _add_cluster_flags(parser.add_argument_group("a node of a cluster (the other publishers)"))
+    _add_stream_flags(parser.add_argument_group("the agents"))
+    _add_operation_flags(parser.add_argument_group("operation"))
+    return parser
+
+
+def _add_host_flags(group: Flags) -> None:
+    group.add_argument("--endpoint", action="append", type=checked_by(parse_endpoint), default=[],
+        metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
+    group.add_argument("--file-dir", type=checked_by(_writable_directory), metavar="DIR",
+        help="publish in DIR/NAMESPACE/NAME.json")  # fmt: skip
+
+
+def _add_cluster_flags(group: Flags) -> None:
+    add = group.add_argument
     add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
     add("--pods-dir", type=checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
     add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",
-        help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
+        help="the timeout of a request to the API server")  # fmt: skip
     add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
-        help="renew a watch after about this time, which limits how long a dead one stays unnoticed (default:"
-        " %(default)s)")  # fmt: skip
+        help="renew a watch after about this time, which limits how long a dead one stays unnoticed")  # fmt: skip
     add("--events", action=argparse.BooleanOptionalAction, default=True,
-        help="in a cluster, write Kubernetes events about sessions; for each VMI a burst of ten, then one per"
-        " minute")  # fmt: skip
+        help="write Kubernetes events about sessions; for each VMI a burst of ten, then one per minute")  # fmt: skip
     add("--lease-namespace", type=checked_by(flags.namespace), metavar="NAMESPACE",
-        help="in a cluster, renew a Lease for this node in this namespace, which shows the controller that the"
-        " handler runs (default: none)")  # fmt: skip
+        help="renew a Lease for this node in this namespace, which shows the controller that the handler runs"
+        " (default: none)")  # fmt: skip
+
+
+def _add_stream_flags(group: Flags) -> None:
+    group.add_argument("--heartbeat-interval", type=DurationRange(*contract.HEARTBEAT_RANGE), default="5s",
+        metavar="DURATION", help="the interval of an agent's heartbeats")  # fmt: skip
+    group.add_argument("--lease", type=DurationRange(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
+        help="a value is unknown after this time without a message of its agent")  # fmt: skip
+
+
+def _add_operation_flags(group: Flags) -> None:
+    add = group.add_argument
     add("--admin-socket", type=checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
-        metavar="SOCKET",
-        help="serve the debug API on this socket, for grpcurl (default: %(default)s)")  # fmt: skip
+        metavar="SOCKET", help="serve the debug API on this socket, for grpcurl")  # fmt: skip
     add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="serve the debug API on this loopback port, for kubectl port-forward (default: none)")  # fmt: skip
     add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
         help="serve /healthz, /readyz and /metrics on this address (default: none)")  # fmt: skip
     add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics on --http-address")
-    add("--heartbeat-interval", type=DurationRange(*contract.HEARTBEAT_RANGE), default="5s", metavar="DURATION",
-        help="the interval of an agent's heartbeats (default: %(default)s)")  # fmt: skip
-    add("--lease", type=DurationRange(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
-        help="a value is unknown after this time without a message of its agent (default: %(default)s)")  # fmt: skip
-    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
-    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
-    return parser
+    add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
+    add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
 
 
 def _node_name(text: str) -> str:

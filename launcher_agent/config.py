@@ -61,29 +61,15 @@ def _parser(version: str) -> FlagParser:
         epilog=_EPILOG,
         version=version,
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("the VM").add_argument
     add(
         "--libvirt-uri",
         type=_libvirt_uri,
         default="qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock",
         metavar="URI",
-        help="a libvirt of this machine (default: %(default)s)",
+        help="a libvirt of this machine",
     )
     add("--domain", type=filled, metavar="NAME", help="the VM's domain (default: the only one)")
-    add(
-        "--handler-socket",
-        type=_socket,
-        default="/var/run/service-status/handler.sock",
-        metavar="PATH",
-        help="the unix socket of the handler (default: %(default)s)",
-    )
-    add(
-        "--admin-socket",
-        type=_optional_socket,
-        default="/var/run/service-status/agent.sock",
-        metavar="PATH",
-        help="where to answer grpcurl and health checks; empty: nowhere (default: %(default)s)",
-    )
     add(
         "--query",
         type=_query,
@@ -92,9 +78,17 @@ def _parser(version: str) -> FlagParser:
         help="when to ask QEMU for its VNC clients, over a read-write connection that is opened for that alone; this "
         "taints the domain (custom-monitor, once per start). auto: when the agent did not see the VM start, and after "
         "a start where a client can connect before libvirt is ready (TCP and websocket). always: after every start. "
-        "never: the count is then a lower bound and not observed (default: %(default)s)",
+        "never: the count is then a lower bound and not observed",
     )
     add("--no-query", dest="query", action="store_const", const=QueryPolicy.NEVER, help="the same as --query=never")
+    add = parser.add_argument_group("the handler").add_argument
+    add(
+        "--handler-socket",
+        type=_socket,
+        default="/var/run/service-status/handler.sock",
+        metavar="PATH",
+        help="the unix socket of the handler",
+    )
     add(
         "--namespace",
         type=_namespace,
@@ -107,8 +101,16 @@ def _parser(version: str) -> FlagParser:
         default="",
         help="the VMI's name; the handler refuses an agent whose socket belongs to another (default: not claimed)",
     )
-    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
-    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
+    add = parser.add_argument_group("operation").add_argument
+    add(
+        "--admin-socket",
+        type=_optional_socket,
+        default="/var/run/service-status/agent.sock",
+        metavar="PATH",
+        help="where to answer grpcurl and health checks; empty: nowhere",
+    )
+    add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
+    add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
     return parser
 
 

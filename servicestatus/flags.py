@@ -75,6 +75,33 @@ def existing_file(text: str) -> Path:
     return path
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Prints each default, and keeps a URI or a path in one piece, so that it can be copied."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)  # most flags and their values stand in one column of this width
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        lines = [""]
+        for word in text.split():
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+        return lines
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if "(default:" in text or action.default in (None, "", [], argparse.SUPPRESS):
+            return text
+        if isinstance(action, argparse.BooleanOptionalAction):
+            default = action.option_strings[0 if action.default else 1]
+        elif action.nargs == 0:
+            return text  # a flag without a value, whose absence is the default
+        else:
+            default = "%(default)s"
+        return f"{text} (default: {default})".lstrip()
+
+
 class FlagParser(argparse.ArgumentParser):
     """An argument parser whose flags can be set in the environment."""
 
@@ -85,7 +112,7 @@ class FlagParser(argparse.ArgumentParser):
             description=description,
             epilog=epilog,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         self._prefix = prog.upper().replace("-", "_") + "_"
         self._from_environment: dict[str, str] = {}

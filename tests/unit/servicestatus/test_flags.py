@@ -11,10 +11,10 @@ from servicestatus import flags
 def parser() -> flags.FlagParser:
     """A program with one flag of each kind."""
     made = flags.FlagParser("launcher-agent", "What it does.", "examples: none", "1.2.3")
-    made.add_argument("--socket", type=flags.filled, default="/run/default.sock")
+    made.add_argument("--socket", type=flags.filled, default="/run/default.sock", help="where")
     made.add_argument("--interval", type=flags.duration, default="5s")
     made.add_argument("--endpoint", action="append", default=[])
-    made.add_argument("--query", action=argparse.BooleanOptionalAction, default=True)
+    made.add_argument("--query", action=argparse.BooleanOptionalAction, default=True, help="whether")
     made.add_argument("--log-level", choices=["info", "debug"], default="info")
     return made
 
@@ -178,6 +178,35 @@ def test_a_mistake_that_shows_up_later_is_told_alike(capsys: pytest.CaptureFixtu
         "launcher-agent: error: argument --socket (from LAUNCHER_AGENT_SOCKET): is no good with --query"
         " (see launcher-agent --help)\n"
     )
+
+
+# --- help ---
+
+
+def test_help_keeps_an_address_in_one_piece_and_prints_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied from it works, on a narrow terminal too."""
+    monkeypatch.setenv("COLUMNS", "60")
+    made = parser()
+    group = made.add_argument_group("the VM")
+    address = "qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock"
+    group.add_argument("--uri", default=address, help="a libvirt of this machine, read-only")
+    group.add_argument("--no-thing", action="store_true", help="no thing")
+    group.add_argument("--other", help="some text (default: none)")
+    with pytest.raises(SystemExit) as ended:
+        made.parse(["--help"], {})
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    lines = [line.strip() for line in out.splitlines()]
+    assert f"{address})" in lines
+    text = " ".join(out.split())
+    assert "(default: /run/default.sock)" in text
+    assert "(default: --query)" in text
+    assert lines[lines.index("the VM:") + 1].startswith("--uri URI")
+    assert out.count("read-only") == 1
+    assert "no thing\n" in out
+    assert out.count("(default: none)") == 1
 
 
 def test_version_is_told_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
