@@ -50,8 +50,10 @@ class Supervisor:
             log.info("connected to libvirt")
             self._state.stats.libvirt_connects += 1
             lost = await self._watch(connection)
-            log.warning("the connection to libvirt is lost: %s; connecting again", lost)
             self._ended = self._has_ended(lost)
+            # Each VM that stops ends this way, so it is no reason for a warning.
+            level = logging.INFO if self._ended else logging.WARNING
+            log.log(level, "the connection to libvirt is lost: %s; connecting again", lost)
             self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))
             await self._sleep(self._backoff.pause(_PAUSE))
 

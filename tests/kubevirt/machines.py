@@ -126,6 +126,11 @@ class Machine:
         log = self._logs / f"agent-status-{self._watches}.json"
         return Grpcurl(self.pod.agent_socket).watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=log)
 
+    def agent_log(self) -> str:
+        """Everything that the agent beside the VM has logged."""
+        where = (self.pod.name, f"--namespace={self.vmi.namespace}", f"--container={AGENT}")
+        return self._site.cluster.kubectl("logs", *where, "--tail=-1")
+
     # --- its screen ---
 
     def virtctl(self, *, preserve: bool = False) -> VncProxy:

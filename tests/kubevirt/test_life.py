@@ -64,3 +64,23 @@ def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, 
     pruned = "the VMI's schema has no status.serviceStatus.vncSessions; this publisher shows no values"
     assert set(told) == {pruned}
     assert len(told) <= len(installation.handler_restarts()) + changes
+
+
+# What is true of a machine whose CPUs are all taken, and no defect.
+STARVED = ("has not answered a call about", "within a lease; the number is unknown")
+
+
+def test_an_ordinary_life_is_no_warning(machine: Machine, installation: Deployment) -> None:
+    """WARNING means worth reading: a VM that starts, is watched and is deleted gives no such line."""
+    name = f"{machine.vmi.namespace}/{machine.vmi.name}"
+    with machine.virtctl() as virtctl:
+        virtctl.view()
+        machine.vmi.wait_told(seen(1))
+    machine.vmi.wait_told(seen(0))
+    agent = machine.agent_log()
+    machine.delete()
+    wait_companion_gone(machine.vmi)
+    handlers = [line for line in installation.handler_log().splitlines() if name in line]
+    assert " INFO " in agent
+    alarming = [line for line in [*agent.splitlines(), *handlers] if " WARNING " in line or " ERROR " in line]
+    assert [line for line in alarming if not any(text in line for text in STARVED)] == []

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from launcher_agent.errors import LibvirtError, LibvirtGoneError
 from launcher_agent.events import Change, Phase
 from launcher_agent.state import Life, State
@@ -151,7 +153,8 @@ async def ended(scene: Scene) -> FakeConnection:
     return connection
 
 
-async def test_a_libvirt_that_ends_after_its_domain_leaves_nobody_connected() -> None:
+async def test_a_libvirt_that_ends_after_its_domain_leaves_nobody_connected(caplog: pytest.LogCaptureFixture) -> None:
+    """Each VM that stops ends this way, so the log has no warning of it."""
     async with running() as scene:
         connection = await ended(scene)
         await connection.lose(gone=True)
@@ -159,6 +162,7 @@ async def test_a_libvirt_that_ends_after_its_domain_leaves_nobody_connected() ->
         await scene.time.advance(0.2)
         assert scene.seen == (Reason.NO_DOMAIN, 0)
         assert scene.state.observation.message == "the domain has ended, and libvirt after it"
+        assert [record.levelname for record in caplog.records if record.levelname == "WARNING"] == []
         again = FakeConnection(Domain("vm", 8))
         await reconciled(scene, again, UNIX)
         assert scene.seen == (Reason.WATCHING, 1)
@@ -184,7 +188,8 @@ async def test_a_libvirt_that_was_lost_otherwise_after_the_end_of_its_domain_is_
         assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
 
 
-async def test_a_libvirt_that_ends_while_its_domain_runs_is_not_observed() -> None:
+async def test_a_libvirt_that_ends_while_its_domain_runs_is_not_observed(caplog: pytest.LogCaptureFixture) -> None:
+    """And the log warns of it."""
     async with running() as scene:
         connection = FakeConnection(RUNNING)
         await reconciled(scene, connection, UNIX)
@@ -192,6 +197,9 @@ async def test_a_libvirt_that_ends_while_its_domain_runs_is_not_observed() -> No
         await scene.libvirt.offer(LibvirtGoneError("no such socket"))
         await scene.time.advance(0.2)
         assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 1)
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+            "the connection to libvirt is lost: libvirt closed the connection; connecting again"
+        ]
 
 
 async def test_a_connection_is_closed_when_the_agent_stops() -> None:
