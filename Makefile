@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitor
 	@HISTORIES=200 hack/test.sh unit lint monitoring simulation
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (some 35 min; an hour when all must be built)
-	@hack/test.sh lint unit monitoring simulation apiserver node libvirt faults hostile bench kubevirt
+	@hack/test.sh lint unit monitoring docs simulation apiserver node libvirt faults hostile bench kubevirt
 
 lint: setup-check ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -27,6 +27,9 @@ test-unit: setup-check ## The rules of both programs, in memory and in virtual t
 
 test-monitoring: setup-check ## Metrics, alerts and dashboard, by Prometheus' own tool (5 s)
 	@hack/part.sh monitoring $(ARGS)
+
+test-docs: setup ## The documentation in a real browser, as wide as a laptop and as a phone (15 s)
+	@hack/part.sh docs $(ARGS)
 
 test-simulation: setup-check ## 2,000 histories of faults in virtual time; each promise held against them (1 min)
 	@hack/part.sh simulation $(ARGS)
@@ -73,7 +76,7 @@ bench: setup ## What it costs, beside the same in Go: a table, docs/performance.
 images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
 	@.venv/bin/python -m hack.builds images $(ARGS)
 
-docs: setup-docs ## The documentation as pages that need no server: dist/docs/index.html (3 s)
+docs: setup-docs ## The documentation as pages that need no server, search included: dist/docs/index.html (3 s)
 	@.venv/bin/mkdocs build --strict
 
 gencode: setup-check ## Generate the Python code of proto/ and the companion's reference again (2 s)

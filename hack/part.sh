@@ -12,6 +12,7 @@ case $part in
   lint) title='every check that runs nothing: types, style, imports, API, generated code, lock files, scripts' ;;
   unit) title='the rules of both programs, in memory and in virtual time' ;;
   monitoring) title='metrics, alerts and dashboard, as Prometheus takes them' ;;
+  docs) title='the documentation in a real browser, as wide as a laptop and as a phone' ;;
   simulation) title="both programs in a world of models: ${HISTORIES:-2000} histories of faults, and planted bugs" ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;

@@ -49,7 +49,7 @@ found_file() { compgen -G "$1" > /dev/null; }
 lacking() {
   if [[ $PROFILE != docs ]]; then lacking_for_libvirt_python; fi
   case $PROFILE in
-    full) lacking_for_demo && lacking_for_check && lacking_for_nodes ;;
+    full) lacking_for_demo && lacking_for_check && lacking_for_nodes && lacking_for_site ;;
     check) lacking_for_check ;;
     demo) lacking_for_demo ;;
   esac
@@ -89,6 +89,11 @@ lacking_for_nodes() {
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap
+}
+
+# The browser in which tests/docs looks at the documentation: 100 MB to download, 306 MB on disk, 12 s.
+lacking_for_site() {
+  found chromium-headless-shell || found chromium || echo chromium-headless-shell
 }
 
 # Nothing here uses a system service (the tests start a libvirtd of their own), so no package may start one. Debian asks

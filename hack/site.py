@@ -1,8 +1,9 @@
 """Hooks of mkdocs (mkdocs.yml): what a reader on GitHub gets for nothing, pages built from docs/ get here.
 
-Pages link to files of this tree. The site has them too, below source/: Markdown as a page, anything else as a page that
-shows it. A link to a folder becomes its text. So every relative link is checked, and the site is whole by itself.
-Pages that mkdocs.yml does not name are listed after those that it does.
+README.md is the home page. Pages link to files of this tree. The site has them too, below source/: Markdown as a page,
+anything else as a page that shows it. A link to a folder becomes its text. So every relative link is checked, and the
+site is whole by itself. Pages that mkdocs.yml does not name are listed after those that it does, but for those of a
+folder whose index page is named: that page lists them.
 """
 
 import logging
@@ -19,6 +20,7 @@ from mkdocs.structure.pages import Page
 log = logging.getLogger("mkdocs.hooks.site")
 
 _ROOT = Path(__file__).resolve().parents[1]
+_README, _HOME = "README.md", "index.md"
 _PICTURES = (".png", ".svg", ".jpg", ".gif")
 _LINK = re.compile(r"\]\(([^)\s#]+)((?:#[^)\s]*)?)\)")
 _FOLDER_LINK = re.compile(r"\[([^\]]*)\]\(FOLDER\)")
@@ -36,7 +38,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     folders: dict[str, list[str]] = {}
     for page in sorted(docs.rglob("*.md")):
         name = page.relative_to(docs).as_posix()
-        if name not in known:
+        folder = posixpath.dirname(name)
+        if name not in known and not (folder and f"{folder}/index.md" in known):
             folders.setdefault(posixpath.dirname(name), []).append(name)
     for folder, pages in folders.items():
         config.nav.append({folder.capitalize() or "More": pages})
@@ -48,9 +51,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     waiting = [("docs/" + file.src_uri, file.content_string) for file in files.documentation_pages()]
     waiting += [("", "".join(f"[]({name})" for name in config.extra["tree"]))]
     added: set[str] = set()
+    if not files.get_file_from_path(_HOME):
+        readme = (_ROOT / _README).read_text()
+        files.append(File.generated(config, _HOME, content=readme))
+        waiting.append((_README, readme))
     while waiting:
         for path in _linked(*waiting.pop()):
-            if path in added or path.startswith("docs/") or not (_ROOT / path).is_file():
+            if path in added or path == _README or path.startswith("docs/") or not (_ROOT / path).is_file():
                 continue
             added.add(path)
             if path.endswith(_PICTURES):
@@ -65,7 +72,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs calls it so
     """Turn links to files of this tree into links to where the site has them."""
-    source = _tree_path(page.file.src_uri)
+    is_readme = page.file.src_uri == _HOME and page.file.abs_src_path is None
+    source = _README if is_readme else _tree_path(page.file.src_uri)
     if not source.endswith(".md"):
         return markdown
     return "".join(
@@ -125,6 +133,8 @@ def _rewritten(link: re.Match[str], source: str) -> str:
 
 def _site_path(path: str) -> str:
     """Where the site has a file of this tree."""
+    if path == _README:
+        return _HOME
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     return f"source/{path}" + ("" if path.endswith((".md", *_PICTURES)) else ".md")

@@ -1,0 +1,1 @@
+"""The documentation's pages in a real browser."""
