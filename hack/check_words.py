@@ -1,4 +1,4 @@
-"""Checks docstrings, comments, strings and CONTRIBUTING.md for words that hack/words.toml replaces by plain English.
+"""Checks docstrings, comments, strings and documentation for words that hack/words.toml replaces by plain English.
 
 Identifiers are not checked. hack/words.toml lists the paths that are not clean yet. A path that is clean must not be
 listed, so the list can only become shorter.
@@ -22,6 +22,9 @@ CONFIG = ROOT / "hack/words.toml"
 
 # The kinds of Python tokens that hold text; 3.12 and newer split an f-string into several tokens.
 _TEXT = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+# In Markdown, what a program printed and the marks of testbed/documents.py are not read.
+_FENCE = re.compile(r"\s*```(\w*)")
+_PRINTED = {"console", "text", ""}
 # A comment in a shell script, a Makefile, a Dockerfile, YAML or TOML; in a .proto file.
 _COMMENT = re.compile(r"(?:^|\s)#(.*)")
 _PROTO_COMMENT = re.compile(r"//(.*)")
@@ -35,6 +38,7 @@ class Words:
     permitted: Sequence[str]  # phrases in which such a word is right, as regular expressions
     checked: Sequence[str]  # patterns of files, as `git ls-files` takes them
     not_clean_yet: Sequence[str]  # paths of files, or of folders with a slash at the end
+    permitted_in_docs: Sequence[str] = ()  # the same in Markdown, where such a word may mean a person
 
     @classmethod
     def read(cls, file: Path) -> "Words":
@@ -44,11 +48,11 @@ class Words:
     def _any(self) -> re.Pattern[str]:
         return re.compile(rf"\b(?:{'|'.join(self.instead)})\b", re.IGNORECASE)
 
-    def found_in(self, line: str) -> Iterator[str]:
-        """Yield a sentence for each word of a line that should be another one."""
+    def found_in(self, line: str, *, docs: bool) -> Iterator[str]:
+        """Yield a sentence for each word of a line that should be another one; `docs` is for Markdown."""
         if not self._any.search(line):  # most lines; 35 searches in each would take five seconds
             return
-        for phrase in self.permitted:
+        for phrase in (*self.permitted, *(self.permitted_in_docs if docs else ())):
             line = re.sub(phrase, "", line, flags=re.IGNORECASE)
         for word, better in self.instead.items():
             for found in re.finditer(rf"\b(?:{word})\b", line, re.IGNORECASE):
@@ -60,12 +64,22 @@ def texts(name: str, content: str) -> Iterator[tuple[int, str]]:
     if name.endswith(".py"):
         yield from _texts_of_python(content)
         return
+    if name.endswith(".md"):
+        yield from _texts_of_markdown(content)
+        return
     pattern = _PROTO_COMMENT if name.endswith(".proto") else _COMMENT
     for number, line in enumerate(content.splitlines(), 1):
-        if name.endswith(".md"):
-            yield number, line
-        elif comment := pattern.search(line):
+        if comment := pattern.search(line):
             yield number, comment[1]
+
+
+def _texts_of_markdown(content: str) -> Iterator[tuple[int, str]]:
+    language: str | None = None  # None outside of code
+    for number, line in enumerate(content.splitlines(), 1):
+        if fence := _FENCE.match(line):
+            language = fence[1] if language is None else None
+        elif language not in _PRINTED and not line.startswith("<!--"):
+            yield number, line
 
 
 def _texts_of_python(content: str) -> Iterator[tuple[int, str]]:
@@ -85,8 +99,11 @@ def _decoded(token: tokenize.TokenInfo) -> str:
 
 def mistakes(words: Words, name: str, content: str) -> list[str]:
     """Return a sentence for each word of a file that should be another one."""
+    docs = name.endswith(".md")
     return [
-        f"{name}:{number}: {sentence}" for number, line in texts(name, content) for sentence in words.found_in(line)
+        f"{name}:{number}: {sentence}"
+        for number, line in texts(name, content)
+        for sentence in words.found_in(line, docs=docs)
     ]
 
 

@@ -24,6 +24,8 @@ WORDS = Words(
         ("a.sh", "\n\nrun # anew\n"),
         ("a.proto", "\n\nmessage A {} // anew\n"),
         ("a.md", "\n\nAnew\n"),
+        ("a.md", "```python\n\n# anew\n```\n"),
+        ("a.md", "```\n```\nanew\n"),
     ],
 )
 def test_a_word_is_found_where_people_read(name: str, content: str) -> None:
@@ -33,7 +35,12 @@ def test_a_word_is_found_where_people_read(name: str, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.py", "anew = gate(1)\n"), ("a.sh", "anew --gate\n"), ("a.py", "# renewed, a feature gate, feature gates\n")],
+    [
+        ("a.py", "anew = gate(1)\n"),
+        ("a.sh", "anew --gate\n"),
+        ("a.py", "# renewed, a feature gate, feature gates\n"),
+        ("a.md", "```console\n$ run\nmade anew\n```\n<!-- run: demo, anew -->\n"),
+    ],
 )
 def test_names_of_programs_and_the_fields_own_phrases_are_left_alone(name: str, content: str) -> None:
     assert mistakes(WORDS, name, content) == []
@@ -58,11 +65,13 @@ def test_shrinking_removes_the_lines_of_clean_paths_and_nothing_else() -> None:
 
 def test_the_list_of_the_tree_is_read() -> None:
     words = Words.read(CONFIG)
-    assert list(words.found_in("Made anew, beside nobody.")) == [
+    assert list(words.found_in("Made anew, beside nobody.", docs=False)) == [
         '"anew": again, or from nothing',
         '"nobody": name the program, or use the passive',
     ]
-    assert list(words.found_in("a feature gate")) == []
+    assert list(words.found_in("a feature gate", docs=False)) == []
+    assert list(words.found_in("nobody is connected", docs=True)) == []
+    assert list(words.found_in("nobody is connected", docs=False)) == ['"nobody": name the program, or use the passive']
 
 
 def test_every_exception_exists() -> None:
