@@ -64,7 +64,7 @@ def _wait_handler(stage: Stage, what: str, *, sessions: int, observed: bool = Tr
 def _wait(look: Callable[[], object], wanted: object, what: str) -> None:
     """A program that has just been started does not answer yet."""
     not_yet = (AssertionError, KeyError, IndexError)
-    wait_until(look, wanted.__eq__, what=what, timeout=60, interval=0.1, retry_on=not_yet)
+    wait_until(look, lambda seen: seen == wanted, what=what, timeout=60, interval=0.1, retry_on=not_yet)
 
 
 # --- scenes -----------------------------------------------------------------------------------------------------------
