@@ -23,7 +23,7 @@ _HEAD = """\
 
 # The companion object
 
-*What exactly stands in a `{kind}`?* {description}
+*What does a `{kind}` contain?* {description}
 
 | | |
 |---|---|
@@ -32,8 +32,16 @@ _HEAD = """\
 | path | `/apis/{group}/{version}/namespaces/NAMESPACE/{plural}/NAME` |
 | scope | {scope}: it has the namespace and the name of its VMI |
 | status | a subresource: the right to write the object does not include the right to write its status |
+| selectors | fields {selectable}; the label `{label}` names the node whose handler writes it |
+| OpenAPI | `kubectl explain {short}.status --recursive`; `kubectl get --raw /openapi/v3/apis/{group}/{version}` |
 
-How to read, wait and watch: [for authors of a UI](ui-author.md), [for authors of a tool](tool-author.md).
+`--field-selector 'status.vncSessions!='` selects the objects with a number above zero, since an absent field is the
+empty string. How to read, wait and watch: [for UI authors](ui-author.md), [for tool authors](tool-author.md).
+
+**Freshness.** The object has no time of its last confirmation, since that would be a write for each VM and interval.
+Its handler renews one Lease for its node instead. When that Lease expires, the controller sets `Observed` to `False`
+with the reason `{away}`, within 40 s ([why](decisions/0014-an-expired-lease-marks-a-value-and-nothing-leads.md)).
+Without a running controller, compare `renewTime` of the node's Lease in the project's namespace.
 """
 
 
@@ -51,10 +59,14 @@ def page(crd: dict[str, Any]) -> str:
         short=names["shortNames"][0],
         scope=spec["scope"],
         description=schema["description"],
+        selectable=", ".join(f"`{one['jsonPath'].removeprefix('.')}`" for one in version["selectableFields"]),
+        label=companion.NODE_LABEL,
+        away=companion.HANDLER_AWAY,
     )
     parts = ["## Fields", _table(["field", "type", "meaning"], _fields(schema, ""))]
     parts += ["## What the API server refuses", _table(["where", "why"], _rules(schema, ""))]
     parts += ["## Reasons of the condition Observed", _table(["reason", "message"], _reasons())]
+    parts += ["## Reasons of the condition Idle", _table(["status", "reason", "message"], _idle_reasons())]
     parts += ["## What kubectl prints", _table(["column", "holds", "meaning"], map(_column, _columns(version)))]
     return "\n".join([head, *(f"{part}\n" for part in parts)])
 
@@ -111,6 +123,13 @@ def _reasons() -> Iterator[list[str]]:
     """Those of the handler, and the one of the controller."""
     yield from map(_reason, Reason)
     yield [f"`{companion.HANDLER_AWAY}`", companion.HANDLER_AWAY_MESSAGE]
+
+
+def _idle_reasons() -> Iterator[list[str]]:
+    for sessions, observed in ((0, True), (2, True), (2, False)):
+        shown = conditions.Detail(observed, "", "...", None, "")
+        _, idle = conditions.conditions(sessions, shown, (), 0.0)
+        yield [f"`{idle['status']}`", f"`{idle['reason']}`", idle["message"]]
 
 
 def _reason(reason: Reason) -> list[str]:

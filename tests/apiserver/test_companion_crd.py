@@ -269,6 +269,30 @@ def waiting(plane: ControlPlane, companion: Object) -> Iterator["subprocess.Pope
             proxy.kill()
 
 
+# --- selection --------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_may_be_of_those_with_viewers_or_of_one_node(
+    control_plane: ControlPlane, root: User, vmi: Object, companion: Object
+) -> None:
+    """By field selectors, so that a UI need not list every VM of the cluster."""
+    other = control_plane.create(
+        virtual_machine_instance("other", vmi["metadata"]["namespace"], status={"nodeName": "n2"})
+    )
+    idle = control_plane.create(companion_of(other, "n2"))
+    write(root, companion, {"vncSessions": 2, "nodeName": "n1", "conditions": [WATCHING, SOMEBODY]}).taken()
+    write(root, idle, {"nodeName": "n2", "conditions": [WATCHING, NOBODY]}).taken()
+
+    def selected(selector: str) -> list[str]:
+        where = ("-n", vmi["metadata"]["namespace"], f"--field-selector={selector}", "--output=name")
+        return [line.rpartition("/")[2] for line in control_plane.kubectl("get", "vmiss", *where).split()]
+
+    assert selected("status.vncSessions!=") == ["vm"]
+    assert selected("status.vncSessions=2") == ["vm"]
+    assert selected("status.vncSessions=") == ["other"]
+    assert selected("status.nodeName=n2") == ["other"]
+
+
 # --- its end ----------------------------------------------------------------------------------------------------------
 
 
