@@ -34,4 +34,5 @@ def _is_code(location: str) -> bool:
 
 
 def _plain(html: str) -> str:
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html))).strip()
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html))).strip()
+    return text.replace(" # ", ": ")  # the link at the end of a heading
