@@ -6,7 +6,7 @@ const query = document.getElementById("query");
 const results = document.getElementById("results");
 const most = 20;
 
-// The first time that somebody is about to search, the index is loaded.
+// The index is loaded when the reader enters the search field.
 let loaded;
 function load() {
   loaded ??= new Promise((resolve) => {

@@ -30,6 +30,10 @@ MAX_JOBS: Final = 16
 NODE_BURST: Final = 256
 NODE_INTERVAL: Final = 0.04
 
+#: A VMI was deleted or changed while it was written. The next job reads it again. If that does not help, a metric and
+#: an alert show it.
+_RACES: Final = frozenset({OutcomeKind.CONFLICT, OutcomeKind.GONE})
+
 
 class PublishWorker:
     """Publishes the desired status of all VMIs by one publisher."""
@@ -176,7 +180,8 @@ class PublishWorker:
     def _report_failure(self, vmi: VmiId, failure: tuple[OutcomeKind, str]) -> None:
         if failure != self._reported.get(vmi):
             self._reported[vmi] = failure
-            log.warning("%s: %s: %s: %s", self.publisher.name, vmi, failure[0].value, failure[1])
+            level = logging.INFO if failure[0] in _RACES else logging.WARNING
+            log.log(level, "%s: %s: %s: %s", self.publisher.name, vmi, failure[0].value, failure[1])
 
     def _report_pruned(self, message: str) -> None:
         """Log the normal state of a stock KubeVirt once: it concerns every VMI, and needs no action."""

@@ -97,6 +97,20 @@ async def test_new_trouble_is_told_once_and_its_end_once(caplog: pytest.LogCaptu
         ]
 
 
+@pytest.mark.parametrize("kind", [OutcomeKind.CONFLICT, OutcomeKind.GONE])
+async def test_a_race_with_another_writer_is_no_warning(caplog: pytest.LogCaptureFixture, kind: OutcomeKind) -> None:
+    """KubeVirt writes and deletes VMIs all day: the next job resolves it."""
+    caplog.set_level(logging.INFO)
+    async with running() as stage:
+        stage.place.failures = [Outcome(kind, message="409")]
+        stage.worker.set_desired(VMI, desired(1))
+        await stage.up_to_date()
+        assert told(caplog) == [
+            ("INFO", f"memory: default/vm: {kind.value}: 409"),
+            ("INFO", "memory: default/vm: published again"),
+        ]
+
+
 async def test_trouble_that_ends_without_a_write_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     """The viewer left before the server was back: the place holds what is wanted."""
     caplog.set_level(logging.INFO)
