@@ -1,1 +1,1 @@
-"""What a real API server decides: schemas, policies, tokens, garbage collection, and its absence."""
+"""Tests of what a real API server decides: schemas, policies, tokens, garbage collection, and its own absence."""

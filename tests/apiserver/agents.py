@@ -10,7 +10,7 @@ from tests.apiserver.vmis import Vmi
 
 
 class Agent(ManagedProcess):
-    """It claims to be of the VMI that its socket proves."""
+    """Runs with the identity of the VMI whose socket it is given."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Agent(ManagedProcess):
         socket: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """`socket` is another pod's than the VMI's first. `env` is added to this process's environment."""
+        """`socket` is a pod's socket other than the VMI's first. `env` is added to this process's environment."""
         flags: dict[str, str | Path] = {
             "--libvirt-uri": vm.libvirtd.uri,
             "--domain": vm.name,

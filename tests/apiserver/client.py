@@ -1,5 +1,5 @@
-"""The API server as a test's own hands and eyes: quick enough to look every ten milliseconds, and a watch that misses
-nothing in between."""
+"""A client of the API server for the tests themselves: fast enough to sample every ten milliseconds, with a watch that
+misses no version of an object."""
 
 import contextlib
 import http.client
@@ -22,12 +22,12 @@ from tests.cluster.objects import Object
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-# Seconds: every answer here comes within milliseconds, unless the API server has just been killed.
+# Seconds: every response arrives within milliseconds, unless the API server has just been killed.
 ANSWER_TIMEOUT = 30.0
 
 
 class ApiError(Exception):
-    """The API server refused; `code` is the HTTP status."""
+    """The API server returned an error; `code` is the HTTP status."""
 
     def __init__(self, code: int, body: Object) -> None:
         super().__init__(f"{code}: {body.get('message')}")
@@ -35,7 +35,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """The user of a kubeconfig. May be used from any thread: each has a connection of its own, which is kept."""
+    """Acts as the user of a kubeconfig. Any thread may use it: each has its own connection, which is kept open."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._access = Access.of(kubeconfig)
@@ -50,7 +50,7 @@ class Client:
         return self._request("GET", f"{path}?{urlencode(query)}" if query else path)
 
     def find(self, path: str) -> Object | None:
-        """What is there; None where nothing is."""
+        """Return the object at a path, or None if there is none."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -106,7 +106,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a watch, at `time.monotonic()` seconds `at`."""
+    """One event of a watch; `at` is in seconds of `time.monotonic()`."""
 
     at: float
     kind: str
@@ -114,10 +114,10 @@ class Event:
 
 
 class Recorder:
-    """Records from enter to exit what happens to the objects at a path: each version, whoever wrote it.
+    """Records each version of the objects at a path, whichever client wrote it, from enter to exit.
 
-    A watch that ends by itself is taken up where it was: an API server drops one that is read too slowly, as all are on
-    a busy machine, and its own end is the end of all.
+    A watch that ends is resumed at its last resource version: the API server drops a watch that is read too slowly, as
+    happens on a busy machine.
     """
 
     def __init__(self, client: Client, path: str, query: Mapping[str, str] | None = None) -> None:
@@ -156,7 +156,7 @@ class Recorder:
             self._end()
 
     def _catch_up(self) -> None:
-        """What was stored before exit is recorded too."""
+        """Wait until everything that was stored before exit is recorded."""
         listed = self._client.get(self._path, self._query)
         wanted = {item["metadata"]["uid"]: int(item["metadata"]["resourceVersion"]) for item in listed["items"]}
         wait_until(
@@ -164,7 +164,7 @@ class Recorder:
         )
 
     def _missing(self, wanted: Mapping[str, int]) -> set[str]:
-        """The objects, by UID, that the watch has not seen so far, or has not seen going."""
+        """Return the objects, by UID, whose latest version or deletion the watch has not seen."""
         found: dict[str, int] = {}
         for event in list(self.events):
             metadata = event.object["metadata"]
@@ -176,7 +176,7 @@ class Recorder:
 
     def _end(self) -> None:
         self._ending.set()
-        while self._thread.is_alive():  # it may just be opening another one
+        while self._thread.is_alive():  # it may be opening another watch
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._thread.join(0.1)
@@ -184,7 +184,7 @@ class Recorder:
         self._connection.close()
 
     def values(self, read: Callable[[Object], Any]) -> list[Any]:
-        """What `read` makes of each version, without repetitions; None for an object that is gone."""
+        """Return what `read` returns for each version, without repetitions; None for a deleted object."""
         found: list[Any] = []
         for event in list(self.events):
             value = None if event.kind == "DELETED" else read(event.object)
@@ -193,7 +193,7 @@ class Recorder:
         return found
 
     def wait_for(self, read: Callable[[Object], Any], wanted: object, timeout: float = TIMEOUT) -> None:
-        """Until the newest version reads as wanted."""
+        """Wait until the newest version has the wanted value."""
         wait_until(lambda: self.values(read)[-1:], lambda seen: seen == [wanted], what=f"{wanted!r}", timeout=timeout)
 
     def _run(self) -> None:
@@ -211,6 +211,6 @@ class Recorder:
         while line := self._response.readline():
             event = json.loads(line)
             if event["type"] == "ERROR":
-                return  # what it has missed, its exit tells
+                return  # _catch_up() reports what it has missed
             self._version = event["object"]["metadata"]["resourceVersion"]
             self.events.append(Event(time.monotonic(), event["type"], event["object"]))

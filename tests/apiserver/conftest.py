@@ -21,7 +21,7 @@ from tests.cluster.vmi import STOCK, WITH_SERVICE_STATUS, use_schema
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Serves VMIs, and has what an admin applies; a test whose outcome hangs on the VMIs' schema asks for it below."""
+    """Serves VMIs, with the base applied. A test whose result depends on the VMIs' schema requests a fixture below."""
     with ControlPlane(tmp_path_factory.mktemp("control-plane"), resources=[STOCK, BASE]) as plane:
         yield plane
 
@@ -35,9 +35,9 @@ def client(control_plane: ControlPlane) -> Iterator[Client]:
 
 @pytest.fixture
 def namespace(client: Client) -> Iterator[str]:
-    """A namespace of the test's own, with its default service account.
+    """A namespace for one test, with its default service account.
 
-    Only its VMIs are removed: to clear a whole one away costs the control plane a hundred requests.
+    Only its VMIs are removed: deleting a namespace costs the control plane a hundred requests.
     """
     name = f"test-{uuid.uuid4().hex[:8]}"
     client.post("/api/v1/namespaces", {"metadata": {"name": name}})
@@ -66,13 +66,13 @@ def service_status_schema(control_plane: ControlPlane, client: Client) -> None:
 
 @pytest.fixture(scope="session")
 def installed(control_plane: ControlPlane) -> None:
-    """The admission policies of manifests/base are in force."""
+    """Wait until the admission policies of manifests/base are in force."""
     install(control_plane)
 
 
 @pytest.fixture
 def new_node(control_plane: ControlPlane, installed: None) -> Iterator[Callable[[], Node]]:
-    """Makes nodes; a test starts their handlers, and sees to their end."""
+    """Makes nodes; the test starts and stops their handlers."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(Node(control_plane, f"node-{uuid.uuid4().hex[:8]}"))
 
@@ -84,28 +84,28 @@ def node(new_node: Callable[[], Node]) -> Node:
 
 @pytest.fixture
 def handler(node: Node) -> Iterator[Handler]:
-    """The handler of `node`, with its default terms, running."""
+    """The handler of `node`, running with the default stream settings."""
     with node.handler() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_node(control_plane: ControlPlane, installed: None) -> Iterator[Node]:
-    """For tests that disturb neither the node nor its handler: a module names it `node`."""
+    """A node for tests that disturb neither the node nor its handler: a module names it `node`."""
     with Node(control_plane, "shared-node") as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
 def shared_node_of_module(control_plane: ControlPlane, installed: None) -> Iterator[Node]:
-    """As `shared_node`, for a module whose handler has terms of its own."""
+    """Like `shared_node`, for a module whose handler has other stream settings."""
     with Node(control_plane, f"node-{uuid.uuid4().hex[:8]}") as shared:
         yield shared
 
 
 @pytest.fixture(scope="session")
 def shared_handler(shared_node: Node) -> Iterator[Handler]:
-    """Its handler, with its default terms; it takes a second of CPU to start one."""
+    """The shared node's handler, with the default stream settings; starting one takes a second of CPU."""
     with shared_node.handler() as running:
         yield running
 
@@ -118,7 +118,7 @@ def peers() -> Iterator[Peers]:
 
 @pytest.fixture
 def vmi(client: Client, namespace: str, node: Node) -> Vmi:
-    """A VMI that runs on `node`; its pod's directory is there."""
+    """A VMI that runs on `node` and whose pod directory exists."""
     return node.run(Vmi(client, namespace))
 
 
@@ -140,7 +140,7 @@ def vms(libvirtd: PrivateLibvirt) -> Iterator[VirtualMachines]:
 
 @pytest.fixture
 def vm(vms: VirtualMachines) -> VirtualMachine:
-    """A VM as KubeVirt makes it, started and paused."""
+    """A VM as KubeVirt creates it: started, and paused."""
     return vms.new().start()
 
 

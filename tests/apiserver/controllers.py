@@ -12,7 +12,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.ports import free_port
 
 CONTROLLER = "vmi-service-status-controller"
-#: The flag by which a handler renews its Lease, as the DaemonSet says it.
+#: The flag with which a handler renews its Lease, as the DaemonSet passes it.
 LEASE = f"--lease-namespace={NAMESPACE}"
 
 
@@ -26,7 +26,7 @@ class Controller(ManagedProcess):
         super().__init__([*argv, f"--http-address=127.0.0.1:{self.http_port}"], log=folder / f"{name}.log")
 
     def start(self) -> Self:
-        """Returns when it has listed what it follows."""
+        """Return when it has listed the objects that it watches."""
         super().start()
         wait_until(lambda: self._get("/readyz")[0], lambda code: code == 200, what="it is ready", timeout=60)
         return self

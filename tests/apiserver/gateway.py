@@ -1,8 +1,8 @@
-"""A gateway in front of the API server: it understands HTTP, notes every request, and answers some in its own way.
+"""An HTTP gateway in front of the API server. It records every request, and answers some of them itself.
 
-It stands for what stands between a handler and an API server in real life (a load balancer, an overloaded or half dead
-API server, KubeVirt's own webhooks), and for an audit log. Clients reach it by plain HTTP; it asks the real API server,
-with the client's own token, over TLS.
+It replaces what can be between a handler and an API server (a load balancer, an overloaded API server, KubeVirt's own
+webhooks), and an audit log. Clients connect by plain HTTP; the gateway forwards to the real API server over TLS, with
+the client's own token.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _HOP_BY_HOP = ("Connection", "Content-Length", "Content-Encoding", "Host", "Keep
 
 @dataclass
 class Request:
-    """One request, at `time.monotonic()` seconds `at`; `status` is what the client was answered, 0 for nothing."""
+    """One request at `at` seconds of `time.monotonic()`. `status` is what the client received, 0 for no response."""
 
     at: float
     method: str
@@ -48,7 +48,7 @@ class Request:
 
 
 Match = Callable[[Request], bool]
-#: Gets the request and the way to the API server, and answers; None: the connection is cut.
+#: Gets the request and the connection to the API server, and returns the response. None: the connection is cut.
 Act = Callable[[Request, Callable[[], Awaitable["Reply"]]], Awaitable["Reply | None"]]
 
 
@@ -60,14 +60,14 @@ class Reply:
 
     @classmethod
     def error(cls, status: int, message: str = "by the gateway", **headers: str) -> Self:
-        """A Status object, as an API server says no."""
+        """Return a Status object, as an API server rejects a request."""
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": status}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json", **named})
 
 
 class Rule:
-    """Answers the next `times` requests that match, and counts them."""
+    """Answers the next `times` matching requests, and counts them."""
 
     def __init__(self, match: Match, act: Act, times: int) -> None:
         self.match = match
@@ -111,10 +111,10 @@ class Gateway:
         self._thread.join()
         self._loop.close()
 
-    # --- what it is told to do ---
+    # --- how it answers ---
 
     def answer(self, match: Match, reply: Reply, times: int = 1) -> Rule:
-        """The API server is not asked."""
+        """Send this response without asking the API server."""
 
         async def act(request: Request, ask: Callable[[], Awaitable[Reply]]) -> Reply:
             return reply
@@ -122,7 +122,7 @@ class Gateway:
         return self._add(Rule(match, act, times))
 
     def lose_answer(self, match: Match, times: int = 1) -> Rule:
-        """The API server does what it is asked, and nobody is told: the connection is cut."""
+        """Let the API server execute the request, and cut the connection without a response."""
 
         async def act(request: Request, ask: Callable[[], Awaitable[Reply]]) -> None:
             await ask()
@@ -130,7 +130,7 @@ class Gateway:
         return self._add(Rule(match, act, times))
 
     def keep_answer(self, match: Match, seconds: float, times: int = 1) -> Rule:
-        """The API server does what it is asked, and its answer takes so long."""
+        """Let the API server execute the request, and delay the response."""
 
         async def act(request: Request, ask: Callable[[], Awaitable[Reply]]) -> Reply:
             reply = await ask()
@@ -140,7 +140,7 @@ class Gateway:
         return self._add(Rule(match, act, times))
 
     def delay(self, match: Match, seconds: float, times: int = 1) -> Rule:
-        """The API server is asked only after so long."""
+        """Delay the request before it reaches the API server."""
 
         async def act(request: Request, ask: Callable[[], Awaitable[Reply]]) -> Reply:
             await asyncio.sleep(seconds)
@@ -149,7 +149,7 @@ class Gateway:
         return self._add(Rule(match, act, times))
 
     def change_answer(self, match: Match, change: Callable[[Any], Any], times: int = 1) -> Rule:
-        """The API server does what it is asked, and `change` makes another answer of its."""
+        """Let the API server execute the request, and let `change` rewrite the response."""
 
         async def act(request: Request, ask: Callable[[], Awaitable[Reply]]) -> Reply:
             reply = await ask()
@@ -159,7 +159,7 @@ class Gateway:
         return self._add(Rule(match, act, times))
 
     def ignore(self, match: Match, times: int = 1) -> Rule:
-        """The API server is not asked to write, and yet 200 is answered, with the object as it is."""
+        """Do not forward the write; respond with 200 and the unchanged object."""
         return self._add(Rule(match, self._current, times))
 
     async def _current(self, request: Request, ask: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -168,14 +168,14 @@ class Gateway:
             return Reply(answer.status, await answer.read(), _kept(answer.headers))
 
     def hold_watches(self) -> None:
-        """What changes is not told, until `release_watches()`; everything else goes on."""
+        """Hold back watch events until `release_watches()`; all other requests are served."""
         self._loop.call_soon_threadsafe(self._flow.clear)
 
     def release_watches(self) -> None:
         self._loop.call_soon_threadsafe(self._flow.set)
 
     def reset(self) -> None:
-        """No rules, and nothing seen."""
+        """Remove all rules and all recorded requests."""
         self._rules.clear()
         self.requests.clear()
 
@@ -186,10 +186,10 @@ class Gateway:
         self._rules.append(rule)
         return rule
 
-    # --- what it has seen ---
+    # --- what it has recorded ---
 
     def writes(self, path: str = "") -> list[Request]:
-        """Those whose path contains a text."""
+        """Return the writes whose path contains a text."""
         return [request for request in list(self.requests) if request.is_write and path in request.path]
 
     # --- inside ---
@@ -206,7 +206,7 @@ class Gateway:
     async def _stop(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
-        # TLS says goodbye in its own time.
+        # The TLS shutdown takes its own time.
         await asyncio.sleep(0.05)
 
     async def _serve(self, incoming: web.Request) -> web.StreamResponse:

@@ -1,7 +1,7 @@
-"""Who talks to the API server about service statuses: the handler of a node, a token without a node, an administrator.
+"""The clients that write service statuses: the handler of a node, a token without a node, an administrator.
 
-Requests are sent as they are written here, without a client that retries or rephrases: a test sees the status, reason
-and message that the handler's own client would.
+Requests are sent as they are written here, without a client library that retries or rephrases: a test sees the status,
+reason and message that the handler's own client would see.
 """
 
 import http.client
@@ -30,13 +30,13 @@ PLURALS = dict([("kubevirt.io/v1", "virtualmachineinstances"), ("events.k8s.io/v
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-# The slowest of them takes a tenth of a second; a server that hangs shall not hang the test.
+# The slowest request takes a tenth of a second; a server that hangs must not hang the test.
 TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server answered: an object, or a Status that says why not."""
+    """What the API server answered: an object, or a Status with the reason why not."""
 
     code: int
     body: Object
@@ -51,17 +51,17 @@ class Answer:
 
     @property
     def denial(self) -> tuple[int, str]:
-        """The status, and what an admission policy said; RBAC's denials have no such words."""
+        """Return the HTTP status and the message of an admission policy; RBAC's denials have no such message."""
         return self.code, self.message.partition("denied request: ")[2]
 
     def taken(self) -> Object:
-        """The object, where the request was admitted."""
+        """Return the object of an admitted request."""
         assert self.code in (HTTPStatus.OK, HTTPStatus.CREATED), self.body
         return self.body
 
 
 class User:
-    """Somebody with a token."""
+    """A client with a token."""
 
     def __init__(self, plane: ControlPlane, token: str) -> None:
         self._server = urlsplit(plane.url).netloc
@@ -73,7 +73,7 @@ class User:
         return Answer(code, json.loads(text or b"{}"))
 
     def watch(self, path: str) -> tuple[int, list[str]]:
-        """The status, and the types of the events until the server ends the watch: a line each, and often none."""
+        """Return the status, and the types of the events until the server ends the watch: one line each, often none."""
         code, text = self._send("GET", path, None, JSON)
         return code, [str(json.loads(line).get("type")) for line in text.splitlines()]
 
@@ -100,25 +100,25 @@ class User:
         return self.request("PATCH", path_of(thing), patch, content_type=MERGE_PATCH)
 
     def take_over(self, companion: Object, node_name: str) -> Answer:
-        """What a handler sends first after a migration to its node."""
+        """Send the first request of a handler after a migration to its node."""
         return self.merge_patch(companion, {"metadata": {"labels": {NODE_LABEL: node_name}}})
 
     def write_status(self, companion: Object, status: Mapping[str, Any], **metadata: Any) -> Answer:
-        """What a handler sends when it has news: never over a state that it has not seen."""
+        """Send the write of a handler's new value, with the resource version that it has seen."""
         seen = {"resourceVersion": companion["metadata"]["resourceVersion"]}
         patch = {"metadata": {**seen, **metadata}, "status": dict(status)}
         return self.request("PATCH", f"{path_of(companion)}/status", patch, content_type=MERGE_PATCH)
 
     def delete(self, thing: Object, *, uid: str | None = None) -> Answer:
-        """Deletes this very object, not its successor under the same name."""
+        """Delete this object, not a new one of the same name."""
         return self.request("DELETE", path_of(thing), {"preconditions": {"uid": uid or thing["metadata"]["uid"]}})
 
 
 class Handler(User):
-    """The handler of one node: its token is bound to a pod there, as those are that the kubelet gets for its pods."""
+    """The handler of one node: its token is bound to a pod there, like those that the kubelet gets for its pods."""
 
     def __init__(self, plane: ControlPlane, node_name: str) -> None:
-        """The node and the pod must not exist; nobody runs them."""
+        """The node and the pod must not exist; no kubelet runs them."""
         name = f"handler-{node_name}"
         plane.create(node(node_name))
         plane.create(pod(name, NAMESPACE, node_name=node_name, account=ACCOUNT))
@@ -127,7 +127,7 @@ class Handler(User):
 
 
 def admin(plane: ControlPlane) -> User:
-    """Somebody whom neither RBAC nor a policy stops."""
+    """Return a client that neither RBAC nor a policy restricts."""
     config = json.loads(plane.kubeconfig.read_text())
     return User(plane, config["users"][0]["user"]["token"])
 
@@ -142,7 +142,7 @@ def path_of(thing: Object) -> str:
 
 
 def companion_of(vmi: Object, node_name: str) -> Object:
-    """The companion as the handler of that node creates it."""
+    """Return the companion as the handler of that node creates it."""
     return owned_by(
         vmi,
         {
@@ -159,7 +159,7 @@ def companion_of(vmi: Object, node_name: str) -> Object:
 
 
 def event_about(vmi: Object, node_name: str) -> Object:
-    """An event as the handler of that node creates it."""
+    """Return an event as the handler of that node creates it."""
     named = {key: vmi["metadata"].get(key, "") for key in ("namespace", "name", "uid")}
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -177,9 +177,9 @@ def event_about(vmi: Object, node_name: str) -> Object:
 
 
 def install(plane: ControlPlane) -> None:
-    """Applies the base, and waits until its guards are in force, which takes up to two seconds; idempotent."""
+    """Apply the base, and wait until its guards are in force, which takes up to two seconds; idempotent."""
     plane.apply(BASE)
-    # Nobody's node: denied by the guards, and by nothing else.
+    # On a VMI of no node: denied by the guards, and by nothing else.
     stray = User(plane, plane.token(NAMESPACE, ACCOUNT))
     vmi = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "spec": {}}
     probe = admin(plane).create({**vmi, "metadata": {"generateName": "probe-", "namespace": NAMESPACE}}).taken()
@@ -190,7 +190,7 @@ def install(plane: ControlPlane) -> None:
 
 
 def denied_by(user: User, method: str, path: str, body: object, content_type: str = JSON) -> str:
-    """Returns what a policy says of a request, as soon as there is one that denies it; nothing is written meanwhile."""
+    """Return a policy's message about a request, as soon as a policy denies it; nothing is written in the meantime."""
 
     def attempt() -> str:
         return user.request(method, f"{path}?dryRun=All", body, content_type=content_type).denial[1]

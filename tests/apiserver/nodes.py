@@ -1,5 +1,5 @@
-"""A node as its handler meets it: a pods directory that looks like the kubelet's, a token that names the node, and the
-real handler process with nothing but the rights that the manifests give it."""
+"""A node as its handler sees it: a pods directory like the kubelet's, a token that names the node, and the real handler
+process with only the rights that the manifests grant."""
 
 import contextlib
 import http.client
@@ -24,17 +24,17 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import node, pod
 from tests.cluster.ports import free_port
 
-# A second, or as long as an API server needs that faults keep from coming up on a machine with a load of 90.
+# A start takes a second, or as long as an API server needs to start on a machine with a load of 90.
 START_TIMEOUT = 120.0
 
-# KubeVirt's launcher runs as 107:107, and the kubelet gives its emptyDirs to that group. libvirt wants a user and group
-# that have a name, as 107 does in KubeVirt's image only: here `nobody` stands for it.
+# KubeVirt's launcher runs as 107:107, and the kubelet gives its emptyDirs to that group. libvirt needs a user and group
+# that have a name. 107 has one in KubeVirt's image only; the tests use the user `nobody` instead.
 POD = User(pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid) if os.geteuid() == 0 else User.current()
 SERVICE = "servicestatus.v1.ServiceStatusService"
 
 
 class PodsFolder:
-    """What the kubelet keeps for the pods of a node."""
+    """The directory in which the kubelet keeps the volumes of a node's pods."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,9 +48,9 @@ class PodsFolder:
         return self.volume(uid) / "handler.sock"
 
     def add(self, uid: str) -> Path:
-        """A launcher pod with the sidecar's emptyDir, as the kubelet makes it: `drwxrwsrwx 0 107`."""
-        # Made beside its place: a handler that finds it half made binds a socket of a group that no agent is in. The
-        # kubelet gives what it finds in a volume to the pod's group, so there it does not matter.
+        """Make a launcher pod's directory with the sidecar's emptyDir, as the kubelet makes it: `drwxrwsrwx 0 107`."""
+        # Made elsewhere and renamed: in a half made one, a handler would bind a socket of a group without agents. In a
+        # cluster it does not matter: the kubelet gives what it finds in a volume to the pod's group.
         new = f"new-{uid}"
         volume = self.volume(new)
         volume.mkdir(parents=True)
@@ -61,7 +61,7 @@ class PodsFolder:
         return self.socket(uid)
 
     def remove(self, uid: str) -> None:
-        """The kubelet has cleared the pod away."""
+        """Remove the directory, as the kubelet does after the pod's end."""
         shutil.rmtree(self.path / uid)
 
 
@@ -72,7 +72,7 @@ class Node:
         self.name = name
         self._plane = plane
         self._client = Client(plane.kubeconfig)
-        # Not pytest's folder, which is closed to others: an agent is another user.
+        # Not pytest's folder, which other users cannot enter: an agent runs as another user.
         self._folder = Path(tempfile.mkdtemp(prefix="vss-node-", dir="/tmp"))
         self._folder.chmod(0o755)
         self.pods = PodsFolder(self._folder / "pods")
@@ -94,18 +94,18 @@ class Node:
         self._client.close()
 
     def renew_token(self) -> None:
-        """As the kubelet does it: the file is replaced in one step."""
+        """Replace the file in one step, as the kubelet does."""
         bound = {"kind": "Pod", "apiVersion": "v1", "name": self._pod["name"], "uid": self._pod["uid"]}
         path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
         answer = self._client.post(path, {"spec": {"boundObjectRef": bound}})
         self._write_token(answer["status"]["token"])
 
     def spoil_token(self) -> None:
-        """What stands in the file is worth nothing any more."""
+        """Write an invalid token into the file."""
         self._write_token("spoilt")
 
     def kubeconfig(self, server: str | None = None) -> Path:
-        """With the token's file, not the token. `server` is another way to the same API server."""
+        """Write a kubeconfig with the path of the token's file. `server` is another address of the same API server."""
         path = self._folder / "kubeconfig"
         cluster = {"server": server or self._plane.url, "certificate-authority": str(self._plane.ca)}
         config = {
@@ -126,7 +126,7 @@ class Node:
         publisher: str = "auto",
         env: Mapping[str, str] | None = None,
     ) -> "Handler":
-        """Not started yet. `env` is added to this process's environment."""
+        """Return a handler that is not started yet. `env` is added to this process's environment."""
         required = {
             "--publisher": publisher,
             "--node-name": self.name,
@@ -138,7 +138,7 @@ class Node:
         return Handler([*argv, *flags], self._folder, env)
 
     def run(self, vmi: Vmi) -> Vmi:
-        """Creates a VMI that runs here, with its launcher pod's directory."""
+        """Create a VMI that runs here, and its launcher pod's directory."""
         vmi.create(self.name)
         vmi.socket = self.pods.add(vmi.pod)
         return vmi
@@ -150,7 +150,7 @@ class Node:
 
 
 class Handler(ManagedProcess):
-    """The real program, as the DaemonSet of a node runs it."""
+    """The real program, as a node's DaemonSet pod runs it."""
 
     def __init__(self, flags: list[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.http_port = free_port()
@@ -159,26 +159,26 @@ class Handler(ManagedProcess):
         self.admin = Grpcurl(folder / "admin.sock")
 
     def status(self, namespace: str, name: str) -> Any:
-        """What it says of a VMI, as grpcurl prints it."""
+        """Return its answer about a VMI, as grpcurl prints it."""
         return self.admin.call(f"{SERVICE}/GetServiceStatus", {"namespace": namespace, "name": name})["status"]
 
     def publication(self, namespace: str, name: str, publisher: str) -> Any:
-        """What it says of one place of publication."""
+        """Return its answer about one publisher of a VMI."""
         found = self.status(namespace, name)["publications"]
         return next(publication for publication in found if publication["publisher"] == publisher)
 
     def lines(self, text: str) -> list[str]:
-        """The lines of its log, of all its runs, that contain a text."""
+        """Return the lines of its log, of all its runs, that contain a text."""
         return [line for line in self.log_text(whole=True).splitlines() if text in line]
 
     def start_synced(self) -> Self:
-        """Returns when it has listed the VMIs of its node, of an API server that may be starting too."""
+        """Return when it has listed the VMIs of its node; the API server may still be starting."""
         self.start()
         wait_until(lambda: self.probe("/readyz"), lambda seen: seen == 200, what="it is ready", timeout=START_TIMEOUT)
         return self
 
     def probe(self, path: str) -> int:
-        """The HTTP status that the kubelet would see; 0 where nobody listens."""
+        """Return the HTTP status that the kubelet would see; 0 if no process listens."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
         try:
             connection.request("GET", path)
@@ -189,7 +189,7 @@ class Handler(ManagedProcess):
             connection.close()
 
     def metrics(self) -> str:
-        """What a scrape would see."""
+        """Return what a scrape would see."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
         try:
             connection.request("GET", "/metrics")
@@ -199,7 +199,7 @@ class Handler(ManagedProcess):
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """It stands still meanwhile, as on a node that is short of CPU."""
+        """Stop it with SIGSTOP in the meantime, as on a node that is short of CPU."""
         self.freeze()
         try:
             yield

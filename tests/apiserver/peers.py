@@ -1,6 +1,6 @@
-"""An agent driven by hand: a real stream, and exactly the messages that a test wants to be said.
+"""An agent that a test controls: a real stream, with exactly the messages that the test sends.
 
-A peer is strict: what no handler may say (an ack of what was not sent, one that goes back) fails the test that saw it.
+A peer is strict: an invalid message of the handler (an ack of an unsent sequence, a decreasing ack) fails its test.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _OPTIONS = [*contract.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
 
 
 class Peers:
-    """Makes peers, and runs them all in one event loop of its own; they end with it."""
+    """Makes peers and runs them in one event loop; they end with it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -60,13 +60,13 @@ class Peers:
         return peer
 
     def connect(self, socket: Path, sessions: int = 0, timeout: float = TIMEOUT) -> "Peer":
-        """One that has said how many are connected."""
+        """Connect a peer that has reported how many viewers are connected."""
         peer = self.new(socket).connect(timeout=timeout)
         peer.snapshot(sessions)
         return peer
 
     def connect_all(self, sockets: Sequence[Path]) -> list["Peer"]:
-        """One at each socket, all dialling at once; none has said anything yet."""
+        """Connect one peer to each socket, all at once, without any report yet."""
         made = [self.new(socket) for socket in sockets]
         with ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(lambda peer: peer.connect(timeout=TIMEOUT * 2), made))
@@ -74,14 +74,14 @@ class Peers:
 
 
 class Peer:
-    """One agent's run. It keeps its lease by heartbeats, unless it is told to be silent."""
+    """One run of an agent. It renews its lease with heartbeats unless the test stops them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, socket: Path) -> None:
         self._loop = loop
         self.socket = socket
         self.instance = uuid.uuid4().hex
         self.sequence = 0
-        # Of the messages that are written: a heartbeat that names one before it is there tells of a gap.
+        # Sequence of the last written message: a heartbeat that names an unsent one would report a gap.
         self._sent = 0
         self.sessions = 0
         self._since = Timestamp()
@@ -101,14 +101,14 @@ class Peer:
     # --- the stream ---
 
     def connect(self, hello: pb.Hello | None = None, timeout: float = TIMEOUT) -> Self:
-        """Dial until a handler serves the socket, and say Hello. A new stream knows nothing of the former one."""
+        """Dial until a handler serves the socket, and send Hello. A new stream has no state of the former one."""
         self.close()
         self.ack, self.drained, self.ended, self._sent = pb.Ack(), False, None, 0
         self._run(self._connect(hello or pb.Hello(instance=self.instance, agent_version="by hand"), timeout))
         return self
 
     def close(self) -> None:
-        """Without a goodbye: as an agent that was killed."""
+        """Cancel without Goodbye, like an agent that was killed."""
         self._run(self._close())
 
     def wait_ended(self) -> tuple[str, str]:
@@ -116,10 +116,10 @@ class Peer:
         assert ended is not None
         return ended
 
-    # --- what it says ---
+    # --- what it reports ---
 
     def snapshot(self, sessions: int, reason: "types.ObservationReason" = types.OBSERVATION_REASON_WATCHING) -> int:
-        """Everything. Returns its sequence."""
+        """Send everything. Return the sequence."""
         self.sequence += 1
         self._count(sessions)
         vnc = types.ServiceSessions(service=types.SERVICE_VNC, sessions=sessions, accuracy=types.ACCURACY_EXACT)
@@ -129,7 +129,7 @@ class Peer:
         return self.sequence
 
     def report(self, sessions: int, reason: "types.ObservationReason | None" = None) -> int:
-        """A change. Returns its sequence."""
+        """Send a change. Return the sequence."""
         self.sequence += 1
         vnc = pb.ServiceDelta(
             service=types.SERVICE_VNC,
@@ -147,7 +147,7 @@ class Peer:
         return self.sequence
 
     def _count(self, sessions: int) -> None:
-        """Somebody, or nobody, is there since now, unless it was so before."""
+        """Set the number, and the time since when it has been zero or not zero."""
         if not self._since.seconds or bool(sessions) != bool(self.sessions):
             self._since.GetCurrentTime()
         self.sessions = sessions
@@ -160,26 +160,26 @@ class Peer:
         self._run(self._write(request))
 
     def silence(self) -> None:
-        """No more heartbeats; the stream stays open."""
+        """Send no more heartbeats; the stream stays open."""
         self._heartbeats = False
 
     def speak(self) -> None:
         """Heartbeats again."""
         self._heartbeats = True
 
-    # --- what it hears ---
+    # --- what it receives ---
 
     def wait_accepted(self, sequence: int | None = None, timeout: float = TIMEOUT) -> None:
         wanted = self.sequence if sequence is None else sequence
         self._wait(lambda ack: ack.accepted >= wanted, f"{wanted} is accepted", timeout)
 
     def wait_published(self, sequence: int | None = None, timeout: float = TIMEOUT) -> None:
-        """Until every place that can hold it, holds what follows from the message with this sequence."""
+        """Wait until every publisher that can show it shows the value of the message with this sequence."""
         wanted = self.sequence if sequence is None else sequence
         self._wait(lambda ack: ack.published >= wanted, f"{wanted} is published", timeout)
 
     def wait_state(self, state: "pb.PublishState", timeout: float = TIMEOUT) -> str:
-        """Returns the message that came with it."""
+        """Return the message that came with the state."""
         return self._wait(lambda ack: ack.state == state, pb.PublishState.Name(state), timeout).message
 
     def _wait(self, accept: Any, what: str, timeout: float) -> pb.Ack:
@@ -203,7 +203,7 @@ class Peer:
         self._tasks = [self._loop.create_task(self._read()), self._loop.create_task(self._beat())]
 
     async def _dial(self, hello: pb.Hello) -> bool:
-        # Through a descriptor: the path is longer than the 108 bytes that a unix socket's may have.
+        # Via a file descriptor: the path is longer than the 108 bytes of a unix socket's address.
         directory = os.open(self.socket.parent, os.O_PATH | os.O_DIRECTORY)
         try:
             target = f"unix:/proc/self/fd/{directory}/{self.socket.name}"
@@ -255,7 +255,7 @@ class Peer:
                     await self._write(pb.ReportSessionsRequest(heartbeat=pb.Heartbeat(sequence=self._sent)))
 
     async def _write(self, request: pb.ReportSessionsRequest) -> None:
-        """One at a time: gRPC ends a call on which two are written at once."""
+        """Write one message at a time: gRPC ends a call with two concurrent writes."""
         async with self._writing:
             await self._call.write(request)
             self._sent = max(self._sent, request.snapshot.sequence, request.delta.sequence)

@@ -1,6 +1,6 @@
-"""A TCP proxy in front of the API server: the network between the two, with everything that a network can do.
+"""A TCP proxy in front of the API server: it simulates the failures of a network.
 
-It carries bytes and understands none, so TLS goes through it, and what a client sees is what it would see of a cable.
+It forwards bytes without parsing them, so TLS passes through, and a client sees what it would see of a network.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tests.cluster.ports import free_port
 
 CHUNK = 1 << 16
-# Seconds between looks at the orders given; far below whatever is measured here.
+# Seconds between two checks of the test's commands; far below anything that is measured here.
 LOOK = 0.01
 
 
@@ -38,7 +38,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where a client finds it; the API server's certificate is good for it."""
+        """The address for clients; the API server's certificate is valid for it."""
         return f"https://127.0.0.1:{self._port}"
 
     @property
@@ -46,7 +46,7 @@ class Proxy:
         return len(self._peers) // 2
 
     def __enter__(self) -> Self:
-        self.mend()
+        self.restore()
         self._thread.start()
         return self
 
@@ -59,13 +59,13 @@ class Proxy:
         self._selector.close()
 
     def cut(self) -> None:
-        """Every connection is reset; new ones are taken."""
+        """Reset every connection; accept new ones."""
         with self._lock:
             for one in list(self._peers):
                 self._drop(one)
 
     def break_off(self) -> None:
-        """Every connection is reset, and new ones are refused until `mend()`."""
+        """Reset every connection and refuse new ones until `restore()`."""
         with self._lock:
             if self._listener is not None:
                 self._selector.unregister(self._listener)
@@ -73,8 +73,8 @@ class Proxy:
                 self._listener = None
             self.cut()
 
-    def mend(self) -> None:
-        """New connections are taken again."""
+    def restore(self) -> None:
+        """Accept new connections again."""
         with self._lock:
             if self._listener is None:
                 self._listener = socket.create_server(("127.0.0.1", self._port))
@@ -82,9 +82,9 @@ class Proxy:
                 self._selector.register(self._listener, selectors.EVENT_READ)
 
     def hang(self) -> None:
-        """On the connections of now nothing arrives any more, neither way, and nobody is told; new ones are fine.
+        """Drop all bytes on the current connections, in both directions, without closing them; accept new ones.
 
-        As after a firewall, or a node on the way, has lost its table.
+        This happens when a firewall or a node on the path loses its connection table.
         """
         with self._lock:
             for one in self._peers.keys() - self._hung:
@@ -137,6 +137,6 @@ class Proxy:
                     self._selector.unregister(end)
                 self._hung.discard(end)
                 with contextlib.suppress(OSError):
-                    # Reset rather than closed in order: whoever was about to read finds an error.
+                    # Reset instead of an orderly close: a client that is about to read gets an error.
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 end.close()

@@ -1,4 +1,4 @@
-"""The API server, or what stands before it, answers in every way that it can; each is a state that people can read."""
+"""The API server, or a proxy in front of it, answers in every possible way; each answer leads to a readable state."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def node(shared_node_of_module: Node) -> Node:
 
 @pytest.fixture
 def gateway(gateway_of_module: Gateway) -> Iterator[Gateway]:
-    """Forgets what the last test told it."""
+    """Drop the rules of the previous test."""
     gateway_of_module.reset()
     yield gateway_of_module
     gateway_of_module.reset()
@@ -76,7 +76,7 @@ Places = pytest.mark.parametrize(
 def test_a_failed_write_is_tried_again(
     vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers, reply: Reply, outcomes: list[str]
 ) -> None:
-    """Until it works; then its end is told too. Both places fail here, each by itself."""
+    """Until it succeeds; the log then reports the recovery. Both publishers fail here, independently."""
     peer = peers.connect(vmi.socket)
     peer.wait_published()
     rules = [gateway.answer(matches, reply) for matches in (is_vmi_patch, is_companion_write)]
@@ -95,7 +95,7 @@ def test_a_failed_write_is_tried_again(
 
 
 def test_a_server_that_asks_for_time_gets_it(vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers) -> None:
-    """429 with `Retry-After: 2`: not a request about that VMI for two seconds."""
+    """429 with `Retry-After: 2`: no request about that VMI for two seconds."""
     peer = peers.connect(vmi.socket)
     peer.wait_published()
     rule = gateway.answer(is_vmi_patch, Reply.error(429, Retry_After="2"))
@@ -111,7 +111,7 @@ def test_a_server_that_asks_for_time_gets_it(vmi: Vmi, gateway: Gateway, handler
 def test_what_is_forbidden_is_told(
     vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers, place: str, matches: Callable[[Request], bool]
 ) -> None:
-    """To the agent, to grpcurl, and once in the log. The other place has the number."""
+    """To the agent, by grpcurl, and once in the log. The other publisher shows the number."""
     peer = peers.connect(vmi.socket)
     peer.wait_published()
     rule = gateway.answer(matches, Reply.error(403, "no role allows it"), times=ALWAYS)
@@ -135,7 +135,7 @@ def test_what_is_forbidden_is_told(
 def test_an_answer_that_is_lost_after_the_commit_does_no_harm(
     vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers, how: str, place: str, matches: Any
 ) -> None:
-    """It is read what the server holds, and nothing is written twice."""
+    """The handler reads the server's state, and writes nothing twice."""
     peer = peers.connect(vmi.socket)
     peer.wait_published()
     with vmi.record() as versions, vmi.record_companion() as companions:
@@ -154,7 +154,7 @@ def test_an_answer_that_is_lost_after_the_commit_does_no_harm(
 
 
 def number(request: Request) -> object:
-    """What a patch would publish."""
+    """Return the number that a patch would publish."""
     if isinstance(request.body, list):
         return request.body[2]["value"].get("vncSessions")
     return request.body["status"]["vncSessions"]
@@ -163,7 +163,7 @@ def number(request: Request) -> object:
 def test_a_server_that_takes_the_patch_and_does_nothing_is_told_as_reverted(
     vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers
 ) -> None:
-    """As KubeVirt's webhook does for whom it does not trust: HTTP 200, and the status of before."""
+    """As KubeVirt's webhook does for users that it does not trust: HTTP 200, with the former status."""
     peer = peers.connect(vmi.socket)
     peer.wait_published()
     rule = gateway.ignore(is_vmi_patch, times=2)

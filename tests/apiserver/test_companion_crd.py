@@ -1,4 +1,4 @@
-"""The companion as the API server defines it: what it refuses, what kubectl makes of it, and when it goes."""
+"""The companion as the API server defines it: what its schema rejects, what kubectl prints, and when it is removed."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ from tests.cluster.objects import Object, virtual_machine_instance
 from tests.cluster.tools import tool
 
 UNPROCESSABLE = 422
-# Long after everything below has had its time, and short of the test's own timeout.
-PATIENCE = 90
+# Seconds; enough for everything below, and less than the test's own timeout.
+DEADLINE = 90
 GUARD = "ValidatingAdmissionPolicy"
 
 
@@ -43,14 +43,14 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> Object:
 
 
 WATCHING = condition("Observed", "True", "Watching")
-SILENT = condition("Observed", "False", "AgentSilent", "nothing heard for 30 s")
-NOBODY = condition("Idle", "True", "NobodyConnected")
-SOMEBODY = condition("Idle", "False", "ViewersConnected", "2 VNC sessions")
+SILENT = condition("Observed", "False", "AgentSilent", "no message for 30 s")
+IDLE_NOW = condition("Idle", "True", "NobodyConnected")
+WATCHED = condition("Idle", "False", "ViewersConnected", "2 VNC sessions")
 UNKNOWN = condition("Idle", "Unknown", "NotObserved")
 
 
 def write(user: User, companion: Object, status: Mapping[str, Any]) -> Answer:
-    """Whatever the companion held before."""
+    """Write a status, whatever the companion held before."""
     return user.write_status(user.get(companion), status)
 
 
@@ -58,19 +58,19 @@ def write(user: User, companion: Object, status: Mapping[str, Any]) -> Answer:
 
 
 def test_a_whole_status_is_kept_as_it_was_written(root: User, vmi: Object, companion: Object) -> None:
-    """Nothing that the handler tells is pruned or changed."""
+    """Nothing that the handler writes is pruned or changed."""
     status = {
         "vncSessions": 2,
         "since": "2026-08-22T10:00:00Z",
         "nodeName": "n1",
         "vmiUID": vmi["metadata"]["uid"],
-        "conditions": [WATCHING, SOMEBODY],
+        "conditions": [WATCHING, WATCHED],
     }
     assert write(root, companion, status).taken()["status"] == status
 
 
 def test_the_number_is_absent_again_when_it_is_set_to_null(root: User, companion: Object) -> None:
-    """At zero the field is absent, not 0: that is how a merge patch says it."""
+    """At zero the field is absent, not 0; a merge patch sets it to null."""
     write(root, companion, {"vncSessions": 1, "nodeName": "n1"}).taken()
     assert write(root, companion, {"vncSessions": None}).taken()["status"] == {"nodeName": "n1"}
 
@@ -96,16 +96,16 @@ REFUSED = {
         "conditions[0].reason in body should match",
     ),
     "one condition twice": ({"conditions": [WATCHING, WATCHING]}, 'status.conditions[1]: Duplicate value: {"type":"Ob'),
-    "idle with somebody connected": (
-        {"vncSessions": 1, "conditions": [WATCHING, NOBODY]},
+    "idle with a viewer connected": (
+        {"vncSessions": 1, "conditions": [WATCHING, IDLE_NOW]},
         "Idle is True only where vncSessions is absent or 0 and Observed is True",
     ),
     "idle and not observed": (
-        {"conditions": [SILENT, NOBODY]},
+        {"conditions": [SILENT, IDLE_NOW]},
         "Idle is True only where vncSessions is absent or 0 and Observed is True",
     ),
-    "idle without a word on being observed": (
-        {"conditions": [NOBODY]},
+    "idle without the condition Observed": (
+        {"conditions": [IDLE_NOW]},
         "Idle is True only where vncSessions is absent or 0 and Observed is True",
     ),
 }
@@ -113,7 +113,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("status", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_status_is_refused_with(root: User, companion: Object, status: Object, message: str) -> None:
-    """Whoever writes it: the schema knows no exceptions."""
+    """For every writer: the schema has no exceptions."""
     answer = write(root, companion, status)
     assert (answer.code, answer.reason) == (UNPROCESSABLE, "Invalid")
     assert message in answer.message
@@ -121,7 +121,7 @@ def test_a_status_is_refused_with(root: User, companion: Object, status: Object,
 
 @pytest.mark.parametrize("spec", [{}, None, {"vmiUID": ""}, {"vmiUID": 5}, {"vmiUID": "u" * 37}])
 def test_a_companion_without_a_proper_uid_is_refused(root: User, vmi: Object, spec: object) -> None:
-    """Every companion says which VMI it is about."""
+    """Every companion names the UID of its VMI."""
     answer = root.create({**companion_of(vmi, "n1"), "spec": spec})
     assert (answer.code, answer.reason) == (UNPROCESSABLE, "Invalid")
     assert "spec" in answer.message
@@ -135,14 +135,14 @@ def test_a_companion_never_becomes_that_of_another_vmi(root: User, companion: Ob
 
 
 def test_the_status_is_written_through_its_subresource_only(root: User, vmi: Object) -> None:
-    """Neither a creation nor a patch of the main resource can set it."""
+    """Neither a create nor a patch of the main resource can set it."""
     created = root.create({**companion_of(vmi, "n1"), "status": {"vncSessions": 1}}).taken()
     assert "status" not in created
     assert "status" not in root.merge_patch(created, {"status": {"vncSessions": 1}}).taken()
 
 
 def test_every_field_is_described() -> None:
-    """`kubectl explain` has something to say of each of them."""
+    """`kubectl explain` prints a description of each field."""
     (version,) = yaml.safe_load((BASE / "crd.yaml").read_text())["spec"]["versions"]
     undescribed = [path for path, field in fields(version["schema"]["openAPIV3Schema"]) if "description" not in field]
     assert undescribed == [".metadata"]  # the API server describes it itself
@@ -156,7 +156,7 @@ def fields(schema: Object, path: str = "") -> Iterator[tuple[str, Object]]:
         yield from fields(schema["items"], f"{path}[]")
 
 
-# --- what kubectl makes of it -----------------------------------------------------------------------------------------
+# --- what kubectl prints ----------------------------------------------------------------------------------------------
 
 
 def ago(**duration: float) -> str:
@@ -164,23 +164,23 @@ def ago(**duration: float) -> str:
 
 
 def table(kubectl: Kubectl, namespace: str, *options: str) -> list[list[str]]:
-    """Rows of cells; an empty cell is an empty string."""
+    """Return rows of cells; an empty cell is an empty string."""
     header, *rows = kubectl("get", "vmiss", "-n", namespace, *options).splitlines()
     columns = [header.index(name) for name in header.split()]
     ends = [*columns[1:], None]
     return [[line[a:b].strip() for a, b in zip(columns, ends, strict=True)] for line in (header, *rows)]
 
 
-def test_the_columns_tell_who_is_watched_and_whether_that_is_known(
+def test_the_columns_show_the_number_and_whether_it_is_observed(
     control_plane: ControlPlane, root: User, namespace: str
 ) -> None:
-    """One row each for somebody, nobody, nothing known, and nothing said yet."""
+    """One row each for one viewer, no viewer, not observed, and not written yet."""
     states: dict[str, Object] = {
-        "idle": {"since": ago(hours=9, minutes=30), "nodeName": "n1", "conditions": [WATCHING, NOBODY]},
+        "idle": {"since": ago(hours=9, minutes=30), "nodeName": "n1", "conditions": [WATCHING, IDLE_NOW]},
         "lost": {"vncSessions": 1, "nodeName": "n1", "conditions": [SILENT, UNKNOWN]},
-        "used": {"vncSessions": 2, "since": ago(days=10, hours=5), "conditions": [WATCHING, SOMEBODY]},
+        "used": {"vncSessions": 2, "since": ago(days=10, hours=5), "conditions": [WATCHING, WATCHED]},
     }
-    for name in (*states, "untold"):
+    for name in (*states, "unwritten"):
         vmi = control_plane.create(virtual_machine_instance(name, namespace))
         companion = control_plane.create(companion_of(vmi, "n1"))
         if name in states:
@@ -190,13 +190,15 @@ def test_the_columns_tell_who_is_watched_and_whether_that_is_known(
         ["NAME", "SESSIONS", "OBSERVED", "IDLE", "SINCE"],
         ["idle", "", "True", "True", "9h"],
         ["lost", "1", "False", "Unknown", ""],
-        ["untold", "", "", "", ""],
+        ["unwritten", "", "", "", ""],
         ["used", "2", "True", "False", "10d"],
     ]
     assert rows[0][-1] == "AGE"
 
 
-def test_the_wide_columns_tell_why_and_from_where(control_plane: ControlPlane, root: User, companion: Object) -> None:
+def test_the_wide_columns_show_the_reason_and_the_node(
+    control_plane: ControlPlane, root: User, companion: Object
+) -> None:
     """`-o wide` adds the reason and the node."""
     root.write_status(companion, {"nodeName": "n1", "conditions": [SILENT, UNKNOWN]}).taken()
     header, row = table(control_plane.kubectl, companion["metadata"]["namespace"], "--output=wide")
@@ -206,13 +208,13 @@ def test_the_wide_columns_tell_why_and_from_where(control_plane: ControlPlane, r
 
 @pytest.mark.parametrize("name", ["vmiss", "virtualmachineinstanceservicestatus", "all"])
 def test_it_is_found_by(control_plane: ControlPlane, companion: Object, name: str) -> None:
-    """Its short name, its singular, and beside everything else that a namespace runs."""
+    """By its short name, its singular, and with everything else of a namespace."""
     found = control_plane.kubectl("get", name, "-n", companion["metadata"]["namespace"], "--output=name")
     assert "virtualmachineinstanceservicestatus.servicestatus.kubevirt.io/vm" in found.splitlines()
 
 
 def test_explain_says_what_each_field_means(control_plane: ControlPlane) -> None:
-    """A person needs no other documentation at hand."""
+    """A reader needs no other documentation."""
     explained = " ".join(control_plane.kubectl("explain", "vmiss.status").split())
     assert "What the handler on the VMI's node knows." in explained
     assert "vncSessions <integer> How many VNC sessions are established with the VMI" in explained
@@ -225,16 +227,16 @@ IDLE = ("wait", "--for=condition=Idle", "vmiss/vm")
 def test_waiting_for_idle_returns_at_once_when_nobody_is_connected(
     control_plane: ControlPlane, root: User, companion: Object
 ) -> None:
-    """The gate is open."""
-    root.write_status(companion, {"conditions": [WATCHING, NOBODY]}).taken()
+    """`kubectl wait` succeeds at once."""
+    root.write_status(companion, {"conditions": [WATCHING, IDLE_NOW]}).taken()
     waited = control_plane.kubectl(*IDLE, "-n", companion["metadata"]["namespace"], "--timeout=30s")
     assert waited.endswith("/vm condition met\n")
 
 
 @pytest.mark.parametrize(
     "status",
-    [{"vncSessions": 2, "conditions": [WATCHING, SOMEBODY]}, {"conditions": [SILENT, UNKNOWN]}, {}],
-    ids=["somebody is connected", "nothing is known", "nothing was said"],
+    [{"vncSessions": 2, "conditions": [WATCHING, WATCHED]}, {"conditions": [SILENT, UNKNOWN]}, {}],
+    ids=["a viewer is connected", "not observed", "never written"],
 )
 def test_waiting_for_idle_times_out_while(
     control_plane: ControlPlane, root: User, companion: Object, status: Object
@@ -248,19 +250,19 @@ def test_waiting_for_idle_times_out_while(
 def test_waiting_for_idle_ends_when_the_last_viewer_leaves(
     control_plane: ControlPlane, root: User, companion: Object
 ) -> None:
-    """Not before: it stays in its watch while one of two leaves."""
-    write(root, companion, {"vncSessions": 2, "conditions": [WATCHING, SOMEBODY]}).taken()
+    """Not before: the wait continues when one of two leaves."""
+    write(root, companion, {"vncSessions": 2, "conditions": [WATCHING, WATCHED]}).taken()
     with waiting(control_plane, companion) as proxy:
         write(root, companion, {"vncSessions": 1}).taken()
         with pytest.raises(subprocess.TimeoutExpired):
             proxy.wait(0.5)
-        write(root, companion, {"vncSessions": None, "conditions": [WATCHING, NOBODY]}).taken()
-        assert proxy.wait(PATIENCE) == 0
+        write(root, companion, {"vncSessions": None, "conditions": [WATCHING, IDLE_NOW]}).taken()
+        assert proxy.wait(DEADLINE) == 0
 
 
 @contextmanager
 def waiting(plane: ControlPlane, companion: Object) -> Iterator["subprocess.Popen[bytes]"]:
-    where = ("-n", companion["metadata"]["namespace"], f"--timeout={PATIENCE}s")
+    where = ("-n", companion["metadata"]["namespace"], f"--timeout={DEADLINE}s")
     command = [tool("kubectl"), "--kubeconfig", plane.kubeconfig, *IDLE, *where]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as proxy:
         try:
@@ -280,8 +282,8 @@ def test_a_list_may_be_of_those_with_viewers_or_of_one_node(
         virtual_machine_instance("other", vmi["metadata"]["namespace"], status={"nodeName": "n2"})
     )
     idle = control_plane.create(companion_of(other, "n2"))
-    write(root, companion, {"vncSessions": 2, "nodeName": "n1", "conditions": [WATCHING, SOMEBODY]}).taken()
-    write(root, idle, {"nodeName": "n2", "conditions": [WATCHING, NOBODY]}).taken()
+    write(root, companion, {"vncSessions": 2, "nodeName": "n1", "conditions": [WATCHING, WATCHED]}).taken()
+    write(root, idle, {"nodeName": "n2", "conditions": [WATCHING, IDLE_NOW]}).taken()
 
     def selected(selector: str) -> list[str]:
         where = ("-n", vmi["metadata"]["namespace"], f"--field-selector={selector}", "--output=name")
@@ -293,17 +295,17 @@ def test_a_list_may_be_of_those_with_viewers_or_of_one_node(
     assert selected("status.nodeName=n2") == ["other"]
 
 
-# --- its end ----------------------------------------------------------------------------------------------------------
+# --- its removal ------------------------------------------------------------------------------------------------------
 
 
 def test_it_goes_with_its_vmi(control_plane: ControlPlane, root: User, vmi: Object, companion: Object) -> None:
-    """The garbage collector removes it; nobody else has to."""
+    """The garbage collector removes it; no other program has to."""
     root.delete(vmi).taken()
     wait_until(
         lambda: root.request("GET", path_of(companion)).code,
         lambda code: code == 404,
         what="the companion is gone",
-        timeout=PATIENCE,  # a kind that appeared after the collector's start is noticed within 30 s
+        timeout=DEADLINE,  # the collector notices a kind that is newer than its start within 30 s
         interval=0.2,
     )
 
@@ -312,7 +314,7 @@ def test_it_goes_with_its_vmi(control_plane: ControlPlane, root: User, vmi: Obje
 
 
 def test_the_base_names_both_accounts_alike_everywhere(control_plane: ControlPlane) -> None:
-    """It builds, and the accounts that get the roles are those that the guards hold."""
+    """It builds, and the accounts of the role bindings are those that the guards name."""
     built = list(yaml.safe_load_all(control_plane.kubectl("kustomize", BASE)))
     accounts = {thing["metadata"]["name"] for thing in built if thing["kind"] == "ServiceAccount"}
     assert accounts == {"vmi-service-status-handler", "vmi-service-status-controller"}
@@ -341,7 +343,7 @@ def test_the_base_names_both_accounts_alike_everywhere(control_plane: ControlPla
 def test_who_may_view_a_namespace_sees_its_companions_and_changes_none(
     control_plane: ControlPlane, companion: Object, role: str
 ) -> None:
-    """By the roles that every cluster has; editors see no less and may no more."""
+    """By the roles that every cluster has; `edit` sees the same and may change nothing either."""
     namespace = companion["metadata"]["namespace"]
     control_plane.kubectl("create", "serviceaccount", "person", "-n", namespace)
     subject = f"--serviceaccount={namespace}:person"

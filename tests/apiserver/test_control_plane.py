@@ -1,4 +1,4 @@
-"""The control plane that the other tests here stand on is a real one, and leaves nothing behind."""
+"""The control plane under the other tests is a real one, and leaves nothing behind."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def test_it_is_the_version_whose_behaviour_is_documented(control_plane: ControlP
 def test_the_stock_schema_prunes_the_service_status(
     control_plane: ControlPlane, namespace: str, stock_schema: None
 ) -> None:
-    """A VMI on stock KubeVirt forgets `serviceStatus` and keeps what its schema has."""
+    """A VMI on stock KubeVirt loses `serviceStatus` and keeps the fields of its schema."""
     status = {"phase": "Running", "nodeName": "n1", "serviceStatus": {"vncSessions": 1}}
     vmi = virtual_machine_instance("vm", namespace, status=status)
     created = json.loads(
@@ -61,7 +61,7 @@ def test_the_schema_with_the_service_status_refuses_a_negative_count(
 
 
 def test_a_vmi_has_no_status_subresource(control_plane: ControlPlane, namespace: str) -> None:
-    """As with KubeVirt: a write to `/status` finds nothing there."""
+    """As with KubeVirt: a write to `/status` answers 404."""
     control_plane.create(virtual_machine_instance("vm", namespace))
     patch = ("patch", "vmi", "vm", "-n", namespace, "--subresource=status", "--type=merge")
     with pytest.raises(KubectlError, match="NotFound"):
@@ -69,7 +69,7 @@ def test_a_vmi_has_no_status_subresource(control_plane: ControlPlane, namespace:
 
 
 def test_the_columns_are_those_of_kubevirt(control_plane: ControlPlane, namespace: str) -> None:
-    """`kubectl get vmi` prints what a person knows from KubeVirt."""
+    """`kubectl get vmi` prints the columns of KubeVirt."""
     status = {"phase": "Running", "nodeName": "n1", "interfaces": [{"ipAddress": "10.0.0.9"}]}
     control_plane.create(virtual_machine_instance("vm", namespace, status=status))
     header, row = control_plane.kubectl("get", "vmis", "-n", namespace).splitlines()
@@ -92,7 +92,7 @@ def test_what_a_vmi_owns_goes_with_it(control_plane: ControlPlane, namespace: st
 
 
 def test_a_token_bound_to_a_pod_names_its_node(control_plane: ControlPlane, namespace: str) -> None:
-    """What an admission policy compares with a VMI's node stands in the token's extra."""
+    """The admission policies compare the token's extra field with the VMI's node."""
     control_plane.create(node(f"node-of-{namespace}"))
     control_plane.create(pod("handler", namespace, node_name=f"node-of-{namespace}"))
     user = control_plane.kubectl_with(control_plane.token(namespace, "default", pod="handler"))
@@ -110,14 +110,14 @@ def test_a_service_account_may_do_nothing_by_itself(control_plane: ControlPlane,
 
 
 def test_policies_of_both_kinds_are_served(control_plane: ControlPlane) -> None:
-    """Validating and mutating admission policies are in their stable version, without a flag."""
+    """Validating and mutating admission policies are served as v1, without a flag."""
     served = control_plane.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
     policies = {name.partition(".")[0] for name in served.split()}
     assert {"validatingadmissionpolicies", "mutatingadmissionpolicies"} <= policies
 
 
 def test_a_killed_api_server_comes_back_with_its_data(control_plane: ControlPlane, namespace: str) -> None:
-    """Clients find it at the same address; while it is away they are refused."""
+    """Clients find it at the same address; until then their connections are refused."""
     control_plane.create(config_map("kept", namespace))
     control_plane.apiserver.kill()
     with pytest.raises(KubectlError, match="refused"):
@@ -127,7 +127,7 @@ def test_a_killed_api_server_comes_back_with_its_data(control_plane: ControlPlan
 
 
 def test_a_killed_etcd_comes_back_with_its_data(control_plane: ControlPlane, namespace: str) -> None:
-    """Not even its SIGKILL loses a write that was answered."""
+    """Not even SIGKILL loses a write that was answered."""
     control_plane.create(config_map("kept", namespace))
     control_plane.etcd.kill()
     control_plane.etcd.start()
@@ -139,7 +139,7 @@ def test_a_killed_etcd_comes_back_with_its_data(control_plane: ControlPlane, nam
 
 
 def test_nothing_is_left_after_the_end() -> None:
-    """No process, no socket, no file."""
+    """No process, no socket, no file remains."""
     with ControlPlane() as plane:
         pids = [plane.etcd.pid, plane.apiserver.pid, plane.controller_manager.pid]
         port = int(plane.url.rpartition(":")[2])
@@ -160,7 +160,7 @@ with ControlPlane(Path(sys.argv[1])) as plane:
 
 
 def test_no_process_outlives_a_killed_test(tmp_path: Path) -> None:
-    """Whoever started it may be killed: its processes end with it."""
+    """The process that started it may be killed: its child processes end with it."""
     with subprocess.Popen([sys.executable, "-c", STARTER, tmp_path], stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         pids = [int(pid) for pid in starter.stdout.readline().split()]

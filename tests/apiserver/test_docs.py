@@ -1,6 +1,6 @@
-"""The examples of docs/ that run in a cluster: as a user who may view a namespace, and nothing else.
+"""The examples of docs/ that run in a cluster, as a user who may view a namespace, and nothing else.
 
-One VM, `fedora`, whose agent is driven by hand. Each scene is the state in which a page shows its commands.
+One VM, `fedora`, with a scripted agent. Each scene is the state in which a page shows its commands.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def vmi(client: Client, namespace: str, node: Node, shared_handler: Handler) -> 
 
 @pytest.fixture
 def peer(vmi: Vmi, peers: Peers) -> Peer:
-    """The agent of `vmi`, which has said that nobody is connected."""
+    """The agent of `vmi`, which has reported that no viewer is connected."""
     connected = peers.connect(vmi.socket)
     connected.wait_published()
     return connected
@@ -46,13 +46,13 @@ def peer(vmi: Vmi, peers: Peers) -> Peer:
 
 @pytest.fixture(scope="session")
 def recipes() -> Path:
-    """The folder of the Go programs in docs/, built."""
+    """Return the folder of the Go programs in docs/, built."""
     return build_recipes()
 
 
 @pytest.fixture
 def viewer(control_plane: ControlPlane, client: Client, namespace: str) -> Path:
-    """The kubeconfig of somebody with the ClusterRole `view` in the namespace, who works there."""
+    """The kubeconfig of a user with the ClusterRole `view` in the namespace, which is the kubeconfig's default."""
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
@@ -63,7 +63,7 @@ def viewer(control_plane: ControlPlane, client: Client, namespace: str) -> Path:
 
 
 def _wait_for_rights(user: Client, namespace: str) -> None:
-    """The API server needs a moment to know of a new binding, and its controllers one to aggregate a role."""
+    """The API server sees a new binding after a moment, and its controllers aggregate a role after a moment."""
     attributes = {"verb": "watch", "group": "servicestatus.kubevirt.io", "namespace": namespace}
     attributes["resource"] = "virtualmachineinstanceservicestatuses"
     review = {"spec": {"resourceAttributes": attributes}}
@@ -80,7 +80,7 @@ def _working_in(namespace: str, kubeconfig: Path) -> Path:
 
 
 def _environment(kubeconfig: Path, folder: Path) -> dict[str, str]:
-    """kubectl is the one that was built here, python the one of this environment."""
+    """kubectl is the one built here, python is that of this environment."""
     path = [tool("kubectl").parent, Path(sys.executable).parent, os.environ["PATH"]]
     return {"PATH": ":".join(map(str, path)), "KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(folder / "cache")}
 
@@ -89,7 +89,7 @@ def _environment(kubeconfig: Path, folder: Path) -> dict[str, str]:
 
 
 def _viewers(number: int) -> Callable[[Vmi, Peer], Scene]:
-    """So many are connected, and nothing happens."""
+    """So many viewers are connected, and nothing changes."""
 
     def scene(vmi: Vmi, peer: Peer) -> Scene:
         _set(vmi, peer, number)
@@ -98,7 +98,7 @@ def _viewers(number: int) -> Callable[[Vmi, Peer], Scene]:
     return scene
 
 
-def _told_by_an_event(vmi: Vmi, peer: Peer) -> Scene:
+def _posted_event(vmi: Vmi, peer: Peer) -> Scene:
     _set(vmi, peer, 1)
     events = f"/apis/events.k8s.io/v1/namespaces/{vmi.namespace}/events"
     wait_until(lambda: vmi._client.get(events)["items"], what="an event is there", interval=0.1)
@@ -150,9 +150,9 @@ def _come_meanwhile(vmi: Vmi, peer: Peer) -> Scene:
 
 
 SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
-    "nobody": _viewers(0),
+    "no viewer": _viewers(0),
     "one viewer": _viewers(1),
-    "somebody has come": _told_by_an_event,
+    "an event is posted": _posted_event,
     "the agent was stopped": _stopped,
     "a viewer comes, a second one, and both leave": _come_and_go,
     "a viewer comes, and its agent is stopped": _come_and_stop,
@@ -168,7 +168,7 @@ SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
 def test_it_prints_what_the_page_says(
     example: Example, viewer: Path, vmi: Vmi, peer: Peer, recipes: Path, tmp_path: Path
 ) -> None:
-    """On any KubeVirt, for whoever may view the namespace."""
+    """On any KubeVirt, for a user who may view the namespace."""
     for program in recipes.iterdir():
         (tmp_path / program.name).symlink_to(program)
     play(example, SCENES[example.scene](vmi, peer), tmp_path, _environment(viewer, tmp_path))
@@ -179,7 +179,7 @@ def test_it_prints_what_the_page_says(
 def test_it_prints_what_the_page_says_of_the_vmi(
     example: Example, control_plane: ControlPlane, vmi: Vmi, peer: Peer, tmp_path: Path
 ) -> None:
-    """On a KubeVirt with VEP #119's field, for whoever may view VMIs."""
+    """On a KubeVirt with VEP #119's field, for a user who may view VMIs."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(control_plane.kubeconfig.read_text())
     environment = _environment(_working_in(vmi.namespace, kubeconfig), tmp_path)
@@ -188,7 +188,7 @@ def test_it_prints_what_the_page_says_of_the_vmi(
 
 @pytest.mark.parametrize("example", examples("a kustomization"), ids=str)
 def test_a_kustomization_of_a_page_is_one(example: Example, tmp_path: Path) -> None:
-    """With this tree beside it, it gives what the page says; nothing is applied."""
+    """With this tree as its base it builds what the page shows; nothing is applied."""
     shutil.copytree(REPOSITORY / "manifests", tmp_path / "vmi-service-status/manifests")
     play(example, _still(), tmp_path, _environment(tmp_path / "none", tmp_path))
 

@@ -28,7 +28,7 @@ def handler(shared_handler: Handler) -> Handler:
 
 @pytest.fixture
 def described(control_plane: ControlPlane) -> Callable[[Vmi], list[list[str]]]:
-    """Type, reason, where from, and message: the columns of `kubectl describe` that do not change with the time."""
+    """Type, reason, origin and message: the columns of `kubectl describe` that do not change with time."""
 
     def describe(vmi: Vmi) -> list[list[str]]:
         text = control_plane.kubectl("describe", VMIS, vmi.name, f"--namespace={vmi.namespace}")
@@ -46,7 +46,7 @@ ENDED = ["Normal", "VNCSessionsEnded", "servicestatus.kubevirt.io/handler"]
 def test_describe_shows_that_somebody_has_connected(
     vmi: Vmi, handler: Handler, peers: Peers, described: Callable[[Vmi], list[list[str]]]
 ) -> None:
-    """Once, however many follow; what the handler says in words, under the VMI itself."""
+    """One event, however many viewers follow; `kubectl describe vmi` shows the handler's message."""
     peer = peers.connect(vmi.socket)
     vmi.wait_told(seen(0))
     peer.report(1)
@@ -70,7 +70,7 @@ def test_describe_shows_that_everybody_has_left(
 
 @pytest.fixture
 def silent(new_node: Callable[[], Node]) -> Iterator[Node]:
-    """A node whose handler tells no events."""
+    """A node whose handler posts no events."""
     node = new_node()
     with node.handler("--no-events"):
         yield node
@@ -83,7 +83,7 @@ def test_a_flag_turns_events_off(
     peers: Peers,
     described: Callable[[Vmi], list[list[str]]],
 ) -> None:
-    """The number is published all the same."""
+    """The number is still published."""
     vmi = silent.run(Vmi(client, namespace))
     peer = peers.connect(vmi.socket)
     vmi.wait_told(seen(0))

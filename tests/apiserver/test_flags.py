@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("service_status_schema")
 
 
 def run(*flags: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[str]]:
-    """The exit status and the lines of standard error."""
+    """Return the exit status and the lines of standard error."""
     done = subprocess.run(
         [script("handler-service"), *flags], capture_output=True, text=True, timeout=60, check=False, env=env or {}
     )
@@ -32,7 +32,7 @@ def run(*flags: str | Path, env: dict[str, str] | None = None) -> tuple[int, lis
 
 @pytest.fixture
 def right(tmp_path: Path) -> dict[str, str]:
-    """Flags that are right, but for the API server, which is nowhere."""
+    """Return valid flags; no API server listens at their address."""
     kubeconfig = tmp_path / "kubeconfig"
     config = {
         "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
@@ -78,7 +78,7 @@ def right(tmp_path: Path) -> dict[str, str]:
 def test_a_wrong_value_is_one_line_and_exit_status_2(
     right: dict[str, str], tmp_path: Path, flag: str, value: str | None, problem: str
 ) -> None:
-    """The line names the flag and says what is wrong with it."""
+    """The line names the flag and says what is wrong with its value."""
     flags = right | {flag: value.format(folder=tmp_path) if value is not None else None}
     status, lines = run(*(f"{name}={value}" for name, value in flags.items() if value is not None))
     assert (status, len(lines)) == (2, 1), lines
@@ -87,7 +87,7 @@ def test_a_wrong_value_is_one_line_and_exit_status_2(
 
 
 def test_outside_of_a_cluster_a_kubeconfig_is_needed(right: dict[str, str]) -> None:
-    """There is no service account of a pod to fall back on."""
+    """Outside a pod there is no service account to use instead."""
     del right["--kubeconfig"]
     status, lines = run(*(f"{name}={value}" for name, value in right.items()))
     assert (status, len(lines)) == (2, 1), lines
@@ -129,7 +129,7 @@ def test_a_file_that_a_kubeconfig_names_has_to_be_there(right: dict[str, str], n
 
 
 def test_a_certificate_has_to_be_one(right: dict[str, str], tmp_path: Path) -> None:
-    """It is looked at before the first request."""
+    """It is checked before the first request."""
     path = Path(right["--kubeconfig"])
     config = json.loads(path.read_text())
     config["clusters"][0]["cluster"]["certificate-authority"] = str(tmp_path / "file")
@@ -140,7 +140,7 @@ def test_a_certificate_has_to_be_one(right: dict[str, str], tmp_path: Path) -> N
 
 
 def test_every_flag_is_a_variable_too(right: dict[str, str]) -> None:
-    """As a DaemonSet likes to set them; the error names the variable."""
+    """As DaemonSets often set them; the error names the variable."""
     variables = {f"HANDLER_SERVICE_{name[2:].upper().replace('-', '_')}": value for name, value in right.items()}
     status, lines = run(env=variables | {"HANDLER_SERVICE_NODE_NAME": "Node_1"})
     assert (status, len(lines)) == (2, 1)
@@ -159,7 +159,7 @@ def test_a_port_that_is_taken_ends_the_program(right: dict[str, str]) -> None:
 
 
 def test_a_second_handler_on_one_admin_socket_is_refused(node: Node) -> None:
-    """A DaemonSet's new pod that comes before the old one has gone."""
+    """A DaemonSet's new pod may start before the old one has ended."""
     with node.handler() as first:
         first.wait_for_log("serving node")
         second = node.handler()
@@ -170,7 +170,7 @@ def test_a_second_handler_on_one_admin_socket_is_refused(node: Node) -> None:
 
 
 def test_the_probes_of_the_kubelet(node: Node) -> None:
-    """`/healthz` while it runs, `/readyz` when it has seen its VMIs and until it stops."""
+    """`/healthz` is 200 while it runs, `/readyz` from the first list of VMIs until it stops."""
     with node.handler() as handler:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         assert handler.probe("/healthz") == 200
@@ -182,12 +182,12 @@ def test_the_probes_of_the_kubelet(node: Node) -> None:
 
 
 def test_metrics_beside_the_probes(node: Node) -> None:
-    """What it asked of the real API server is there; `--no-metrics` leaves the probes."""
+    """Its requests to the real API server are counted; `--no-metrics` leaves the probes."""
     with node.handler() as handler:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         text = handler.metrics()
         assert 'vmi_service_status_watches_failing{resource="virtualmachineinstances"} 0.0' in text
-        # Ready is when the lists were answered; a watch may still be on its way.
+        # It is ready when the lists were answered; a watch may still be opening.
         assert 'vmi_service_status_api_requests_total{code="200",verb="GET"}' in text
     with node.handler("--no-metrics") as handler:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
@@ -195,7 +195,7 @@ def test_metrics_beside_the_probes(node: Node) -> None:
 
 
 def test_it_may_open_as_many_files_as_it_is_allowed(node: Node) -> None:
-    """A container may begin with 1024, and 250 VMs cost 750."""
+    """A container may start with a limit of 1024, and 250 VMs need 750."""
     with node.handler() as handler:
         handler.wait_for_log("serving node")
         lines = Path(f"/proc/{handler.pid}/limits").read_text().splitlines()
@@ -206,7 +206,7 @@ def test_it_may_open_as_many_files_as_it_is_allowed(node: Node) -> None:
 def test_the_debugging_door_on_a_loopback_port(
     client: Client, namespace: str, node: Node, vmi: Vmi, peers: Peers
 ) -> None:
-    """What `kubectl port-forward` reaches: the same service, by reflection, and health."""
+    """`kubectl port-forward` reaches the same service, with reflection and health."""
     address = f"127.0.0.1:{free_port()}"
 
     def call(method: str) -> str:
@@ -223,7 +223,7 @@ def test_the_debugging_door_on_a_loopback_port(
 
 
 def test_publishers_can_be_chosen(client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers) -> None:
-    """`companion` leaves the VMI alone, `vmi-status` makes no companion."""
+    """`companion` does not write the VMI, `vmi-status` creates no companion."""
     for publisher in ("companion", "vmi-status"):
         node = new_node()
         vmi = node.run(Vmi(client, namespace, publisher))

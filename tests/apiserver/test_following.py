@@ -1,4 +1,4 @@
-"""How a handler follows VMIs, and with which token, where what stands before the API server answers in its own way."""
+"""How a handler watches VMIs, and with which token, if a proxy in front of the API server answers in its own way."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def gateway(control_plane: ControlPlane) -> Iterator[Gateway]:
 def test_a_watch_that_is_too_old_is_begun_anew(
     client: Client, namespace: str, node: Node, vmi: Vmi, gateway: Gateway, peers: Peers
 ) -> None:
-    """410: the server has forgotten where we are. The list tells what was missed."""
+    """410: the server no longer has that resource version. The new list contains what was missed."""
     rule = gateway.answer(is_vmi_watch, Reply.error(410, "too old resource version"), times=2)
     with node.handler(server=gateway.url):
         rule.wait_used(2)
@@ -43,12 +43,12 @@ def test_a_watch_that_is_too_old_is_begun_anew(
     ids=["410", "an end at once", "403"],
 )
 def test_a_watch_that_never_works_is_not_tried_in_a_hot_loop(node: Node, gateway: Gateway, reply: Reply) -> None:
-    """All handlers of a cluster would do it at once. The waits grow to 30 s, with full jitter."""
+    """All handlers of a cluster would retry at once. The waits grow to 30 s, with full jitter."""
     rule = gateway.answer(is_vmi_watch, reply, times=ALWAYS)
     with node.handler(server=gateway.url) as handler:
         rule.wait_used(2)
         time.sleep(2)
-        # Two watches, at 0, 0.25, 0.75, 1.75 s on average. Without a wait it would be hundreds a second.
+        # Two watches, at 0, 0.25, 0.75, 1.75 s on average. Without a wait there would be hundreds a second.
         assert rule.used <= 30
         assert len(handler.lines("virtualmachineinstances cannot be followed")) <= rule.used
 
@@ -56,7 +56,7 @@ def test_a_watch_that_never_works_is_not_tried_in_a_hot_loop(node: Node, gateway
 def test_a_list_that_fails_at_first_makes_it_late_and_not_ready(
     node: Node, vmi: Vmi, gateway: Gateway, peers: Peers
 ) -> None:
-    """Nothing is published before it is known what this node's VMIs are."""
+    """Nothing is published before the VMIs of this node are known."""
     vmi.patch(serviceStatus={"vncSessions": 4})
 
     def is_list(request: Request) -> bool:
@@ -72,7 +72,7 @@ def test_a_list_that_fails_at_first_makes_it_late_and_not_ready(
 
 
 def test_a_token_that_is_rotated_is_read_again(node: Node, vmi: Vmi, gateway: Gateway, peers: Peers) -> None:
-    """The old one is refused with 401; the new one is in the file, and what was asked is asked again with it."""
+    """The old token is rejected with 401; the handler reads the new one from the file and repeats the request."""
     with node.handler(server=gateway.url) as handler:
         peer = peers.connect(vmi.socket, sessions=1)
         peer.wait_published()
@@ -89,7 +89,7 @@ def test_a_token_that_is_rotated_is_read_again(node: Node, vmi: Vmi, gateway: Ga
 def test_a_token_that_is_not_valid_is_told_and_tried_again(
     node: Node, vmi: Vmi, gateway: Gateway, peers: Peers
 ) -> None:
-    """The API server itself says 401 until the file holds a good one; the program need not be restarted."""
+    """The API server answers 401 until the file holds a valid token; the program need not be restarted."""
     node.spoil_token()
     with node.handler(server=gateway.url) as handler:
         handler.wait_for_log("virtualmachineinstances cannot be followed: 401: Unauthorized")
@@ -98,7 +98,7 @@ def test_a_token_that_is_not_valid_is_told_and_tried_again(
 
 
 def test_a_vmi_that_nobody_can_parse_is_passed_over(vmi: Vmi, gateway: Gateway, peers: Peers, node: Node) -> None:
-    """Odd objects in the list and in the watch harm no other one."""
+    """Malformed objects in the list and in the watch do not affect other VMIs."""
 
     def odd(answer: Any) -> Any:
         answer["items"] += [{}, {"metadata": {"name": 7}}, {"metadata": {"namespace": "a", "name": "b", "uid": "c"}}, 7]
@@ -107,4 +107,4 @@ def test_a_vmi_that_nobody_can_parse_is_passed_over(vmi: Vmi, gateway: Gateway, 
     gateway.change_answer(lambda r: r.path.endswith("/virtualmachineinstances") and not r.is_watch, odd, times=2)
     with node.handler(server=gateway.url):
         peers.connect(vmi.socket, sessions=1).wait_published()
-        wait_until(lambda: len(gateway.requests) > 4, what="it is at work")
+        wait_until(lambda: len(gateway.requests) > 4, what="the handler sends requests")

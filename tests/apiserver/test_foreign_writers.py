@@ -1,4 +1,4 @@
-"""Others write the same objects: KubeVirt with full PUTs that know no serviceStatus, and people with kubectl edit."""
+"""Others write the same objects: KubeVirt with full PUTs without serviceStatus, and users with kubectl edit."""
 
 import time
 from collections.abc import Callable
@@ -29,13 +29,13 @@ def handler(shared_handler: Handler) -> Handler:
 
 @pytest.fixture
 def watched(vmi: Vmi, peers: Peers) -> Vmi:
-    """With one viewer, published."""
+    """A VMI with one viewer, published."""
     peers.connect(vmi.socket, sessions=1).wait_published()
     return vmi
 
 
 def test_a_full_put_erases_the_field_and_it_is_written_again(watched: Vmi) -> None:
-    """As virt-handler's do; the companion is not concerned."""
+    """As virt-handler writes; the companion does not change."""
     before = watched.companion()
     watched.put_typed(phase="Running", interfaces=[{"name": "default"}])
     assert watched.service_status() is None
@@ -46,7 +46,7 @@ def test_a_full_put_erases_the_field_and_it_is_written_again(watched: Vmi) -> No
 def test_rewriting_is_capped(
     control_plane: ControlPlane, client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
 ) -> None:
-    """Somebody who erases the field again and again is answered five times, and after that once a minute."""
+    """A client that erases the field again and again is answered five times, and then once a minute."""
     own = new_node()
     vmi = own.run(Vmi(client, namespace))
     with Gateway(control_plane.url, control_plane.ca) as gateway, own.handler(server=gateway.url):
@@ -59,18 +59,18 @@ def test_rewriting_is_capped(
         time.sleep(3)
         assert vmi.service_status() is None
         assert len([request for request in gateway.requests if is_vmi_patch(request)]) == 6
-        # What the agent says next is news, and no answer to anybody; but it is not written any sooner.
+        # The agent's next report is a new value, not a rewrite; but it is not written any sooner.
         assert vmi.told() == seen(1)
 
 
 def test_a_wrong_number_is_put_right(watched: Vmi) -> None:
-    """Whoever wrote it."""
+    """A client that writes a number of its own sees it overwritten: the handler writes the right one."""
     watched.patch(serviceStatus={"vncSessions": 7})
     watched.wait_for(1)
 
 
 def test_a_companion_that_is_deleted_is_back(client: Client, watched: Vmi) -> None:
-    """As long as its VMI is there."""
+    """As long as its VMI exists."""
     before = watched.companion()
     assert before is not None
     client.delete(watched.companion_path)
@@ -92,7 +92,7 @@ def test_a_companion_that_is_edited_is_put_right(client: Client, watched: Vmi) -
 
 
 def test_a_label_that_is_taken_away_is_put_back(client: Client, watched: Vmi, peers: Peers) -> None:
-    """Without it the companion is in nobody's watch; the next write finds it."""
+    """Without it no watch shows the companion; the next write of the handler finds out."""
     client.patch(watched.companion_path, {"metadata": {"labels": {LABEL: "elsewhere"}}})
 
     watched.wait_told(seen(1))

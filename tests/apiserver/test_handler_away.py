@@ -1,7 +1,7 @@
-"""No value outlives its handler: with two controllers, all handlers of the module are killed, moved away from, or told
-to publish elsewhere at one moment, since each case takes the 30 s of a Lease; then each test looks at its own case.
+"""No value outlives its handler. With two controllers, all handlers of the module are killed, left by their VMI, or
+configured to publish elsewhere at one moment, since each case takes the 30 s of a Lease; each test checks one case.
 
-What a companion said, and when, is seen by a watch.
+A watch records what each companion showed, and when.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from tests.cluster.vmi import STOCK
 # The first test waits for nine programs on a busy machine, and for a Lease.
 pytestmark = pytest.mark.timeout(400)
 
-#: Seconds: what is promised, measured by a watch.
+#: Seconds: the promised maximum, measured by a watch.
 PROMISE = 40.0
-#: Seconds until a test gives up; above the promise, so that a miss says by how much.
-PATIENCE = 70.0
+#: Seconds until a test times out; longer than the promise, so that a failure shows by how much it was missed.
+DEADLINE = 70.0
 
 
 @pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Of this module's own: elsewhere handlers run that renew no Lease."""
+    """Of this module's own: handlers of other modules renew no Lease."""
     with ControlPlane(tmp_path_factory.mktemp("away"), resources=[STOCK, BASE]) as plane:
         install(plane)
         yield plane
@@ -41,7 +41,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @dataclass
 class Case:
-    """One VMI, the handler that it had, and all that its companion ever said."""
+    """One VMI, its handler, and every version of its companion."""
 
     vmi: Vmi
     node: Node
@@ -50,20 +50,20 @@ class Case:
     versions: Recorder
 
     def marked(self) -> Event:
-        """The event by which its companion was marked, as soon as there is one."""
+        """Wait for the event that marked its companion, and return it."""
 
         def look() -> Event | None:
             events = list(self.versions.events)
             return next((event for event in events if told(event.object)[3] == "HandlerAway"), None)
 
-        event = wait_until(look, what=f"{self.vmi.name} is marked", timeout=PATIENCE)
+        event = wait_until(look, what=f"{self.vmi.name} is marked", timeout=DEADLINE)
         assert event is not None
         return event
 
 
 @dataclass
 class Cluster:
-    """Its nodes at the moment at which all of it happens."""
+    """The nodes, and the moment at which all of it happens."""
 
     client: Client
     moment: float
@@ -89,7 +89,7 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
         first = stack.enter_context(Controller(control_plane, folder, "first"))
         second = stack.enter_context(Controller(control_plane, folder, "second"))
         numbers = {"killed": 2, "killed-idle": 0, "back": 2, "frozen": 1, "moved": 1, "elsewhere": 1, "working": 3}
-        # All are started before any is waited for: each needs seconds of CPU.
+        # All are started before waiting for any: each needs seconds of CPU.
         nodes = {name: stack.enter_context(Node(control_plane, f"node-{name}")) for name in numbers}
         vmis = {name: node.run(Vmi(client, "default", name)) for name, node in nodes.items()}
         handlers = {
@@ -121,7 +121,7 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
 
 
 def _orphan(client: Client, vmi: Vmi) -> str:
-    """As a backup tool restores it: a companion with a node's label, without an owner, and its VMI is not there."""
+    """As a backup tool restores it: a companion with a node's label, without an owner, whose VMI does not exist."""
     owned = companion_of(client.get(vmi.path), "node-working")
     metadata = {key: value for key, value in owned["metadata"].items() if key != "ownerReferences"}
     client.post(vmi.companion_path.rpartition("/")[0], {**owned, "metadata": metadata})
@@ -146,7 +146,7 @@ def _condition(type_: str, status: str, reason: str) -> Object:
 
 
 def test_within_40_s_of_a_handlers_death_its_values_are_not_observed(cluster: Cluster) -> None:
-    """The last renewal may have been 10 s before it. The number stays, and so does the time of its last change."""
+    """The last renewal may be 10 s before the death. The number stays, and so does the time of its last change."""
     mark = cluster.killed.marked()
     assert 19 <= mark.at - cluster.moment <= PROMISE
     assert told(mark.object) == unknown(2, "HandlerAway")
@@ -164,25 +164,25 @@ def test_idle_is_unknown_where_nobody_can_know(cluster: Cluster) -> None:
 
 
 def test_a_vm_on_a_node_without_a_handler_is_not_observed(cluster: Cluster) -> None:
-    """The handler of its former node is there all the time."""
+    """The handler of its former node is running all the time."""
     mark = cluster.moved.marked()
     assert 19 <= mark.at - cluster.moment <= PROMISE
     assert told(mark.object) == unknown(1, "HandlerAway")
 
 
 def test_companions_that_no_handler_writes_any_more_are_removed(cluster: Cluster) -> None:
-    """The node's handler publishes into the VMI's own status by now."""
-    wait_until(cluster.elsewhere.vmi.companion, lambda found: found is None, what="it is removed", timeout=PATIENCE)
+    """The node's handler now publishes into the VMI's own status."""
+    wait_until(cluster.elsewhere.vmi.companion, lambda found: found is None, what="it is removed", timeout=DEADLINE)
 
 
 def test_a_companion_without_its_vmi_is_removed(cluster: Cluster) -> None:
-    """It had no owner, so no garbage collector would."""
+    """It has no owner reference, so the garbage collector would not remove it."""
     wait_until(lambda: cluster.client.find(cluster.orphan), lambda found: found is None, what="it is removed",
-               timeout=PATIENCE)  # fmt: skip
+               timeout=DEADLINE)  # fmt: skip
 
 
 def test_a_handler_that_works_is_left_alone(cluster: Cluster) -> None:
-    """Its companion is what it wrote itself, and only that."""
+    """Its companion shows only what the handler wrote."""
     cluster.killed.marked()
     assert cluster.working.versions.values(told) == [seen(3)]
 
@@ -191,7 +191,7 @@ def test_a_handler_that_works_is_left_alone(cluster: Cluster) -> None:
 
 
 def test_a_handler_that_is_back_is_right_within_10_s(cluster: Cluster) -> None:
-    """The number never blinks, and nothing is said that the agent has not said."""
+    """The number does not change in between, and no condition appears that the agent has not reported."""
     case = cluster.back
     case.marked()
     case.handler.start_synced()
@@ -204,7 +204,7 @@ def test_a_handler_that_is_back_is_right_within_10_s(cluster: Cluster) -> None:
 
 
 def test_a_handler_that_was_frozen_is_right_again_without_a_restart(cluster: Cluster) -> None:
-    """It sees the mark by its watch, and writes what it knows."""
+    """Its watch shows the mark, and it writes the current value."""
     case = cluster.frozen
     case.marked()
     case.handler.thaw()
@@ -217,7 +217,7 @@ def test_a_handler_that_was_frozen_is_right_again_without_a_restart(cluster: Clu
 
 
 def test_a_node_has_one_lease_and_few_writes(cluster: Cluster) -> None:
-    """Renewed every ten seconds; what is in it is what the guard admits."""
+    """It is renewed every ten seconds, with the fields that the guard admits."""
     lease = cluster.client.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/handler-node-working")
     assert lease["spec"]["leaseDurationSeconds"] == 30
     assert lease["metadata"]["annotations"] == {"servicestatus.kubevirt.io/publishes": "companion"}

@@ -1,7 +1,7 @@
-"""Which pods get the agent, and that they get nothing else: the policy of manifests/components/injection.
+"""Which pods get the agent, and that nothing else of them changes: the policy of manifests/components/injection.
 
-It is tried as it ships, where a mistake of ours would only show as an agent that is missing, and with `failurePolicy:
-Fail`, where the API server says what is wrong. Pods are only asked about (`dryRun`), none is stored.
+The tests use the policy as shipped, where a mistake in it would show only as a missing agent, and with
+`failurePolicy: Fail`, where the API server reports the mistake. Pods are created with `dryRun`; none is stored.
 """
 
 import copy
@@ -26,7 +26,7 @@ INJECT = "servicestatus.kubevirt.io/inject"
 TEMPLATE = "/api/v1/namespaces/vmi-service-status/podtemplates/vmi-service-status-launcher-agent"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
 BINDINGS = POLICIES.replace("policies", "policybindings")
-# A policy is in force up to 2 s after it was applied, and out of force as late.
+# A policy is in force up to 2 s after it was applied, and no longer in force up to 2 s after it was deleted.
 IN_FORCE = 0.05
 
 AGENT = {
@@ -70,13 +70,13 @@ BURSTABLE: Resources = {"requests": {"cpu": "100m", "memory": "1Gi"}}
 
 
 def container(name: str = "compute", resources: Resources = BURSTABLE, **more: object) -> Object:
-    """A container as those of KubeVirt's launcher pods; it passes the Pod Security Standard `restricted`."""
+    """Return a container like those of KubeVirt's launcher pods; it passes the Pod Security Standard `restricted`."""
     context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
     return {"name": name, "image": "none.invalid/none", "resources": resources, "securityContext": context, **more}
 
 
 def launcher(labels: Mapping[str, str] | None = None, **spec: object) -> Object:
-    """A launcher pod in what matters here; `spec` replaces fields of it."""
+    """Return a launcher pod with the fields that matter here; `spec` replaces fields of it."""
     context = {"runAsUser": 107, "runAsGroup": 107, "fsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"}}
     return {
         "apiVersion": "v1",
@@ -93,7 +93,7 @@ def launcher(labels: Mapping[str, str] | None = None, **spec: object) -> Object:
 
 
 def without_agent(pod: Object) -> Object:
-    """What the pod would be if nothing had been added."""
+    """Return the pod without what was added to it."""
     spec: Object = copy.deepcopy(pod["spec"])
     spec["volumes"] = [volume for volume in spec["volumes"] if volume not in VOLUMES]
     spec["initContainers"] = [c for c in spec["initContainers"] if c["name"] != "launcher-agent"]
@@ -112,7 +112,7 @@ def agent_of(pod: Object) -> Object:
 
 
 class Cluster:
-    """Asks what would become of a pod."""
+    """Creates pods as dry runs."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self._client = client
@@ -122,7 +122,7 @@ class Cluster:
         return self._client.post(f"/api/v1/namespaces/{self.namespace}/pods?dryRun=All", pod)
 
     def create_namespace(self, labels: Mapping[str, str]) -> "Cluster":
-        """Its labels are there from the beginning, so nothing sees it without them."""
+        """The labels are there from the beginning, so no policy sees the namespace without them."""
         name = f"{self.namespace}-{uuid.uuid4().hex[:8]}"
         metadata = {"name": name, "labels": dict(labels)}
         self._client.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -135,19 +135,19 @@ class Cluster:
 
 
 def built(plane: ControlPlane, folder: Path, component: str) -> list[Object]:
-    """The component's objects, as `kubectl kustomize` makes them."""
+    """Return the component's objects, as `kubectl kustomize` builds them."""
     path = os.path.relpath(COMPONENTS / component, folder)
     (folder / "kustomization.yaml").write_text(json.dumps({"components": [path]}))
     return list(yaml.safe_load_all(plane.kubectl("kustomize", folder)))
 
 
 class Injection:
-    """A policy of ours while it is in force."""
+    """A policy of this project while it is in force."""
 
     def __init__(
         self, plane: ControlPlane, client: Client, objects: list[Object], probe: Object, spared: Object
     ) -> None:
-        """`probe` gets the agent by this policy; `spared` does not, though maybe by the one that was here before."""
+        """`probe` gets the agent by this policy; `spared` does not, but may get it by the former policy."""
         self._plane = plane
         self._client = client
         self._list = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
@@ -159,16 +159,16 @@ class Injection:
         return bool(agents_of(self._cluster.created(self._probe)))
 
     def _in_force(self) -> bool:
-        # Policy and binding are cached one by one: for a moment a new binding may be that of a former policy's.
+        # Policy and binding are cached separately: for a moment a new binding may refer to a former policy.
         return self._injects() and not agents_of(self._cluster.created(self._spared))
 
     def __enter__(self) -> None:
         self._plane.kubectl("apply", "--server-side", "--filename=-", input=self._list)
-        # Refused with what is wrong until the template is seen, or for good.
+        # Denied with the reason until the template is seen, or for as long as it is wrong.
         wait_until(self._in_force, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
 
     def __exit__(self, *_: object) -> None:
-        """In the order of docs/install.md: an API server that did not see the template go would use it for ever."""
+        """In the order of docs/install.md: an API server that missed the template's deletion would keep using it."""
         self._client.delete(TEMPLATE)
         wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
         self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
@@ -179,7 +179,7 @@ OPT_IN = "opt-in"
 
 @pytest.fixture(scope="module")
 def admin(control_plane: ControlPlane) -> Iterator[Client]:
-    """The admin's client, for as long as the policy is in force."""
+    """The client of an administrator, for as long as the policy is in force."""
     client = Client(control_plane.kubeconfig)
     yield client
     client.close()
@@ -206,18 +206,18 @@ def cluster(injection: None, client: Client, namespace: str) -> Cluster:
     return Cluster(client, namespace)
 
 
-# --- who gets it ------------------------------------------------------------------------------------------------------
+# --- which pods get it ------------------------------------------------------------------------------------------------
 
 
 def test_a_launcher_pod_gets_the_agent_as_a_native_sidecar_of_its_own_user(cluster: Cluster) -> None:
-    """uid 107, no capability, no token, nothing to write to but 1 MiB beside the handler's socket."""
+    """uid 107, no capability, no token, nothing writable except 1 MiB next to the handler's socket."""
     pod = cluster.created(launcher())
     assert pod["spec"]["initContainers"] == [AGENT]
     assert pod["spec"]["volumes"][-2:] == VOLUMES
 
 
 def test_the_agent_comes_after_the_init_containers_that_are_there(cluster: Cluster) -> None:
-    """They keep their places and their content."""
+    """They keep their order and their content."""
     there = [container("container-disk-binary"), container("guest-console-log", restartPolicy="Always")]
     pod = cluster.created(launcher(initContainers=there))
     names = [c["name"] for c in pod["spec"]["initContainers"]]
@@ -226,7 +226,7 @@ def test_the_agent_comes_after_the_init_containers_that_are_there(cluster: Clust
 
 @pytest.mark.parametrize("more", [{}, {"initContainers": [container("container-disk-binary")]}])
 def test_nothing_else_of_the_pod_changes(cluster: Cluster, more: Mapping[str, Any]) -> None:
-    """Without the agent and its volume it is the pod that it would have been."""
+    """Without the agent and its volume, the pod equals the pod that was sent."""
     injected, plain = cluster.created(launcher(**more)), cluster.created(launcher({INJECT: "false"}, **more))
     assert without_agent(injected) == plain["spec"]
 
@@ -274,7 +274,7 @@ def test_any_other_pod_stays_as_it_is(cluster: Cluster, pod: Object) -> None:
 
 
 def test_a_namespace_can_opt_out(cluster: Cluster) -> None:
-    """The label on the namespace is enough, whatever a pod says."""
+    """The label on the namespace suffices, whatever the pod's labels are."""
     quiet = cluster.create_namespace({INJECT: "false"})
     assert agents_of(quiet.created(launcher())) == []
     assert agents_of(quiet.created(launcher({INJECT: "true"}))) == []
@@ -284,7 +284,7 @@ def test_a_namespace_can_opt_out(cluster: Cluster) -> None:
 
 
 def test_an_injected_pod_is_not_injected_again(cluster: Cluster) -> None:
-    """Somebody who copies a running launcher's spec gets one agent."""
+    """A user who copies a running launcher's spec gets one agent."""
     first = cluster.created(launcher())
     assert cluster.created(launcher(**first["spec"]))["spec"] == first["spec"]
 
@@ -292,7 +292,7 @@ def test_an_injected_pod_is_not_injected_again(cluster: Cluster) -> None:
 def test_a_pod_that_another_policy_changes_afterwards_is_injected_once(
     cluster: Cluster, client: Client, namespace: str
 ) -> None:
-    """The API server then asks all of them once more."""
+    """The API server then calls all policies a second time."""
     name = f"zz-after-{namespace}"
     other = {
         "kind": "MutatingAdmissionPolicy",
@@ -350,7 +350,7 @@ def test_a_pod_that_another_policy_changes_afterwards_is_injected_once(
     ],
 )
 def test_a_guaranteed_pod_stays_guaranteed(cluster: Cluster, resources: Resources) -> None:
-    """The agent's requests are then its limits, or a VM with dedicated CPUs could not be scheduled."""
+    """The agent's requests equal its limits; otherwise a VM with dedicated CPUs could not be scheduled."""
     others = [container("guest-console-log", GUARANTEED, restartPolicy="Always")]
     pod = cluster.created(launcher(containers=[container(resources=resources)], initContainers=others))
     assert pod["status"]["qosClass"] == "Guaranteed"
@@ -370,7 +370,7 @@ NOT_GUARANTEED = {
 @pytest.mark.parametrize("is_init", [False, True])
 @pytest.mark.parametrize("resources", NOT_GUARANTEED.values(), ids=NOT_GUARANTEED.keys())
 def test_any_other_pod_is_asked_for_little(cluster: Cluster, resources: Resources, is_init: bool) -> None:
-    """One container that is not Guaranteed, of either sort, and the agent requests what it needs when idle."""
+    """If one container of either kind is not Guaranteed, the agent requests what it needs when idle."""
     main, other = (GUARANTEED, resources) if is_init else (resources, GUARANTEED)
     pod = cluster.created(launcher(containers=[container(resources=main)], initContainers=[container("init", other)]))
     assert pod["status"]["qosClass"] == "Burstable"
@@ -379,7 +379,7 @@ def test_any_other_pod_is_asked_for_little(cluster: Cluster, resources: Resource
 
 @pytest.mark.parametrize("with_limits", [False, True])
 def test_a_pod_with_resources_of_its_own_is_admitted(cluster: Cluster, with_limits: bool) -> None:
-    """Its containers' requests must not sum up to more than the pod's, and the VM's container requests them all."""
+    """The sum of the containers' requests must not exceed the pod's, and the VM's container requests all of it."""
     resources = GUARANTEED if with_limits else BURSTABLE
     pod = cluster.created(launcher(resources=resources, containers=[container(resources=resources)]))
     assert pod["spec"]["resources"] == resources
@@ -393,7 +393,7 @@ def test_a_pod_with_resources_of_its_own_is_admitted(cluster: Cluster, with_limi
 
 
 def limit(cluster: Cluster, client: Client, kind: str, **bounds: Mapping[str, str]) -> None:
-    """Give the namespace a LimitRange; it is in force when a pod that breaks it is refused."""
+    """Give the namespace a LimitRange; it is in force when a pod that violates it is rejected."""
     metadata = {"name": "bounds", "namespace": cluster.namespace}
     spec = {"limits": [{"type": kind, **bounds}]}
     path = f"/api/v1/namespaces/{cluster.namespace}/limitranges"
@@ -411,7 +411,7 @@ def refusal(cluster: Cluster, pod: Object) -> str:
 def test_the_agent_is_admitted_where_limits_are_at_most_ten_times_the_requests(
     cluster: Cluster, client: Client
 ) -> None:
-    """KubeVirt's launcher keeps to that ratio with its own limits, and so does the agent with its defaults."""
+    """KubeVirt's launcher keeps that ratio with its own limits, and the agent keeps it with its defaults."""
     fits = container(resources={"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}})
     breaks = container(resources={"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2"}})
     limit(cluster, client, "Container", maxLimitRequestRatio={"cpu": "10", "memory": "1"})
@@ -429,14 +429,14 @@ def test_the_agent_is_admitted_where_limits_are_at_most_ten_times_the_requests(
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
 def test_the_agent_is_admitted_wherever_its_launcher_is(cluster: Cluster, level: str) -> None:
-    """KubeVirt's launcher passes `restricted`, and still does so with the agent in it."""
+    """KubeVirt's launcher passes `restricted`, and still does with the agent in it."""
     strict = cluster.create_namespace({"pod-security.kubernetes.io/enforce": level})
     assert agents_of(strict.created(launcher())) == [AGENT]
 
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
 def test_the_agent_is_never_the_reason_why_a_pod_is_refused(cluster: Cluster, level: str) -> None:
-    """A launcher that is not admitted is refused with the words that it would have been refused with."""
+    """A launcher that is not admitted is rejected with the same message as without the agent."""
     strict = cluster.create_namespace({"pod-security.kubernetes.io/enforce": level})
     privileged = container(securityContext={"privileged": True})
     rejections = []
@@ -456,7 +456,7 @@ def named(inject: str) -> Object:
 
 
 def test_the_agent_has_no_token_in_a_pod_that_has_one(cluster: Cluster) -> None:
-    """A VMI with a serviceAccount volume, or with Istio, has its token mounted into all containers; not into ours."""
+    """A VMI with a serviceAccount volume, or with Istio, has its token mounted into all containers except the agent."""
     pod = cluster.created(launcher(automountServiceAccountToken=True))
     (compute,) = pod["spec"]["containers"]
     (token,) = (v["name"] for v in pod["spec"]["volumes"] if "projected" in v)
@@ -469,7 +469,7 @@ def test_the_agent_has_no_token_in_a_pod_that_has_one(cluster: Cluster) -> None:
 
 @pytest.fixture
 def template(cluster: Cluster, client: Client) -> Iterator[Callable[[Object], None]]:
-    """Changes the template's container; afterwards it is as it was."""
+    """Change the template's container; restore it afterwards."""
     original = client.get(TEMPLATE)
 
     def change(fields: Object) -> None:
@@ -494,7 +494,7 @@ def template(cluster: Cluster, client: Client) -> Iterator[Callable[[Object], No
 def test_a_change_of_the_template_is_in_force_for_the_next_pod(
     cluster: Cluster, template: Callable[[Object], None]
 ) -> None:
-    """Image, pull policy, arguments and resources; the rest of the container is not a matter of choice."""
+    """Image, pull policy, arguments and resources; the rest of the container cannot be chosen."""
     chosen = {
         "image": "registry.example/launcher-agent:1.2",
         "imagePullPolicy": "Always",
@@ -524,7 +524,7 @@ SECRETS = [{"name": "registry"}, {"name": "mirror"}]
 def test_the_templates_pull_secrets_are_added_to_the_pods_own(
     cluster: Cluster, client: Client, template: Callable[[Object], None], own: list[str] | None, expected: list[str]
 ) -> None:
-    """The kubelet refuses an image that was pulled with a secret to a pod that does not have it."""
+    """The kubelet denies an image that was pulled with a secret to a pod without that secret."""
     changed = client.get(TEMPLATE)
     changed["template"]["spec"]["imagePullSecrets"] = SECRETS
     client.put(TEMPLATE, changed)
@@ -539,7 +539,7 @@ def test_the_templates_pull_secrets_are_added_to_the_pods_own(
 
 
 def test_a_template_without_resources_is_taken_too(cluster: Cluster, template: Callable[[Object], None]) -> None:
-    """The agent then has none, and is there."""
+    """The agent then has no resources, and is injected."""
     template({"resources": {}})
     wait_until(
         lambda: agents_of(cluster.created(launcher())),
@@ -552,7 +552,7 @@ def test_a_template_without_resources_is_taken_too(cluster: Cluster, template: C
 def test_without_the_template_a_pod_is_created_as_it_is(
     cluster: Cluster, client: Client, template: Callable[[Object], None]
 ) -> None:
-    """A VM is never refused because something of ours is missing."""
+    """A VM is never rejected because an object of this project is missing."""
     client.delete(TEMPLATE)
     wait_until(
         lambda: agents_of(cluster.created(launcher())),
@@ -582,7 +582,7 @@ def test_without_the_template_a_pod_is_created_as_it_is(
 def test_with_opt_in_only_those_who_ask_get_the_agent(
     cluster: Cluster, on_namespace: str | None, on_pod: str | None, injected: bool
 ) -> None:
-    """`true` on the pod or on its namespace asks for it; `false` on either forbids it."""
+    """`true` on the pod or on its namespace requests it; `false` on either forbids it."""
     asked = cluster.create_namespace({INJECT: on_namespace} if on_namespace else {})
     pod = asked.created(launcher({INJECT: on_pod} if on_pod else {}))
     assert agents_of(pod) == ([AGENT] if injected else [])

@@ -1,4 +1,4 @@
-"""VMIs and their pods begin and end in every order, and what was said of one is never told of another."""
+"""VMIs and their pods start and end in every order, and reports about one are never shown for another."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ NO_AGENT = (
 
 @pytest.fixture(scope="module")
 def short_lease(shared_node_of_module: Node) -> Iterator[Handler]:
-    """Two seconds: what takes a lease is tried here."""
+    """Two seconds: these tests wait for a lease to expire."""
     with shared_node_of_module.handler("--lease=2s", "--heartbeat-interval=500ms") as running:
         yield running
 
@@ -60,7 +60,7 @@ def test_a_vmi_that_is_created_again_at_once_begins_anew(node: Node, vmi: Vmi, p
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_vmi_in_a_final_phase_has_nobody(vmi: Vmi, peers: Peers, phase: str) -> None:
-    """Its QEMU is gone for good, whatever its agent said last; the agent's socket is closed."""
+    """Its QEMU has ended, whatever its agent reported last; the agent's socket is closed."""
     peer = peers.connect(vmi.socket, sessions=2)
     peer.wait_published()
     vmi.patch(phase=phase)
@@ -70,7 +70,7 @@ def test_a_vmi_in_a_final_phase_has_nobody(vmi: Vmi, peers: Peers, phase: str) -
 
 
 def test_a_pod_that_is_gone_ends_its_agents_stream(node: Node, vmi: Vmi, peers: Peers) -> None:
-    """The kubelet has cleared its directory away. Nobody can know any more; the number is the last one known."""
+    """The kubelet has removed its directory. The number is no longer observed; the last known one stays."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     node.pods.remove(vmi.pod)
@@ -80,7 +80,7 @@ def test_a_pod_that_is_gone_ends_its_agents_stream(node: Node, vmi: Vmi, peers: 
 
 
 def test_two_pods_of_one_vmi_add_up(node: Node, vmi: Vmi, peers: Peers) -> None:
-    """Each is a contributor of its own; when one is gone, the other's number is left."""
+    """Each pod contributes its own number; when one ends, the other's number remains."""
     second = new_uid()
     socket = node.pods.add(second)
     vmi.patch(activePods={second: node.name})
@@ -98,7 +98,7 @@ def test_two_pods_of_one_vmi_add_up(node: Node, vmi: Vmi, peers: Peers) -> None:
 def test_a_pod_may_be_named_before_its_directory_is_there(
     client: Client, namespace: str, node: Node, peers: Peers
 ) -> None:
-    """`activePods` has it without a node at first; its socket is bound as soon as the kubelet has made its volume."""
+    """At first `activePods` names it without a node; its socket is bound when the kubelet has made its volume."""
     pod = new_uid()
     vmi = Vmi(client, namespace).create(node.name, pods={pod: ""}, phase="Scheduled")
     vmi.wait_told(unknown(0, "NoAgent"))
@@ -106,11 +106,11 @@ def test_a_pod_may_be_named_before_its_directory_is_there(
     vmi.wait_for(1)
 
 
-@pytest.mark.parametrize("directory", [False, True], ids=["no volume in its pod", "an agent that never speaks"])
+@pytest.mark.parametrize("directory", [False, True], ids=["no volume in its pod", "an agent that never reports"])
 def test_a_vmi_without_an_agent_is_told_as_not_observed(
     client: Client, namespace: str, node: Node, directory: bool
 ) -> None:
-    """After a lease it has a companion that says so, and what to do; nothing is said of a number."""
+    """After a lease its companion says so, and what to do; it shows no number."""
     vmi = Vmi(client, namespace).create(node.name)
     if directory:
         node.pods.add(vmi.pod)
@@ -125,7 +125,7 @@ def test_a_vmi_without_an_agent_is_told_as_not_observed(
 
 
 def test_an_agent_that_falls_silent_leaves_its_number(vmi: Vmi, peers: Peers) -> None:
-    """After a lease it is the last one known; it counts again with the next sign of life."""
+    """After a lease the number is the last one known; the next message of the agent makes it observed again."""
     peer = peers.connect(vmi.socket, sessions=1)
     vmi.wait_told(seen(1))
     peer.silence()
@@ -136,7 +136,7 @@ def test_an_agent_that_falls_silent_leaves_its_number(vmi: Vmi, peers: Peers) ->
 
 
 def test_an_agent_that_is_killed_leaves_its_number_for_a_lease(vmi: Vmi, peers: Peers) -> None:
-    """Its successor, which finds nobody, may lower it."""
+    """A new agent, which finds no viewer, may lower it."""
     peer = peers.connect(vmi.socket, sessions=1)
     vmi.wait_told(seen(1))
     peer.close()
@@ -147,7 +147,7 @@ def test_an_agent_that_is_killed_leaves_its_number_for_a_lease(vmi: Vmi, peers: 
 
 
 def test_a_goodbye_is_not_a_zero(vmi: Vmi, peers: Peers) -> None:
-    """Unless the agent has seen its VM end."""
+    """Except if the agent has seen its VM end."""
     peer = peers.connect(vmi.socket, sessions=1)
     vmi.wait_told(seen(1))
     peer.goodbye()
@@ -161,7 +161,7 @@ def test_a_goodbye_is_not_a_zero(vmi: Vmi, peers: Peers) -> None:
 
 
 def test_an_agent_that_sees_only_a_part_may_raise_and_not_lower(vmi: Vmi, peers: Peers) -> None:
-    """A lower bound is no observation."""
+    """A lower bound is not an observation."""
     peer = peers.connect(vmi.socket, sessions=2)
     vmi.wait_told(seen(2))
     peer.snapshot(1, types.OBSERVATION_REASON_LOWER_BOUND)
@@ -174,7 +174,7 @@ def test_an_agent_that_sees_only_a_part_may_raise_and_not_lower(vmi: Vmi, peers:
 def test_a_vmi_that_comes_and_goes_leaves_nothing(
     client: Client, namespace: str, node: Node, handler: Handler, peers: Peers
 ) -> None:
-    """Neither a socket, nor an open file, nor a word in the debugging door."""
+    """Neither a socket, nor an open file, nor an entry in the debug API."""
     vmi = node.run(Vmi(client, namespace))
     peers.connect(vmi.socket).wait_published()
     before = handler.open_files()

@@ -1,4 +1,4 @@
-"""A node full of VMs: two hundred. Viewers and VMs come and go; nobody is forgotten, and nobody is flooded."""
+"""A node with two hundred VMs. Viewers and VMs come and go; every VMI is written, and none too often."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from tests.apiserver.vmis import Vmi
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 
 VMS = 200
-# Seconds of the storm, and changes in it; an agent would merge what comes faster than two a second.
+# Seconds of the storm, and changes in it; an agent merges what comes faster than two a second.
 STORM = 6.0
 CHANGES = 600
 # Bytes. Measured: 100 MiB.
@@ -41,12 +41,12 @@ class Crowd:
         return Overview(self.client, self.vmis[0])
 
     def said(self) -> dict[str, int]:
-        """By VMI, what its agent said last; all of them are heard."""
+        """Return by VMI what its agent reported last; the handler has received all reports."""
         assert [(peer.socket, peer.ended, peer.resyncs) for peer in self.peers if peer.ended or peer.resyncs] == []
         return {vmi.name: peer.sessions for vmi, peer in zip(self.vmis, self.peers, strict=True)}
 
     def wait_right(self) -> None:
-        """Until everything that is shown is what was said."""
+        """Wait until everything that is shown is what the agents reported."""
         self.overview.wait_right(self.said, timeout=60)
 
 
@@ -62,9 +62,9 @@ def crowd(client: Client, namespace: str, new_node: Callable[[], Node], peers: P
 
 
 def test_two_hundred_vms(crowd: Crowd) -> None:
-    """All are right at first, after a storm of viewers, and after a quarter of the VMs was replaced.
+    """All numbers are right at first, after a storm of viewers, and after a quarter of the VMs was replaced.
 
-    In the storm a VMI is written once a second at most, a first rise excepted once. The memory stays what it was.
+    In the storm a VMI is written at most once a second, except for one first rise. The memory does not grow.
     """
     crowd.wait_right()
     _storm(crowd)

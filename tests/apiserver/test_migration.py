@@ -1,7 +1,7 @@
-"""A live migration as KubeVirt 1.8.4 was seen to do it, between two nodes with a handler each.
+"""A live migration with the steps of KubeVirt 1.8.4, between two nodes with one handler each.
 
-The VMI's labels and status change as measured, at the measured moments; the agents are driven by hand, so that the
-source's never says that its viewer is gone, as in real life.
+The VMI's labels and status change as measured, at the measured moments. The agents are scripted: as in a real
+migration, the source's agent never reports that its viewer is gone.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("service_status_schema")
 
 @dataclass
 class Migration:
-    """One VMI on its way from `source` to `target`."""
+    """One VMI that migrates from `source` to `target`."""
 
     vmi: Vmi
     source: Node
@@ -40,7 +40,7 @@ class Migration:
     target_pod: str = ""
 
     def begin(self) -> None:
-        """The target's pod is there, unscheduled at first; then the label and the state."""
+        """Add the target's pod, unscheduled at first; then the label and the migration state."""
         self.target_pod = new_uid()
         self.vmi.patch(activePods={self.target_pod: ""})
         self.vmi.patch(
@@ -55,11 +55,11 @@ class Migration:
         return self.target.pods.socket(self.target_pod)
 
     def switch(self) -> None:
-        """One update of label and status."""
+        """Change label and status in one update."""
         self.vmi.patch(labels={NODE_LABEL: self.target.name}, nodeName=self.target.name)
 
     def complete(self) -> None:
-        """The label goes, then the source's pod."""
+        """Remove the label, then the source's pod."""
         self.vmi.patch(labels={TARGET_LABEL: None}, migrationState={"completed": True})
 
     def remove_source(self) -> None:
@@ -91,7 +91,7 @@ def migration(client: Client, namespace: str, pair: Pair) -> Migration:
 
 
 def test_the_value_follows_the_vm(migration: Migration, peers: Peers) -> None:
-    """The viewer dials again 400 ms after the cut: the VMI says 1 all the time, at last by the target's handler."""
+    """The viewer dials again 400 ms after the switch: the VMI shows 1 all the time, at last by the target's handler."""
     vmi = migration.vmi
     peers.connect(vmi.socket, sessions=1).wait_published()
     with Sampler(vmi.service_status) as samples, vmi.record() as versions, vmi.record_companion() as companions:
@@ -118,7 +118,7 @@ def node_of(vmi: Vmi) -> object:
 def test_a_real_viewer_moves_with_its_vm(
     migration: Migration, vms: VirtualMachines, viewers: ViewerPool, tmp_path: Path
 ) -> None:
-    """Two QEMUs with their agents. The source's stands still at the switch, so its viewer's end is not seen."""
+    """Two QEMUs with their agents. The source's is stopped at the switch, so the end of its viewer is not seen."""
     vmi, source, target = migration.vmi, vms.new().start(), vms.new().start()
     with Agent(source, vmi, tmp_path / "source.log"):
         viewer = viewers.establish(source.address)
@@ -141,7 +141,7 @@ def test_a_real_viewer_moves_with_its_vm(
 
 
 def test_the_sources_ghost_goes_with_the_switch(migration: Migration, peers: Peers) -> None:
-    """Nobody dials again. The source's agent goes on saying 1, its pod lives on, and the VMI says 0 all the same."""
+    """No viewer dials again. The source's agent still reports 1, its pod still runs, and the VMI shows 0."""
     vmi = migration.vmi
     source = peers.connect(vmi.socket, sessions=1)
     source.wait_published()
@@ -157,7 +157,7 @@ def test_the_sources_ghost_goes_with_the_switch(migration: Migration, peers: Pee
 
 
 def test_a_target_without_an_agent_lowers_nothing(migration: Migration, peers: Peers) -> None:
-    """Its pod was made without one: the number is the last one known, and the companion says why."""
+    """Its pod was created without one: the number is the last one known, and the companion gives the reason."""
     vmi = migration.vmi
     peers.connect(vmi.socket, sessions=1).wait_published()
     migration.begin()
@@ -168,7 +168,7 @@ def test_a_target_without_an_agent_lowers_nothing(migration: Migration, peers: P
 
 
 def test_an_aborted_migration_changes_nothing(migration: Migration, peers: Peers) -> None:
-    """The viewer stays on the source; what the target's agent says, however wrong, is not counted."""
+    """The viewer stays on the source; the reports of the target's agent are ignored."""
     vmi = migration.vmi
     source = peers.connect(vmi.socket, sessions=1)
     source.wait_published()
@@ -187,7 +187,7 @@ def test_an_aborted_migration_changes_nothing(migration: Migration, peers: Peers
 def test_a_handler_that_sees_the_migration_late_is_refused(
     control_plane: ControlPlane, client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
 ) -> None:
-    """Its watches are held up, so it still believes that the VM is its own, and tries to write: nothing comes of it."""
+    """Its watches are delayed, so it still treats the VM as its own, and its writes are rejected."""
     source, target = new_node(), new_node()
     vmi = source.run(Vmi(client, namespace))
     with (
@@ -213,7 +213,7 @@ def test_a_handler_that_sees_the_migration_late_is_refused(
             gateway.release_watches()
             migration.complete()
             assert ghost.wait_ended()[0] == "UNAVAILABLE"
-        # The VMI's own tests fail; the companion has another version by now.
+        # The preconditions on the VMI fail; the companion has another resource version by now.
         assert {("vmi", 422), ("companion", 409)} <= refused
     assert {"vncSessions": 7} not in versions.values(service_status)
     assert 7 not in [version[0] for version in companions.values(told) if version]
@@ -226,7 +226,7 @@ def _refused(gateway: Gateway, since: int) -> set[tuple[str, int]]:
 
 
 def test_back_and_forth(migration: Migration, peers: Peers) -> None:
-    """The VMI returns to where it came from, into a third pod: each handler takes over what the other one wrote."""
+    """The VMI returns to its first node, into a third pod: each handler takes over the other's companion."""
     vmi = migration.vmi
     peers.connect(vmi.socket, sessions=1).wait_published()
     migration.begin()

@@ -1,4 +1,4 @@
-"""The network between a handler and the API server fails as networks do; what is between them here carries bytes."""
+"""The network between a handler and the API server fails in every usual way; the proxy between them forwards bytes."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def proxy(control_plane: ControlPlane) -> Iterator[Proxy]:
 
 @pytest.fixture
 def handler(node: Node, proxy: Proxy) -> Iterator[Handler]:
-    """Behind the proxy, with little patience."""
+    """Behind the proxy, with short timeouts."""
     with node.handler("--watch-timeout=3s", "--api-timeout=3s", server=proxy.url) as running:
         yield running
 
@@ -32,7 +32,7 @@ def handler(node: Node, proxy: Proxy) -> Iterator[Handler]:
 def test_cut_connections_are_made_again(
     client: Client, namespace: str, node: Node, vmi: Vmi, proxy: Proxy, handler: Handler, peers: Peers
 ) -> None:
-    """Watches and all: a VMI that comes after the cut is served, and no agent notices."""
+    """Watches included: a VMI that is created after the cut is served, and no agent notices."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     with vmi.record() as versions:
@@ -49,7 +49,7 @@ def test_cut_connections_are_made_again(
 def test_an_unreachable_api_server_is_told_once_and_tried_again(
     vmi: Vmi, proxy: Proxy, handler: Handler, peers: Peers
 ) -> None:
-    """In the log once, to the agent with its ack, to grpcurl with its failures; then the newest number is written."""
+    """Once in the log, to the agent with its ack, by grpcurl with its failures; then the newest number is written."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     proxy.break_off()
@@ -58,7 +58,7 @@ def test_an_unreachable_api_server_is_told_once_and_tried_again(
     assert "no answer" in peer.wait_state(pb.PUBLISH_STATE_FAILING)
     wait_until(lambda: handler.publication(vmi.namespace, "vm", "vmi-status").get("failures"), what="it was tried")
     with vmi.record() as versions:
-        proxy.mend()
+        proxy.restore()
         peer.wait_published()
     assert versions.values(service_status) == [{"vncSessions": 1}, {"vncSessions": 4}]
     assert len(handler.lines(f"vmi-status: {vmi.namespace}/vm: error: no answer")) == 1
@@ -68,7 +68,7 @@ def test_an_unreachable_api_server_is_told_once_and_tried_again(
 def test_a_watch_that_hangs_silently_is_given_up(
     client: Client, namespace: str, node: Node, vmi: Vmi, proxy: Proxy, handler: Handler, peers: Peers
 ) -> None:
-    """TCP never tells. A watch is renewed after `--watch-timeout`, or given up five seconds later."""
+    """TCP does not report it. A watch is renewed after `--watch-timeout`, and aborted five seconds later."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     proxy.hang()

@@ -1,4 +1,4 @@
-"""Whoever is in a launcher pod owns its volume, and may put there what he likes: it harms his own VM's number alone."""
+"""A process in a launcher pod may put anything into the pod's volume: this affects only its own VM's number."""
 
 import ctypes
 import os
@@ -36,7 +36,7 @@ Neighbour = Callable[[], None]
 
 @pytest.fixture(autouse=True)
 def neighbour(client: Client, namespace: str, node: Node, peers: Peers) -> Iterator[Neighbour]:
-    """Another VM of the node. Called, and at the end of each test, it proves that its viewers are still counted."""
+    """Another VM of the node. When called, and at the end of each test, it checks that its viewers are counted."""
     vmi = node.run(Vmi(client, namespace, "neighbour"))
     peer = peers.connect(vmi.socket)
 
@@ -54,13 +54,13 @@ def hostile(client: Client, namespace: str) -> Vmi:
 
 
 def rejections(handler: Handler, vmi: Vmi) -> list[str]:
-    """What the log says of the VMI's pod."""
+    """Return what the log says about the VMI's pod."""
     lines = handler.lines("WARNING handler_service.endpoints.pod_endpoints")
     return [line for line in lines if line.endswith(f" pod={vmi.pod}")]
 
 
 def wait_refused(handler: Handler, vmi: Vmi, text: str) -> None:
-    """Told once, and once only, however often it is tried."""
+    """Wait for the warning; it is logged once, however often the handler tries."""
     wait_until(lambda: rejections(handler, vmi), what="it is refused")
     assert [text in line for line in rejections(handler, vmi)] == [True], rejections(handler, vmi)
 
@@ -69,7 +69,7 @@ def wait_refused(handler: Handler, vmi: Vmi, text: str) -> None:
 def test_a_symlink_in_the_path_is_not_followed(
     handler: Handler, node: Node, hostile: Vmi, tmp_path: Path, component: str
 ) -> None:
-    """At whatever depth; nothing is bound where it leads to."""
+    """At any depth; nothing is bound at its target."""
     hostile.create(node.name)
     elsewhere = tmp_path / "elsewhere"
     node.pods.add(hostile.pod)
@@ -113,7 +113,7 @@ def _pipe(path: Path) -> None:
 def test_what_stands_in_the_sockets_place_is_left_there(
     handler: Handler, node: Node, hostile: Vmi, make: Callable[[Path], None]
 ) -> None:
-    """It is no socket of an earlier handler, so it is none of ours."""
+    """It is not a socket of an earlier handler, so the handler does not remove it."""
     hostile.pod = new_uid()
     path = node.pods.add(hostile.pod)
     make(path)
@@ -124,7 +124,7 @@ def test_what_stands_in_the_sockets_place_is_left_there(
 
 
 def test_why_nothing_is_known_is_told_in_the_companion(node: Node, hostile: Vmi) -> None:
-    """It is not that there is no agent; and when all is well again, that is over."""
+    """The reason is not a missing agent; when the directory is right again, the condition ends."""
     hostile.pod = new_uid()
     path = node.pods.add(hostile.pod)
     path.write_text("mine")
@@ -144,7 +144,7 @@ def test_why_nothing_is_known_is_told_in_the_companion(node: Node, hostile: Vmi)
 
 
 def test_a_dead_handlers_socket_is_replaced(node: Node, hostile: Vmi, peers: Peers) -> None:
-    """A killed handler leaves one that nobody listens on."""
+    """A killed handler leaves a socket without a listener."""
     hostile.pod = new_uid()
     path = node.pods.add(hostile.pod)
     dead = socket.socket(socket.AF_UNIX)
@@ -157,7 +157,7 @@ def test_a_dead_handlers_socket_is_replaced(node: Node, hostile: Vmi, peers: Pee
 
 
 def test_a_directory_that_is_swapped_is_let_go(handler: Handler, node: Node, hostile: Vmi, peers: Peers) -> None:
-    """The old one's socket is closed, and the new directory is served: it is the pod's own."""
+    """The old directory's socket is closed, and the new directory, which is the pod's own, is served."""
     node.run(hostile)
     peer = peers.connect(hostile.socket, sessions=1)
     peer.wait_published()
@@ -173,7 +173,7 @@ def test_a_directory_that_is_swapped_is_let_go(handler: Handler, node: Node, hos
 def test_a_directory_that_becomes_a_symlink_under_us_is_let_go(
     handler: Handler, node: Node, hostile: Vmi, peers: Peers, component: str
 ) -> None:
-    """Told once, not served there, and its agent's stream has ended."""
+    """One warning; nothing is served there, and its agent's stream has ended."""
     node.run(hostile)
     peer = peers.connect(hostile.socket)
     peer.wait_published()
@@ -188,7 +188,7 @@ def test_a_directory_that_becomes_a_symlink_under_us_is_let_go(
 def test_a_socket_that_is_taken_away_is_told(
     handler: Handler, node: Node, hostile: Vmi, neighbour: Neighbour, peers: Peers
 ) -> None:
-    """Its owner has shut himself out; after a while the handler tries again."""
+    """Its pod can no longer report; after a while the handler binds it again."""
     node.run(hostile)
     peer = peers.connect(hostile.socket)
     peer.wait_published()
@@ -202,7 +202,7 @@ def test_a_socket_that_is_taken_away_is_told(
 def test_a_directory_that_vanishes_is_no_trouble(
     handler: Handler, node: Node, hostile: Vmi, neighbour: Neighbour, peers: Peers
 ) -> None:
-    """A pod that ends: nothing to warn of."""
+    """A pod that ends: no warning."""
     node.run(hostile)
     peer = peers.connect(hostile.socket)
     peer.wait_published()
@@ -216,9 +216,9 @@ def test_a_directory_that_vanishes_is_no_trouble(
 def test_a_foreign_file_system_in_the_path_is_refused(
     handler: Handler, node: Node, hostile: Vmi, component: str
 ) -> None:
-    """An emptyDir of the default medium is a plain directory; whatever is mounted over it is not the kubelet's."""
+    """An emptyDir of the default medium is a plain directory; a file system mounted over it is not the kubelet's."""
     if os.geteuid() != 0:
-        return  # only root mounts; all else here is proved without
+        return  # only root can mount; the rest of the file needs no root
     hostile.create(node.name)
     part = node.pods.path / hostile.pod / component
     part.mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_a_foreign_file_system_in_the_path_is_refused(
 def test_a_name_that_is_no_uid_is_not_looked_for(
     client: Client, namespace: str, node: Node, neighbour: Neighbour, uid: str
 ) -> None:
-    """Keys of `activePods` come from the API: they are not believed to be file names."""
+    """Keys of `activePods` come from the API: they are not trusted as file names."""
     Vmi(client, namespace, "odd").create(node.name, pods={uid: node.name})
     neighbour()
 
@@ -243,7 +243,7 @@ def test_a_name_that_is_no_uid_is_not_looked_for(
 def test_pods_that_ended_on_other_nodes_do_not_hide_ours(
     client: Client, namespace: str, node: Node, peers: Peers
 ) -> None:
-    """A VMI whose migrations failed eighteen times still has those pods in its status."""
+    """A VMI with eighteen failed migrations still has those pods in its status."""
     vmi = Vmi(client, namespace, "unlucky")
     vmi.pod = new_uid()
     ended = {new_uid(): f"other-{number}" for number in range(18)}
@@ -255,7 +255,7 @@ def test_pods_that_ended_on_other_nodes_do_not_hide_ours(
 def test_added_pods_never_prove_a_zero_while_a_viewer_is_connected_to_the_real_one(
     client: Client, namespace: str, node: Node, peers: Peers
 ) -> None:
-    """Sixteen more pods on this node, each with an agent that reports nobody. Whichever are served, it shows."""
+    """Sixteen more pods here, each with an agent that reports no viewer. Whichever are served, the viewer shows."""
     vmi = node.run(Vmi(client, namespace, "crowded"))
     peer = peers.connect(vmi.socket, sessions=1)
     vmi.wait_told(seen(1))
@@ -280,7 +280,7 @@ def test_added_pods_never_prove_a_zero_while_a_viewer_is_connected_to_the_real_o
 def test_an_added_pod_does_not_speak_for_a_pod_without_an_agent(
     client: Client, namespace: str, node: Node, peers: Peers
 ) -> None:
-    """The VM was started before the agent was installed; who may create pods adds one that reports nobody."""
+    """The VM was started before the agent was installed; a user who may create pods adds one that reports no viewer."""
     vmi = Vmi(client, namespace, "older").create(node.name)
     (node.pods.volume(vmi.pod).parent / "libvirt-runtime").mkdir(parents=True)
     vmi.wait_told(unknown(0, "NoAgent"), timeout=60)

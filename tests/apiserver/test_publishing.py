@@ -1,4 +1,4 @@
-"""What people read with kubectl, on a KubeVirt whose VMI has the field. The agents are driven by hand."""
+"""What users read with kubectl, on a KubeVirt whose VMI has the field. The agents are scripted."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_describe_prints_the_lines_of_vep_119(control_plane: ControlPlane, vmi: 
 
 
 def test_the_companion_is_the_vmis_own(node: Node, vmi: Vmi, peers: Peers, control_plane: ControlPlane) -> None:
-    """Its name, its owner and its node are the VMI's; it is in `kubectl get all`."""
+    """It has the VMI's name, node and owner reference; `kubectl get all` lists it."""
     peers.connect(vmi.socket).wait_published()
     companion = vmi.companion()
     assert companion is not None
@@ -72,7 +72,7 @@ def test_the_companion_is_the_vmis_own(node: Node, vmi: Vmi, peers: Peers, contr
 
 
 def test_the_companions_status_is_for_people_and_for_programs(node: Node, vmi: Vmi, peers: Peers) -> None:
-    """The number, since when, and two conditions with a reason and a sentence; at zero the number is absent."""
+    """The number, since when, and two conditions with a reason and a message; at zero the number is absent."""
     peer = peers.connect(vmi.socket, sessions=2)
     peer.wait_published()
     status = _status(vmi)
@@ -143,7 +143,7 @@ def test_watching_vmiss_shows_each_viewer(control_plane: ControlPlane, tmp_path:
 
 
 def test_the_companion_goes_with_its_vmi(vmi: Vmi, peers: Peers) -> None:
-    """The cluster's own garbage collector removes it, the handler makes no other, and the agent is told."""
+    """The garbage collector removes it, the handler creates no other, and the agent's stream ends."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     with vmi.record_companion() as companions:
@@ -157,7 +157,7 @@ def test_the_companion_goes_with_its_vmi(vmi: Vmi, peers: Peers) -> None:
 def test_a_vmi_of_another_node_is_left_alone(
     client: Client, namespace: str, node: Node, vmi: Vmi, peers: Peers
 ) -> None:
-    """Neither its status nor a companion is written, nor a socket bound, even where its pod's directory is here."""
+    """Neither its status nor a companion is written, and no socket is bound, even if its pod's directory is here."""
     other = Vmi(client, namespace, "other").create("another-node")
     socket = node.pods.add(other.pod)
     peers.connect(vmi.socket, sessions=1).wait_published()
@@ -167,7 +167,7 @@ def test_a_vmi_of_another_node_is_left_alone(
 
 
 def test_what_an_agent_does_not_know_is_not_published(vmi: Vmi, peers: Peers) -> None:
-    """While it cannot reach libvirt the number stays, and the companion says that it is the last one known."""
+    """While the agent cannot reach libvirt, the number stays, and the companion says that it is the last one known."""
     peer = peers.connect(vmi.socket, sessions=1)
     vmi.wait_told(seen(1))
     peer.report(0, reason=types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
@@ -179,7 +179,7 @@ def test_what_an_agent_does_not_know_is_not_published(vmi: Vmi, peers: Peers) ->
 
 
 def test_grpcurl_shows_what_was_heard_and_what_was_published(handler: Handler, vmi: Vmi, peers: Peers) -> None:
-    """Both ends of the handler, by VMI, in one answer."""
+    """Reports and published values, by VMI, in one answer."""
     peer = peers.connect(vmi.socket, sessions=2)
     peer.wait_published()
     status = handler.status(vmi.namespace, vmi.name)

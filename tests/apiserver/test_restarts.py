@@ -1,6 +1,6 @@
-"""The handler, the API server and etcd end in every way and come back: the value is late at worst, and never a wrong 0.
+"""The handler, the API server and etcd end in every way and restart: a value may be late, and is never a wrong 0.
 
-What is proved by "never" is proved by a watch, which sees each version that the API server has stored.
+"Never" is checked with a watch, which sees each version that the API server has stored.
 """
 
 import http.client
@@ -25,7 +25,7 @@ AWAY = (OSError, http.client.HTTPException, ApiError)
 
 @pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Of this module's own: it is killed here."""
+    """Of this module's own: the tests kill it."""
     with ControlPlane(tmp_path_factory.mktemp("frail"), resources=[WITH_SERVICE_STATUS, BASE]) as plane:
         install(plane)
         yield plane
@@ -33,14 +33,14 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> None:
-    """By the fixture above."""
+    """Done by the fixture above."""
 
 
 # --- the handler ------------------------------------------------------------------------------------------------------
 
 
 def test_sigterm_keeps_what_is_published(vmi: Vmi, handler: Handler, peers: Peers) -> None:
-    """The agents are told, and the program ends in order, within seconds."""
+    """The agents receive DrainNotice, and the program exits within seconds."""
     peer = peers.connect(vmi.socket, sessions=2)
     peer.wait_published()
     with vmi.record() as versions, vmi.record_companion() as companions:
@@ -56,7 +56,7 @@ def test_sigterm_keeps_what_is_published(vmi: Vmi, handler: Handler, peers: Peer
 def test_a_write_that_is_under_way_ends_before_the_handler_does(
     control_plane: ControlPlane, node: Node, vmi: Vmi, peers: Peers
 ) -> None:
-    """SIGTERM while the API server takes its time."""
+    """SIGTERM while the API server delays its response."""
     with Gateway(control_plane.url, control_plane.ca) as gateway, node.handler(server=gateway.url) as handler:
         peer = peers.connect(vmi.socket)
         peer.wait_published()
@@ -68,7 +68,7 @@ def test_a_write_that_is_under_way_ends_before_the_handler_does(
 
 
 def test_a_restart_publishes_nothing_before_an_agent_has_spoken(vmi: Vmi, handler: Handler, peers: Peers) -> None:
-    """With a lease of 15 s it waits for the agent; then what the agent says is published in one step."""
+    """It waits for the agent, up to the lease of 15 s; then it publishes the agent's value in one step."""
     peer = peers.connect(vmi.socket, sessions=2)
     peer.wait_published()
     with vmi.record() as versions, vmi.record_companion() as companions:
@@ -82,7 +82,7 @@ def test_a_restart_publishes_nothing_before_an_agent_has_spoken(vmi: Vmi, handle
 
 
 def test_after_a_restart_an_agent_that_is_gone_is_unknown_and_never_zero(node: Node, vmi: Vmi, peers: Peers) -> None:
-    """The lease has to end first; the number stays as the last one known."""
+    """The lease has to expire first; the last known number stays."""
     handler = node.handler("--lease=2s", "--heartbeat-interval=500ms")
     with handler:
         peer = peers.connect(vmi.socket, sessions=2)
@@ -100,7 +100,7 @@ def test_after_a_restart_an_agent_that_is_gone_is_unknown_and_never_zero(node: N
 def test_a_handler_that_is_killed_in_the_middle_of_a_write(
     control_plane: ControlPlane, node: Node, vmi: Vmi, peers: Peers, done: bool
 ) -> None:
-    """Its successor finds what the API server holds, and makes of it what the agent says."""
+    """The next handler finds what the API server holds, and changes it to what the agent reports."""
     with Gateway(control_plane.url, control_plane.ca) as gateway, node.handler(server=gateway.url) as handler:
         peer = peers.connect(vmi.socket, sessions=1)
         peer.wait_published()
@@ -144,7 +144,7 @@ def test_killed_again_and_again_it_never_shows_a_wrong_zero(vmi: Vmi, handler: H
 def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back(
     control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers
 ) -> None:
-    """The agent stays connected, and is told that its number is not published; each trouble is told once."""
+    """The agent stays connected and receives that its number is not published; each failure is logged once."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     control_plane.apiserver.kill()
@@ -158,7 +158,7 @@ def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back
     peer.wait_published()
     vmi.wait_for(3)
     vmi.wait_told(seen(3))
-    # One each watch. An API server that has just come up may turn them away once more, with other words.
+    # One for each watch. An API server that is starting may reject them once more, with another message.
     assert len(handler.lines("virtualmachineinstances cannot be followed: no answer")) == 2
     said = f"WARNING handler_service.publishing.worker: vmi-status: {vmi.namespace}/vm: error: "
     troubles = [line.partition(said)[2] for line in handler.lines(said)]
@@ -169,7 +169,7 @@ def test_what_changed_while_the_api_server_was_away_is_published_when_it_is_back
 def test_a_vmi_that_was_deleted_while_the_api_server_was_away_is_let_go(
     control_plane: ControlPlane, client: Client, vmi: Vmi, handler: Handler, peers: Peers
 ) -> None:
-    """A watch cannot tell it; the list does."""
+    """A watch cannot show it; the list does."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     with handler.frozen():
@@ -180,7 +180,7 @@ def test_a_vmi_that_was_deleted_while_the_api_server_was_away_is_let_go(
 
 
 def test_a_killed_etcd_is_survived(control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers) -> None:
-    """The API server answers errors, or nothing, meanwhile."""
+    """Until then the API server answers with errors, or not at all."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     control_plane.etcd.kill()
@@ -196,7 +196,7 @@ def test_a_killed_etcd_is_survived(control_plane: ControlPlane, vmi: Vmi, handle
 def test_a_handler_that_starts_before_the_api_server_waits_for_it(
     control_plane: ControlPlane, node: Node, vmi: Vmi, peers: Peers
 ) -> None:
-    """It is alive and not ready, and says why, once for each thing that it follows."""
+    """It is alive and not ready, and logs why, once for each kind that it watches."""
     control_plane.apiserver.kill()
     with node.handler() as handler:
         try:
@@ -216,7 +216,7 @@ def test_a_handler_that_starts_before_the_api_server_waits_for_it(
 def test_a_former_vmis_companion_is_replaced_without_waiting_for_the_garbage_collector(
     control_plane: ControlPlane, client: Client, node: Node, vmi: Vmi, peers: Peers
 ) -> None:
-    """Even where it bears the label of another node, on which the former VMI ran."""
+    """Even if it has the label of another node, on which the former VMI ran."""
     with node.handler() as handler:
         peers.connect(vmi.socket, sessions=5).wait_published()
         handler.stop()

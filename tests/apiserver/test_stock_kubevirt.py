@@ -1,4 +1,4 @@
-"""On a stock KubeVirt, whose VMI drops the field: the companion is the truth, and why the VMI shows nothing is told."""
+"""On a stock KubeVirt, whose VMI drops the field, the companion shows the number; the log says why the VMI does not."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def handler(shared_handler: Handler) -> Handler:
 def test_the_companion_has_the_number_and_the_agent_hears_that_it_is_published(
     vmi: Vmi, handler: Handler, peers: Peers
 ) -> None:
-    """A pruned place does not hold up the other one."""
+    """A publisher whose field is pruned does not delay the other one's ack."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     assert vmi.told() == seen(1)
@@ -60,7 +60,7 @@ def test_pruning_is_told_once_and_by_grpcurl(
 def test_a_vmi_that_would_drop_the_field_is_not_written(
     control_plane: ControlPlane, client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
 ) -> None:
-    """Each write of a VMI wakes KubeVirt's controllers: none is sent in vain."""
+    """Each write of a VMI wakes KubeVirt's controllers: no useless one is sent."""
     own = new_node()
     vmi = own.run(Vmi(client, namespace))
     with Gateway(control_plane.url, control_plane.ca) as gateway, own.handler(server=gateway.url) as handler:
@@ -75,7 +75,7 @@ def test_a_vmi_that_would_drop_the_field_is_not_written(
 def test_a_publisher_that_is_asked_for_by_name_says_that_it_is_pruned(
     client: Client, namespace: str, new_node: Callable[[], Node], peers: Peers
 ) -> None:
-    """With `--publisher vmi-status` there is no other place, so the agent hears it too. No companion is made."""
+    """With `--publisher vmi-status` there is no other place, so the agent receives it too. No companion is created."""
     own = new_node()
     vmi = own.run(Vmi(client, namespace))
     with own.handler(publisher="vmi-status"):
@@ -87,7 +87,7 @@ def test_a_publisher_that_is_asked_for_by_name_says_that_it_is_pruned(
 def test_the_schema_may_change_while_the_handler_runs(
     control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers
 ) -> None:
-    """KubeVirt is upgraded under it, and back: the VMI shows what it can, the companion everything."""
+    """KubeVirt is upgraded under it, and back: the VMI shows what its schema permits, the companion everything."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     use_schema(control_plane, WITH_SERVICE_STATUS)
@@ -101,7 +101,7 @@ def test_the_schema_may_change_while_the_handler_runs(
     use_schema(control_plane, WITH_SERVICE_STATUS)
     vmi.wait_for(1)
     assert vmi.told() == seen(1)
-    # For a moment the watch goes on showing VMIs by the former schema, without the field: nobody falls for it.
+    # For a moment the watch still shows VMIs by the former schema, without the field: the handler ignores that.
     peer.report(0)
     vmi.wait_for(0)
 
@@ -109,13 +109,13 @@ def test_the_schema_may_change_while_the_handler_runs(
 def test_a_schema_that_changes_as_the_last_viewer_leaves_leaves_no_number_behind(
     control_plane: ControlPlane, vmi: Vmi, handler: Handler, peers: Peers
 ) -> None:
-    """KubeVirt writes the VMI just then, and the watch shows that by the former schema, without the number."""
+    """KubeVirt writes the VMI at that moment, and the watch shows it by the former schema, without the number."""
     peer = peers.connect(vmi.socket, sessions=1)
     peer.wait_published()
     use_schema(control_plane, WITH_SERVICE_STATUS)
     vmi.wait_for(1)
     peer.report(0)
-    # A fall waits for a second, in which this is seen.
+    # A fall is delayed by a second, during which the watch shows this.
     for number in range(20):
         vmi.patch(labels={"touched": str(number)})
     vmi.wait_told(seen(0))

@@ -1,4 +1,4 @@
-"""The whole way: a viewer, QEMU, libvirt, the agent of its pod, the handler of its node, the API server, kubectl."""
+"""The whole path: a viewer, QEMU, libvirt, the agent of its pod, the handler of its node, the API server, kubectl."""
 
 import contextlib
 import time
@@ -21,7 +21,7 @@ from tests.cluster.control_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("service_status_schema")
 
-# Seconds that `kubectl wait` is given where it shall not return; enough for it to see everything that there is.
+# Seconds for `kubectl wait` where it must time out; enough for it to see every change.
 IN_VAIN = 3
 
 
@@ -32,7 +32,7 @@ def node(shared_node: Node) -> Node:
 
 @pytest.fixture
 def agent(shared_handler: Handler, vm: VirtualMachine, vmi: Vmi, tmp_path: Path) -> Iterator[Agent]:
-    """The agent of `vm`, in the pod of `vmi`, running."""
+    """The agent of `vm`, running in the pod of `vmi`."""
     with Agent(vm, vmi, tmp_path / "agent.log") as running:
         yield running
 
@@ -42,7 +42,7 @@ Waiting = Callable[[float], contextlib.AbstractContextManager[ManagedProcess]]
 
 @pytest.fixture
 def wait_for_idle(control_plane: ControlPlane, vmi: Vmi, tmp_path: Path) -> Waiting:
-    """`kubectl wait --for=condition=Idle vmiss/NAME`, the gate for a tool that must not disturb anybody."""
+    """`kubectl wait --for=condition=Idle vmiss/NAME`, as a tool calls it before it interrupts a session."""
 
     def start(seconds: float) -> ManagedProcess:
         kubectl = control_plane.kubectl
@@ -53,7 +53,7 @@ def wait_for_idle(control_plane: ControlPlane, vmi: Vmi, tmp_path: Path) -> Wait
 
 
 def test_viewers_come_and_go(agent: Agent, vm: VirtualMachine, vmi: Vmi, viewers: ViewerPool) -> None:
-    """Two share the screen, then one is left, then nobody: the field follows and is absent at the end."""
+    """Two share the screen, then one is left, then none: the field follows and is absent at the end."""
     vmi.wait_told(seen(0))
     first = viewers.establish(vm.address)
     vmi.wait_for(1)
@@ -67,8 +67,8 @@ def test_viewers_come_and_go(agent: Agent, vm: VirtualMachine, vmi: Vmi, viewers
     vmi.wait_told(seen(0))
 
 
-# Seconds that a takeover may show both viewers; measured were 80 ms. A machine that needs longer for its events is too
-# busy to tell a takeover from a second viewer, which the handler tells apart after 300 ms.
+# Seconds during which a takeover may show both viewers; 80 ms were measured. If a machine delays the events by more
+# than the handler's 300 ms, a takeover cannot be distinguished from a second viewer.
 OVERLAP = 0.2
 
 
@@ -88,7 +88,7 @@ def test_a_takeover_never_shows(agent: Agent, vm: VirtualMachine, vmi: Vmi) -> N
 
 
 def _take_over(proxy: VncProxy, events: EventLog, vmi: Vmi) -> tuple[float, set[int | None]]:
-    """For how long both viewers were there, and the values that were seen until what is late had shown too."""
+    """Return for how long both viewers were connected, and the values seen until a late write would have shown."""
     events.clear()
     with Sampler(vmi.service_status) as samples, vmi.record() as versions:
         proxy.open()
@@ -120,7 +120,7 @@ def test_kubectl_wait_returns_when_the_last_viewer_leaves(
 def test_kubectl_wait_times_out_while_a_viewer_stays(
     agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi, wait_for_idle: Waiting
 ) -> None:
-    """A viewer that comes instead of another one makes nobody idle either."""
+    """A viewer that replaces another one does not make the VM idle either."""
     stays = viewers.establish(vm.address)
     vmi.wait_told(seen(1))
     with wait_for_idle(IN_VAIN) as waiting:
@@ -133,7 +133,7 @@ def test_kubectl_wait_times_out_while_a_viewer_stays(
 def test_kubectl_wait_never_returns_on_unknown(
     agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi, wait_for_idle: Waiting
 ) -> None:
-    """The viewer leaves while the agent cannot see it: the number stays, and whether anybody is there is not known."""
+    """The viewer leaves while the agent is stopped: the number stays, and whether a viewer is there is unknown."""
     viewer = viewers.establish(vm.address)
     vmi.wait_told(seen(1))
     agent.stop()
@@ -149,7 +149,7 @@ def test_kubectl_wait_never_returns_on_unknown(
 
 
 def test_a_vm_that_stops_has_no_viewers(agent: Agent, vm: VirtualMachine, viewers: ViewerPool, vmi: Vmi) -> None:
-    """QEMU is gone, and every session with it."""
+    """QEMU has ended, and every session with it."""
     viewers.establish(vm.address)
     vmi.wait_for(1)
     vm.destroy()
@@ -158,7 +158,7 @@ def test_a_vm_that_stops_has_no_viewers(agent: Agent, vm: VirtualMachine, viewer
 
 
 def test_the_socket_is_the_pods_and_nobody_elses(agent: Agent, vmi: Vmi) -> None:
-    """In a directory of the kubelet's (`drwxrwsrwx 0 107`) it is for the owner, and the group that the pod has."""
+    """In the kubelet's directory (`drwxrwsrwx 0 107`) it is accessible for its owner and the pod's group only."""
     vmi.wait_told(seen(0))
     status = vmi.socket.stat()
     assert status.st_mode & 0o777 == 0o770

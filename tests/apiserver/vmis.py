@@ -1,4 +1,4 @@
-"""A VMI of a test: what KubeVirt would write of it, and what can be read of it and of its companion."""
+"""A VMI of a test: what KubeVirt writes to it, and what can be read from it and from its companion."""
 
 import http
 import uuid
@@ -19,7 +19,7 @@ def new_uid() -> str:
 
 
 class Vmi:
-    """One name in one namespace. KubeVirt's part is played by its methods, with an admin's rights."""
+    """One name in one namespace. Its methods do KubeVirt's writes, with an administrator's rights."""
 
     def __init__(self, client: Client, namespace: str, name: str = "vm") -> None:
         self._client = client
@@ -27,16 +27,16 @@ class Vmi:
         self.name = name
         self.uid = ""
         self.pod = ""
-        #: Of its pod's directory, where a test has made one.
+        #: The directory of its pod, where a test has made one.
         self.socket = Path()
         self.path = f"/apis/kubevirt.io/v1/namespaces/{namespace}/virtualmachineinstances/{name}"
         companions = f"/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/{namespace}"
         self.companion_path = f"{companions}/virtualmachineinstanceservicestatuses/{name}"
 
-    # --- KubeVirt's part ---
+    # --- what KubeVirt does ---
 
     def create(self, node: str, *, pods: Mapping[str, str] | None = None, phase: str = "Running") -> Self:
-        """A VM on a node. Without `pods` it has one launcher pod there, `pod`, whose UID is new."""
+        """Create a VM on a node. Without `pods` it has one launcher pod there, `pod`, with a new UID."""
         if pods is None:
             self.pod = new_uid()
             pods = {self.pod: node}
@@ -48,14 +48,14 @@ class Vmi:
         return self
 
     def patch(self, *, labels: Mapping[str, str | None] | None = None, **status: Any) -> None:
-        """A merge patch, in one write, as all of KubeVirt's are."""
+        """Send a merge patch, in one write, as KubeVirt does."""
         patch: Object = {"status": status} if status else {}
         if labels:
             patch["metadata"] = {"labels": dict(labels)}
         self._client.patch(self.path, patch)
 
     def put_typed(self, **status: Any) -> None:
-        """virt-handler's way to write: a full PUT of what it read into types that know no serviceStatus."""
+        """Write like virt-handler: a full PUT of what it read into types without serviceStatus."""
         while True:
             whole = self.object()
             whole["status"].pop("serviceStatus", None)
@@ -77,25 +77,25 @@ class Vmi:
         return self._client.get(self.path)
 
     def service_status(self) -> Any:
-        """`status.serviceStatus`, None where it is absent."""
+        """Return `status.serviceStatus`, or None if it is absent."""
         return service_status(self.object())
 
     def companion(self) -> Object | None:
         return self._client.find(self.companion_path)
 
     def told(self) -> "Told | None":
-        """What the companion says; None where there is none."""
+        """Return the summary of the companion; None if there is none."""
         found = self.companion()
         return None if found is None else told(found)
 
     def wait_for(self, sessions: int, timeout: float = TIMEOUT) -> None:
-        """Until the VMI's own status shows this number, as VEP #119 words it."""
+        """Wait until the VMI's own status shows this number, in the form of VEP #119."""
         wanted = {"vncSessions": sessions} if sessions else None
         what = f"{self.name}: status.serviceStatus is {wanted}"
         wait_until(self.service_status, lambda seen: seen == wanted, what=what, timeout=timeout)
 
     def wait_told(self, wanted: "Told", timeout: float = TIMEOUT) -> None:
-        """Until the companion says so."""
+        """Wait until the companion has this summary."""
         wait_until(self.told, lambda seen: seen == wanted, what=f"{self.name}: {wanted}", timeout=timeout)
 
     def record(self) -> Recorder:
@@ -108,16 +108,16 @@ class Vmi:
 
 
 Told = tuple[int | None, str, str, str]
-"""vncSessions, Idle, Observed, and the reason of the latter."""
+"""vncSessions, Idle, Observed, and the reason of Observed."""
 
 
 def service_status(vmi: Object) -> Any:
-    """As `kubectl get -o jsonpath={.status.serviceStatus}` sees it."""
+    """Return what `kubectl get -o jsonpath={.status.serviceStatus}` prints."""
     return vmi.get("status", {}).get("serviceStatus")
 
 
 def told(companion: Object) -> Told:
-    """What a companion says, in short."""
+    """Return the summary of a companion."""
     status = companion.get("status", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
     observed = conditions.get("Observed", {})
@@ -126,17 +126,17 @@ def told(companion: Object) -> Told:
 
 
 def keeps_service_status(client: Client) -> bool:
-    """Whether a VMI that is created with a serviceStatus would have it afterwards."""
+    """Return whether a VMI that is created with a serviceStatus keeps it."""
     probe = virtual_machine_instance("probe", "default", status={"serviceStatus": {"vncSessions": 1}})
     created = client.post("/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?dryRun=All", probe)
     return service_status(created) is not None
 
 
 def seen(sessions: int) -> Told:
-    """A companion while an agent watches."""
+    """The summary of a companion while an agent observes."""
     return (sessions or None, "False" if sessions else "True", "True", "Watching")
 
 
 def unknown(sessions: int, reason: str) -> Told:
-    """A companion while nobody can know; the number is the last one known."""
+    """The summary of a companion that is not observed; the number is the last one known."""
     return (sessions or None, "Unknown", "False", reason)

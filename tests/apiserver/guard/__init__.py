@@ -1,5 +1,5 @@
-"""What a handler's token may do and what it may not: RBAC, and the admission policies, which know its node.
+"""What a handler's token permits: RBAC, and the admission policies, which know the node of the token.
 
-Two handlers of two nodes, with tokens as their pods have them. Each denial is compared with the policy's own words, so
-that none of them is another one's by chance.
+Two handlers on two nodes, with tokens like those of their pods. Each test compares the denial's message with the
+policy's, so that no request is denied for another reason by chance.
 """

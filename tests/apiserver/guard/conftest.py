@@ -22,7 +22,7 @@ def there(control_plane: ControlPlane, installed: None) -> Handler:
 
 @pytest.fixture(scope="session")
 def nowhere(control_plane: ControlPlane, installed: None) -> User:
-    """The handler's account, with a token that somebody made by hand: bound to no pod, it names no node."""
+    """The handler's account with a token that an administrator created by hand: bound to no pod, it names no node."""
     return User(control_plane, control_plane.token(NAMESPACE, ACCOUNT))
 
 
@@ -33,7 +33,7 @@ def root(control_plane: ControlPlane, installed: None) -> User:
 
 @pytest.fixture
 def vmi(root: User, namespace: str) -> Object:
-    """A running VMI with something of everything that KubeVirt writes there."""
+    """A running VMI with an example of every field that KubeVirt writes."""
     status = {
         "phase": "Running",
         "nodeName": HERE,
@@ -47,5 +47,5 @@ def vmi(root: User, namespace: str) -> Object:
 
 @pytest.fixture
 def companion(vmi: Object, here: Handler) -> Object:
-    """The VMI's companion, as its handler has created it."""
+    """The VMI's companion, as its handler created it."""
     return here.create(companion_of(vmi, HERE)).taken()

@@ -1,4 +1,4 @@
-"""What the handler of manifests/ sends, and the answers that more than one test expects."""
+"""The requests that a handler sends, and the responses that more than one test expects."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Patch = list[dict[str, Any]]
 
 
 def status_patch(vmi: Object, node: str, sessions: int) -> Patch:
-    """What the publisher `vmi-status` sends."""
+    """Return the patch that the publisher `vmi-status` sends."""
     proofs = [
         {"op": "test", "path": "/metadata/uid", "value": vmi["metadata"]["uid"]},
         {"op": "test", "path": "/status/nodeName", "value": node},
@@ -25,5 +25,5 @@ def status_patch(vmi: Object, node: str, sessions: int) -> Patch:
 
 
 def status_of(companion: Object, node: str, **fields: Any) -> Object:
-    """What the publisher `companion` sends."""
+    """Return the status that the publisher `companion` sends."""
     return {"nodeName": node, "vmiUID": companion["spec"]["vmiUID"], **fields}

@@ -1,4 +1,4 @@
-"""A companion bears the label of its handler's node; what can be told by that alone, a handler may not do."""
+"""A companion has the label of its handler's node. From that label alone the guard decides what a handler may do."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def foreign(label: str, handler: str) -> tuple[int, str]:
 
 
 def test_a_handler_keeps_the_companions_of_its_node(here: Handler, vmi: Object) -> None:
-    """Created, written twice, labelled as it is already, deleted."""
+    """Create it, write it twice, set the label that it has already, delete it."""
     created = here.create(companion_of(vmi, HERE)).taken()
     first = here.write_status(created, status_of(created, HERE, vncSessions=2)).taken()
     assert first["status"] == status_of(created, HERE, vncSessions=2)
@@ -28,7 +28,7 @@ def test_a_handler_keeps_the_companions_of_its_node(here: Handler, vmi: Object) 
 def test_a_companion_is_created_with_the_label_of_its_handlers_node(
     here: Handler, there: Handler, nowhere: User, vmi: Object
 ) -> None:
-    """Without it, or with another's, its handler would not see it."""
+    """Without the label, or with that of another node, its handler would not see it in its watch."""
     assert there.create(companion_of(vmi, HERE)).denial == foreign(HERE, THERE)
     assert nowhere.create(companion_of(vmi, HERE)).denial == NO_NODE
     assert nowhere.create(companion_of(vmi, "")).denial == NO_NODE
@@ -50,14 +50,14 @@ def test_a_companion_is_created_with_the_label_of_its_handlers_node(
     ids=str,
 )
 def test_a_companion_has_its_vmi_as_its_owner(here: Handler, vmi: Object, change: Object) -> None:
-    """Else it would outlive its VMI, or go before it."""
+    """Otherwise it would outlive its VMI, or be removed before it."""
     companion = companion_of(vmi, HERE)
     companion["metadata"]["ownerReferences"][0].update(change)
     assert here.create(companion).denial == (FORBIDDEN, OWNER)
 
 
 def test_a_companion_has_one_owner(here: Handler, vmi: Object) -> None:
-    """Neither none nor two: with two it would stay when its VMI goes."""
+    """Neither none nor two: with two it would stay when its VMI is deleted."""
     companion = companion_of(vmi, HERE)
     (owner,) = companion["metadata"]["ownerReferences"]
     for owners in ([], [owner, {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "b"}]):
@@ -68,7 +68,7 @@ def test_a_companion_has_one_owner(here: Handler, vmi: Object) -> None:
 def test_a_companion_of_another_node_is_neither_written_nor_deleted(
     there: Handler, nowhere: User, companion: Object
 ) -> None:
-    """Not even with the right label sent along: through the subresource a label cannot change."""
+    """Not even if the patch contains the right label: the status subresource cannot change a label."""
     expected = foreign(HERE, THERE)
     status = status_of(companion, THERE, vncSessions=0)
     assert there.write_status(companion, status).denial == expected
@@ -81,7 +81,7 @@ def test_a_companion_of_another_node_is_neither_written_nor_deleted(
 
 
 def test_a_status_bears_the_node_of_its_writer_and_the_vmi_that_it_is_about(here: Handler, companion: Object) -> None:
-    """Both are the handler's signature; neither may be forged, or left out."""
+    """Both name the handler that wrote it; neither may be forged or omitted."""
     unsigned = (FORBIDDEN, "a status bears the node of the handler that writes it")
     assert here.write_status(companion, {"vncSessions": 1}).denial == unsigned
     assert here.write_status(companion, status_of(companion, THERE)).denial == unsigned
@@ -102,19 +102,19 @@ def test_a_status_bears_the_node_of_its_writer_and_the_vmi_that_it_is_about(here
 def test_nothing_else_of_its_companion_is_the_handlers(
     here: Handler, companion: Object, metadata: Object, names: str
 ) -> None:
-    """Its owner is what removes it in the end; the rest belongs to others."""
+    """The owner reference leads to its removal; other metadata belongs to other clients."""
     assert here.merge_patch(companion, {"metadata": metadata}).denial == (FORBIDDEN, f"{MINE} {names}")
 
 
 def test_a_companion_is_created_with_nothing_that_would_keep_it(here: Handler, vmi: Object) -> None:
-    """A finalizer would hold up the deletion of its namespace for good."""
+    """A finalizer would block the deletion of its namespace."""
     companion = companion_of(vmi, HERE)
     companion["metadata"] |= {"finalizers": ["example.com/a"]}
     assert here.create(companion).denial == (FORBIDDEN, f"{MINE} finalizers")
 
 
 def test_a_companion_has_room_for_what_a_handler_writes_and_no_more(here: Handler, companion: Object) -> None:
-    """A stolen token cannot fill etcd with it."""
+    """A stolen token cannot fill etcd with one."""
     condition = {"status": "True", "reason": "A", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     kinds = [{**condition, "type": f"Kind{number}", "message": "x" * 1024} for number in range(5)]
     here.write_status(companion, status_of(companion, HERE, conditions=kinds[:4])).taken()
@@ -135,13 +135,13 @@ def test_a_companion_keeps_the_record_of_its_field_managers(here: Handler, compa
 
 
 def test_what_others_put_on_a_companion_stays(root: User, here: Handler, companion: Object) -> None:
-    """Their labels are in nobody's way."""
+    """The handler's writes keep the labels of other clients."""
     root.merge_patch(companion, {"metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}}}).taken()
     assert here.take_over(companion, HERE).taken()["metadata"]["labels"]["team"] == "a"
 
 
 def test_the_target_of_a_migration_takes_the_companion_over(here: Handler, there: Handler, companion: Object) -> None:
-    """First the label, then the status. What the source writes late is refused, whether it has looked or not."""
+    """First the label, then the status. A late write of the source is rejected, with and without a precondition."""
     mine = there.take_over(companion, THERE).taken()
     newest = there.write_status(mine, status_of(companion, THERE, vncSessions=1)).taken()
     assert here.write_status(companion, status_of(companion, HERE)).code == CONFLICT
@@ -149,19 +149,19 @@ def test_the_target_of_a_migration_takes_the_companion_over(here: Handler, there
 
 
 def test_a_companion_is_taken_and_never_given(here: Handler, companion: Object) -> None:
-    """Nobody can make another node's handler responsible."""
+    """No handler can make another node's handler responsible."""
     assert here.take_over(companion, THERE).denial == foreign(THERE, HERE)
 
 
 def test_a_lost_label_is_put_back(root: User, here: Handler, companion: Object) -> None:
-    """Somebody removed it, and with it the companion from the handler's watch."""
+    """A user removed the label, so the handler's watch no longer shows the companion."""
     bare = root.merge_patch(companion, {"metadata": {"labels": {NODE_LABEL: None}}}).taken()
     assert "labels" not in bare["metadata"]
     here.take_over(companion, HERE).taken()
 
 
 def test_the_base_does_not_see_who_steals_a_companion(here: Handler, there: Handler, companion: Object) -> None:
-    """As docs/security.md says: without a look at the VMI, theft and take-over are one; its handler takes it back."""
+    """The base does not read the VMI, so theft looks like a takeover (docs/security.md); its handler takes it back."""
     stolen = there.take_over(companion, THERE).taken()
     there.write_status(stolen, status_of(companion, THERE)).taken()
     mine = here.take_over(companion, HERE).taken()

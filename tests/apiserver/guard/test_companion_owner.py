@@ -1,4 +1,4 @@
-"""The component that asks the VMI itself where it is: nobody takes a companion over without a reason."""
+"""The component that reads the VMI's node: no handler takes over a companion whose VMI is elsewhere."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,24 +19,24 @@ def elsewhere(node: str, handler: str) -> tuple[int, str]:
 
 
 def seen_late(attempt: Callable[[], Answer], what: str) -> None:
-    """The guard sees a VMI as late as any watch does."""
+    """The guard sees a change of a VMI with the delay of a watch."""
     wait_until(lambda: attempt().code, lambda code: code == OK, what=what)
 
 
 def orphan(companion: Object) -> Object:
-    """Without its owner, or the garbage collector would be quicker than the test."""
+    """Remove its owner reference, or the garbage collector would remove it during the test."""
     metadata = {key: value for key, value in companion["metadata"].items() if key != "ownerReferences"}
     return {**companion, "metadata": metadata}
 
 
 @pytest.fixture
 def owner_guard(control_plane: ControlPlane, here: Handler, there: Handler, vmi: Object) -> Iterator[None]:
-    """Applied and in force; removed afterwards, since every other test would pay for it."""
+    """Apply it and wait until it is in force; remove it afterwards, since it slows down every other test."""
     mine, stolen = companion_of(vmi, HERE), companion_of(vmi, THERE)
     control_plane.kubectl("apply", "-k", OWNER_GUARD)
     try:
         wait_until(lambda: attempt(there, stolen)[1], bool, what="the guard is in force", interval=0.1)
-        # It denies everything until it knows the VMIs, so the rightful handler tells when it does.
+        # It denies everything until it has listed the VMIs, so a request of the right handler shows when it has.
         wait_until(lambda: attempt(here, mine)[0], lambda code: code == CREATED, what="it knows VMIs", interval=0.1)
         yield
     finally:
@@ -45,7 +45,7 @@ def owner_guard(control_plane: ControlPlane, here: Handler, there: Handler, vmi:
 
 
 def attempt(handler: Handler, companion: Object) -> tuple[int, str]:
-    """What would be said to the creation of a companion."""
+    """Return the answer to the creation of a companion, as a dry run."""
     return handler.request("POST", f"{collection_of(companion)}?dryRun=All", companion).denial
 
 
@@ -53,7 +53,7 @@ def attempt(handler: Handler, companion: Object) -> tuple[int, str]:
 def test_with_the_owner_guard_a_companion_is_neither_stolen_nor_squatted(
     here: Handler, there: Handler, vmi: Object
 ) -> None:
-    """The VMI says where it is; its own handler is not hindered."""
+    """The VMI's status names its node; the handler of that node is not restricted."""
     assert there.create(companion_of(vmi, THERE)).denial == elsewhere(HERE, THERE)
     companion = here.create(companion_of(vmi, HERE)).taken()
     assert there.take_over(companion, THERE).denial == elsewhere(HERE, THERE)
@@ -64,7 +64,7 @@ def test_with_the_owner_guard_a_companion_is_neither_stolen_nor_squatted(
 def test_with_the_owner_guard_a_stale_source_takes_nothing_back(
     root: User, here: Handler, there: Handler, vmi: Object
 ) -> None:
-    """The target may take over as soon as the migration names it; the source may not once it is over."""
+    """The target may take over as soon as the migration names it. The source may not take back after the migration."""
     companion = here.create(companion_of(vmi, HERE)).taken()
     label = "kubevirt.io/migrationTargetNodeName"
     root.merge_patch(vmi, {"metadata": {"labels": {label: THERE}}}).taken()
@@ -81,7 +81,7 @@ def test_with_the_owner_guard_a_stale_source_takes_nothing_back(
 def test_with_the_owner_guard_a_former_vmis_companion_is_replaced(
     root: User, here: Handler, there: Handler, vmi: Object, namespace: str
 ) -> None:
-    """The VMI's successor runs on another node: its handler takes the old companion over and deletes it."""
+    """The new VMI runs on another node: its handler takes over the old companion and deletes it."""
     stale = root.create(orphan(companion_of(vmi, HERE))).taken()
     root.delete(vmi).taken()
     successor = root.create(virtual_machine_instance("vm", namespace, status={"nodeName": THERE})).taken()

@@ -1,4 +1,4 @@
-"""The controller may take the certainty from a companion's conditions, may remove it, and may do nothing else."""
+"""The controller may set a companion's conditions to not observed and remove the companion, and nothing else."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def controller(control_plane: ControlPlane, installed: None) -> User:
 
 @pytest.fixture
 def published(companion: Object, here: Handler) -> Object:
-    """Two viewers, as the handler writes it."""
+    """A companion with two viewers, as the handler writes it."""
     vmi = VmiId("", "", companion["spec"]["vmiUID"])
     value = PublishedValue(2, Detail(True, "Watching", "The agent sees all.", 1_700_000_000, HERE))
     return here.write_status(companion, companions.status(vmi, value, (), 1_700_000_000.0)).taken()
@@ -42,7 +42,7 @@ def send(controller: User, companion: Object, patch: Object, subresource: str = 
 
 
 def test_the_controller_marks_a_companion(controller: User, published: Object) -> None:
-    """The number, its time and its node stay; only conditions change."""
+    """The number, its time and its node stay; only the conditions change."""
     assert send(controller, published, mark(published)) == (OK, "")
     after = controller.request("GET", f"{path_of(published).rpartition('/')[0]}").taken()["items"][0]
     assert {**after["status"], "conditions": []} == {**published["status"], "conditions": []}
@@ -53,13 +53,13 @@ def test_the_controller_marks_a_companion(controller: User, published: Object) -
 
 
 def test_the_controller_marks_a_companion_that_was_never_written(controller: User, companion: Object) -> None:
-    """Its handler died between two requests."""
+    """Its handler died between creating it and writing its status."""
     assert send(controller, companion, mark(companion)) == (OK, "")
 
 
 @pytest.mark.parametrize("field", [{"vncSessions": 0}, {"vncSessions": None}, {"nodeName": "x"}, {"since": None}])
 def test_the_controller_changes_nothing_but_conditions(controller: User, published: Object, field: Object) -> None:
-    """Above all not the number."""
+    """Above all not the number of sessions."""
     patch = mark(published)
     patch["status"] |= field
     words = f"of a status the controller may change the conditions only, not {next(iter(field))}"
@@ -90,21 +90,21 @@ def test_the_controller_sets_no_other_condition(
 
 
 def test_the_controller_makes_nothing_certain(controller: User, published: Object) -> None:
-    """Not what it has marked itself either."""
+    """Not even a condition that it has set to unknown itself."""
     assert send(controller, published, mark(published)) == (OK, "")
     back = {"status": {"conditions": published["status"]["conditions"]}}
     assert send(controller, published, back) == (FORBIDDEN, CONDITIONS_ONLY)
 
 
 def test_the_controller_removes_no_condition(controller: User, published: Object) -> None:
-    """Where Observed is absent a reader may take the number for certain."""
+    """A reader may take the number as certain where Observed is absent."""
     patch = mark(published)
     del patch["status"]["conditions"][0]
     assert send(controller, published, patch) == (FORBIDDEN, "the controller removes no condition")
 
 
 def test_the_controller_touches_no_metadata_and_no_vmi(controller: User, published: Object, vmi: Object) -> None:
-    """RBAC has no such right."""
+    """RBAC grants no such right."""
     label = {"metadata": {"labels": {"servicestatus.kubevirt.io/nodeName": "x"}}}
     assert controller.request("PATCH", path_of(published), label, content_type=MERGE_PATCH).code == FORBIDDEN
     assert controller.request("PATCH", path_of(vmi), {"status": {}}, content_type=MERGE_PATCH).code == FORBIDDEN

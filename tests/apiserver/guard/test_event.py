@@ -1,4 +1,4 @@
-"""An event is about a VMI of its namespace and bears its handler's node; events of others are not the handler's."""
+"""An event is about a VMI of its namespace and names its handler's node. A handler cannot change events of others."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ def test_a_handler_tells_of_a_vmi_and_that_it_happened_again(here: Handler, vmi:
 
 
 def test_an_event_bears_the_node_of_its_handler(here: Handler, nowhere: User, vmi: Object) -> None:
-    """So that whoever lies is known."""
+    """So that a false event shows which node it came from."""
     assert here.create(event_about(vmi, THERE)).denial == SIGNED
     assert here.create(event_about(vmi, HERE) | {"reportingController": "kubevirt.io/x"}).denial == SIGNED
     assert nowhere.create(event_about(vmi, HERE)).denial == NO_NODE
 
 
 def test_an_event_of_somebody_else_stays_as_it_is(here: Handler, there: Handler, root: User, vmi: Object) -> None:
-    """Neither that of another node, nor one of another program."""
+    """Neither an event of another node nor one of another program may be changed."""
     event = event_about(vmi, HERE)
     here.create(event).taken()
     assert there.merge_patch(event, AGAIN).denial == SIGNED
@@ -45,7 +45,7 @@ def test_an_event_of_somebody_else_stays_as_it_is(here: Handler, there: Handler,
     ids=str,
 )
 def test_an_event_is_about_a_vmi_of_its_namespace(here: Handler, vmi: Object, regarding: dict[str, Any]) -> None:
-    """A stranger's node tells nobody anything about other things."""
+    """A compromised node cannot post events about other objects."""
     event = event_about(vmi, HERE)
     event["regarding"] |= regarding
     assert here.create(event).denial == ABOUT
@@ -62,14 +62,14 @@ def test_an_event_is_about_a_vmi_of_its_namespace(here: Handler, vmi: Object, re
     ids=["finalizers", "owners", "annotations", "labels"],
 )
 def test_an_event_has_no_metadata_of_its_own(here: Handler, vmi: Object, metadata: dict[str, Any], names: str) -> None:
-    """A finalizer keeps a namespace alive, and 250 KB of annotations in each event fill etcd."""
+    """A finalizer blocks the deletion of a namespace, and 250 KB of annotations per event fill etcd."""
     event = event_about(vmi, HERE)
     event["metadata"] |= metadata
     assert here.create(event).denial == (FORBIDDEN, f"{METADATA} {names}")
 
 
 def test_an_event_that_exists_gets_no_metadata_either(here: Handler, vmi: Object) -> None:
-    """The bounds of a create hold for an update."""
+    """The limits of a create also apply to an update."""
     event = event_about(vmi, HERE)
     here.create(event).taken()
     late = {"metadata": {"annotations": {"a": "b"}}}
@@ -90,7 +90,7 @@ def test_an_event_keeps_the_record_of_its_field_managers(here: Handler, vmi: Obj
     ids=["path", "version", "related"],
 )
 def test_an_event_names_nothing_but_its_vmi(here: Handler, vmi: Object, change: dict[str, Any]) -> None:
-    """References without a bound are a place for text of any size."""
+    """References without a size limit could hold text of any size."""
     event = event_about(vmi, HERE)
     for key, value in change.items():
         event[key] = event.get(key, {}) | value
@@ -99,7 +99,7 @@ def test_an_event_names_nothing_but_its_vmi(here: Handler, vmi: Object, change: 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 def test_a_handler_does_nothing_else_with_events(here: Handler, vmi: Object, method: str) -> None:
-    """It remembers what it has told."""
+    """It keeps in memory which events it has posted, so it needs no read."""
     event = event_about(vmi, HERE)
     here.create(event).taken()
     assert here.request(method, path_of(event), event).code == FORBIDDEN

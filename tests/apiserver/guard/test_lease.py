@@ -1,4 +1,4 @@
-"""A handler's Lease: it vouches for its own node, for 30 s, and for nothing else."""
+"""A handler may write the Lease of its own node, for 30 s, and no other Lease."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def lease(node: str = HERE, **spec: Any) -> Object:
 
 
 def test_a_handler_creates_and_renews_its_nodes_lease(here: Handler, root: User) -> None:
-    """By the requests that it sends."""
+    """With the same requests as the handler sends."""
     assert here.request("POST", LEASES, lease()).code == CREATED
     renewed = here.request("PATCH", f"{LEASES}/handler-{HERE}", lease(), content_type=MERGE_PATCH)
     assert renewed.code == OK
@@ -33,7 +33,7 @@ def test_a_handler_creates_and_renews_its_nodes_lease(here: Handler, root: User)
 
 
 def test_a_handler_does_not_vouch_for_another_node(here: Handler, there: Handler, root: User) -> None:
-    """Neither by its Lease, nor by one of its own name with the other's label."""
+    """Neither with the other node's Lease, nor with its own Lease's name and the other node's label."""
     assert here.request("POST", LEASES, lease(THERE)).denial == OTHER
     mislabelled = lease()
     mislabelled["metadata"]["labels"] = lease(THERE)["metadata"]["labels"]
@@ -44,7 +44,7 @@ def test_a_handler_does_not_vouch_for_another_node(here: Handler, there: Handler
 
 
 def test_a_lease_does_not_last_longer(here: Handler) -> None:
-    """A stolen token that is revoked is worth 30 s more."""
+    """A stolen token keeps values fresh for at most 30 s after it was revoked."""
     answer = here.request("POST", LEASES, lease(leaseDurationSeconds=3600))
     assert answer.denial == (FORBIDDEN, "a handler's Lease lasts 30 s")
 
@@ -57,7 +57,7 @@ def test_a_lease_does_not_last_longer(here: Handler) -> None:
     ],
 )
 def test_a_lease_has_nothing_that_keeps_or_removes_it(here: Handler, metadata: Object) -> None:
-    """The controller removes that of a node that is gone."""
+    """The controller removes the Lease of a node that was deleted."""
     made = lease()
     made["metadata"] |= metadata
     answer = here.request("POST", LEASES, made)
@@ -65,7 +65,7 @@ def test_a_lease_has_nothing_that_keeps_or_removes_it(here: Handler, metadata: O
 
 
 def test_a_token_without_a_node_vouches_for_none(nowhere: User) -> None:
-    """It was made by hand."""
+    """The token was created by hand."""
     assert nowhere.request("POST", LEASES, lease()).denial == NO_NODE
 
 
@@ -75,5 +75,5 @@ def test_a_token_without_a_node_vouches_for_none(nowhere: User) -> None:
      ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")],
 )  # fmt: skip
 def test_a_handler_needs_no_more_of_leases(here: Handler, method: str, path: str) -> None:
-    """It reads none, removes none, and has none in another namespace."""
+    """It cannot read or remove one, and has no rights in another namespace."""
     assert here.request(method, path, lease() if method == "POST" else None).code == FORBIDDEN

@@ -1,7 +1,7 @@
-"""How the API server answers when what a request was made for is no longer so.
+"""How the API server answers a request whose precondition no longer holds.
 
-The handler maps these answers to outcomes. They are the API server's own: a release that words them otherwise shows
-here first.
+The handler maps these answers to outcomes. They are the API server's own words: a release that changes them fails here
+first.
 """
 
 import pytest
@@ -25,7 +25,7 @@ def said(answer: Answer) -> tuple[int, str, str]:
     ids=lambda test: test["path"],
 )
 def test_a_patch_whose_proof_fails_is_unprocessable(here: Handler, there: Handler, vmi: Object, test: Object) -> None:
-    """Before any policy is asked: so on another's VMI the answer is the same."""
+    """No policy is evaluated before that, so the answer is the same for a VMI of another node."""
     patch = [test, *status_patch(vmi, HERE, 1)]
     for handler in (here, there):
         answer = handler.json_patch(vmi, patch)
@@ -38,7 +38,7 @@ def test_a_patch_whose_proof_fails_is_unprocessable(here: Handler, there: Handle
 
 
 def test_a_status_over_a_state_that_was_not_seen_is_a_conflict(here: Handler, companion: Object) -> None:
-    """Somebody wrote meanwhile; what they wrote stays."""
+    """Another client wrote in between; its write stays."""
     here.write_status(companion, status_of(companion, HERE, vncSessions=1)).taken()
     answer = here.write_status(companion, status_of(companion, HERE, vncSessions=2))
     assert said(answer) == (
@@ -50,7 +50,7 @@ def test_a_status_over_a_state_that_was_not_seen_is_a_conflict(here: Handler, co
 
 
 def test_deleting_the_successor_of_what_was_meant_is_a_conflict(here: Handler, companion: Object) -> None:
-    """It is another object by now."""
+    """Under the same name, the object now has another UID."""
     answer = here.delete(companion, uid="former")
     assert said(answer) == (
         CONFLICT,
@@ -62,7 +62,7 @@ def test_deleting_the_successor_of_what_was_meant_is_a_conflict(here: Handler, c
 
 
 def test_creating_what_is_there_is_a_conflict_of_another_reason(here: Handler, companion: Object, vmi: Object) -> None:
-    """The reason tells it from a write that came late."""
+    """The reason distinguishes it from a write with an old resource version."""
     answer = here.create(companion_of(vmi, HERE))
     assert said(answer) == (
         CONFLICT,
@@ -72,7 +72,7 @@ def test_creating_what_is_there_is_a_conflict_of_another_reason(here: Handler, c
 
 
 def test_nothing_is_written_to_what_is_gone(here: Handler, companion: Object) -> None:
-    """Nor is it created by that."""
+    """And the write does not create it."""
     here.delete(companion).taken()
     gone = (
         NOT_FOUND,

@@ -1,4 +1,4 @@
-"""What RBAC gives the handler: the lists and watches that it needs, and nothing that would widen its rights."""
+"""What RBAC grants the handler: the lists and watches that it needs, and nothing that would widen its rights."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.apiserver.identities import ACCOUNT, NAMESPACE, Handler
     ],
 )
 def test_a_handler_lists_and_watches(here: Handler, query: str) -> None:
-    """A list, and a second's watch from there on; what other tests left may still be coming and going in it."""
+    """A list, and one second of a watch from there. Objects of other tests may still come and go in it."""
     listed = here.request("GET", query).taken()
     version = listed["metadata"]["resourceVersion"]
     code, events = here.watch(f"{query}&watch=1&timeoutSeconds=1&resourceVersion={version}")
@@ -40,19 +40,19 @@ def test_a_handler_lists_and_watches(here: Handler, query: str) -> None:
     ],
 )
 def test_a_handler_may_not_read(here: Handler, path: str) -> None:
-    """It has no need to."""
+    """The handler does not need it."""
     assert here.request("GET", path).code == FORBIDDEN
 
 
 def test_a_handler_makes_no_tokens(here: Handler) -> None:
-    """Else it would make itself one for another node's pod."""
+    """Otherwise it could create a token for another node's pod."""
     path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     assert here.request("POST", path, request).code == FORBIDDEN
 
 
 def test_a_handler_removes_no_guard(here: Handler) -> None:
-    """Neither a policy nor its binding."""
+    """Neither a policy nor its binding can be deleted."""
     for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
         path = f"/apis/admissionregistration.k8s.io/v1/{kind}/vmi-service-status-vmi"
         assert here.request("DELETE", path).code == FORBIDDEN

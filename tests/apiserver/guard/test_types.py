@@ -23,20 +23,20 @@ def policies() -> dict[str, Object]:
 
 @pytest.mark.parametrize("name", policies())
 def test_the_api_server_finds_no_mistake_in_the_types_of(control_plane: ControlPlane, name: str) -> None:
-    """Every expression fits the schemas of VMIs and companions; a misspelt field would be found."""
+    """Every expression fits the schemas of VMIs and companions; a misspelt field would be reported."""
     policy = policies()[name]
     broken = {**policy, "spec": {**policy["spec"], "validations": [{"expression": "object.spec == object.speck"}]}}
 
     def finds_the_mistake() -> bool:
         return "undefined field 'speck'" in json.dumps(warnings(control_plane, broken))
 
-    # It looks at a policy once, when that appears, and only where it knows the schema by then.
+    # The API server checks a policy once, when it is created, and only if it knows the schema by then.
     wait_until(finds_the_mistake, what="the API server checks types", interval=0.2)
     assert warnings(control_plane, policy) == []
 
 
 def warnings(plane: ControlPlane, policy: Object) -> list[Object]:
-    """What the API server says of a copy that is bound to nothing."""
+    """Return the API server's warnings about a copy that has no binding."""
     copy = f"check-{uuid.uuid4().hex[:8]}"
     plane.create({**policy, "metadata": {"name": copy}})
 

@@ -1,4 +1,4 @@
-"""Of a VMI the handler of its node writes `status.serviceStatus`, and nobody writes anything else."""
+"""A handler may write `status.serviceStatus` of the VMIs of its node, and no other field."""
 
 import json
 
@@ -14,7 +14,7 @@ ONLY = "of a VMI the handler may change status.serviceStatus only, not"
 
 
 def test_a_handler_publishes_on_the_vmis_of_its_node(here: Handler, vmi: Object, service_status_schema: None) -> None:
-    """The first viewer, the second, and nobody: the field is absent then. The rest of the status stays."""
+    """The first viewer, the second, and none: then the field is absent. The rest of the status stays."""
     before = vmi["status"]
     for sessions in (1, 2):
         after = here.json_patch(vmi, status_patch(vmi, HERE, sessions)).taken()
@@ -24,26 +24,26 @@ def test_a_handler_publishes_on_the_vmis_of_its_node(here: Handler, vmi: Object,
 
 
 def test_on_stock_kubevirt_the_patch_is_admitted_and_pruned(here: Handler, vmi: Object, stock_schema: None) -> None:
-    """The handler has to find out from the answer, which is a success with nothing in it."""
+    """The answer is a success without the field; the handler must notice that."""
     assert here.json_patch(vmi, status_patch(vmi, HERE, 1)).taken() == vmi
 
 
 def test_a_handler_publishes_on_no_vmi_of_another_node(there: Handler, vmi: Object) -> None:
-    """Its proofs do not help: they are about the VMI, not about the handler."""
+    """The handler's preconditions do not help: they are about the VMI, not about the handler."""
     answer = there.json_patch(vmi, status_patch(vmi, HERE, 1))
     assert answer.denial == (FORBIDDEN, f'the VMI is on node "{HERE}", the handler on node "{THERE}"')
     assert answer.reason == "Forbidden"
 
 
 def test_a_token_without_a_node_publishes_nowhere(nowhere: User, vmi: Object) -> None:
-    """Whoever may ask for tokens of the account gets one; it is not enough."""
+    """A client that may create tokens of the account gets such a token; it grants nothing."""
     assert nowhere.json_patch(vmi, status_patch(vmi, HERE, 1)).denial == NO_NODE
 
 
 def test_nobody_publishes_on_a_vmi_without_a_node(
     control_plane: ControlPlane, here: Handler, nowhere: User, namespace: str
 ) -> None:
-    """It is not running; an absent node is no node's, not even that of a token which names none."""
+    """It is not running. An absent node matches no handler, not even a token that names no node."""
     vmi = control_plane.create(virtual_machine_instance("pending", namespace, status={"phase": "Scheduling"}))
     patch: Patch = [{"op": "add", "path": "/status/serviceStatus", "value": {"vncSessions": 1}}]
     assert here.json_patch(vmi, patch).denial == (FORBIDDEN, f'the VMI is on node "", the handler on node "{HERE}"')
@@ -51,7 +51,7 @@ def test_nobody_publishes_on_a_vmi_without_a_node(
 
 
 def test_the_right_follows_a_migration(root: User, here: Handler, there: Handler, vmi: Object) -> None:
-    """From the moment when status.nodeName names the target, the source may write no more."""
+    """As soon as status.nodeName names the target, the source's writes are denied."""
     root.merge_patch(vmi, {"status": {"nodeName": THERE}}).taken()
     there.json_patch(vmi, status_patch(vmi, THERE, 1)).taken()
     patch: Patch = [{"op": "add", "path": "/status/serviceStatus", "value": {"vncSessions": 1}}]
@@ -99,7 +99,7 @@ FOREIGN: dict[str, tuple[Patch, str]] = {
         [{"op": "remove", "path": "/status"}],
         f"{ONLY} nodeName, activePods, phase, interfaces, conditions",
     ),
-    "its phase besides the right field": (
+    "its phase in addition to the right field": (
         [
             {"op": "add", "path": "/status/serviceStatus", "value": {"vncSessions": 1}},
             {"op": "replace", "path": "/status/phase", "value": "Failed"},
@@ -113,15 +113,15 @@ FOREIGN: dict[str, tuple[Patch, str]] = {
 def test_of_a_vmi_of_its_own_node_a_handler_changes_neither(
     here: Handler, root: User, vmi: Object, patch: Patch, message: str
 ) -> None:
-    """Nothing of the VMI but the one field is the handler's."""
+    """Except for the one field, the VMI is not the handler's to change."""
     code, denial = here.json_patch(vmi, patch).denial
-    # The keys of a map come in no order.
+    # The keys of a map have no order.
     assert (code, sorted(denial.replace(",", "").split())) == (FORBIDDEN, sorted(message.replace(",", "").split()))
     assert root.get(vmi) == vmi
 
 
 def test_a_vmi_is_neither_created_nor_replaced_nor_deleted(here: Handler, vmi: Object) -> None:
-    """That is RBAC's part: there is no verb for it."""
+    """RBAC denies it: the role does not contain these verbs."""
     assert here.create({**vmi, "metadata": {**vmi["metadata"], "name": "new"}}).code == FORBIDDEN
     assert here.request("PUT", path_of(vmi), vmi).code == FORBIDDEN
     assert here.delete(vmi).code == FORBIDDEN
@@ -129,7 +129,7 @@ def test_a_vmi_is_neither_created_nor_replaced_nor_deleted(here: Handler, vmi: O
 
 
 def test_a_vmi_of_a_hundred_kilobytes_is_compared_within_the_budget(root: User, here: Handler, namespace: str) -> None:
-    """The policy's own cost has a limit, at which it would deny."""
+    """The API server limits the cost of a policy and denies what exceeds it."""
     disks = [{"name": f"disk-{n}", "serial": "s" * 100, "disk": {"bus": "virtio"}} for n in range(700)]
     conditions = [{"type": f"Condition{n}", "status": "True", "message": "m" * 500} for n in range(100)]
     status = {"nodeName": HERE, "conditions": conditions}
@@ -140,7 +140,7 @@ def test_a_vmi_of_a_hundred_kilobytes_is_compared_within_the_budget(root: User, 
 
 
 def test_nobody_else_is_held_by_the_guards(control_plane: ControlPlane, root: User, vmi: Object) -> None:
-    """Another account with the very same role changes what it likes, from any node or none."""
+    """Another account with the same role changes any field, from any node or from none."""
     namespace = vmi["metadata"]["namespace"]
     control_plane.kubectl("create", "serviceaccount", "other", "-n", namespace)
     role = (f"--clusterrole={ACCOUNT}", f"--serviceaccount={namespace}:other", "-n", namespace)
