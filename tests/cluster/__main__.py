@@ -1,7 +1,7 @@
 """A real cluster to try things in, by hand: `python -m tests.cluster up`, and `down` when done.
 
-`up` returns when every node is Ready and leaves the cluster running. `kubectl`, `ctr` and `node-exec` become that
-program, so that they can be talked to (`node-exec sh`). It needs root.
+`up` returns when every node is Ready and leaves the cluster running. `kubectl`, `ctr` and `node-exec` replace this
+process by that program, so that it can be interactive (`node-exec sh`). It needs root.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a kubeconfig of the kind that kubeconfig.py writes says to a client: which server, proved how, and as whom."""
+"""What a kubeconfig written by kubeconfig.py gives a client: the server, its certificate, and the client's identity."""
 
 import json
 import ssl
@@ -19,7 +19,7 @@ class Access:
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Self:
-        """By a token or by a client certificate."""
+        """Authenticate by a token or by a client certificate."""
         config = json.loads(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         tls = ssl.create_default_context(cafile=cluster["certificate-authority"])

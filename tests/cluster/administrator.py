@@ -1,4 +1,4 @@
-"""What tests do to a cluster as its admin, alike for a bare control plane and for one with nodes."""
+"""What tests do to a cluster as its administrator, both to a bare control plane and to a cluster with nodes."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ ACCOUNT_TIMEOUT = 60.0
 
 
 class Administrator:
-    """The admin's side of a cluster, which need not be up before it is used."""
+    """The administrator's methods of a cluster; the cluster need not be up before the first call."""
 
     def __init__(self, kubeconfig: Path, cache: Path) -> None:
         """`cache` is kubectl's."""
@@ -27,16 +27,16 @@ class Administrator:
         return Api(self.kubeconfig)
 
     def has_account(self, namespace: str) -> bool:
-        """Whether pods can be created in a namespace: it has its default service account."""
+        """Return whether pods can be created in a namespace, which requires its default service account."""
         return self.kubeconfig.exists() and self._api.has(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
 
     def create(self, manifest: Object) -> Object:
-        """Creates one object and returns it as the API server has stored it."""
+        """Create one object and return it as the API server has stored it."""
         created = self.kubectl("create", "--output=json", "--filename=-", input=json.dumps(manifest))
         return cast("Object", json.loads(created))
 
     def create_namespace(self, prefix: str = "test") -> str:
-        """A new namespace in which pods can be created."""
+        """Create a namespace and wait until pods can be created in it."""
         name = f"{prefix}-{uuid.uuid4().hex[:8]}"
         self.kubectl("create", "namespace", name)
         there = f"{name} has its service account"
@@ -44,10 +44,10 @@ class Administrator:
         return name
 
     def delete_namespace(self, name: str) -> None:
-        """Asks for the end of a namespace, and does not wait for it."""
+        """Delete a namespace without waiting for its end."""
         self.kubectl("delete", "namespace", name, "--wait=false")
 
     def token(self, namespace: str, account: str, *, pod: str | None = None) -> str:
-        """A service account's token as kubelet asks for it: bound to a pod, it names that pod and its node."""
+        """Return a service account's token like a kubelet's: bound to a pod, it names that pod and its node."""
         bound = ["--bound-object-kind=Pod", f"--bound-object-name={pod}"] if pod else []
         return self.kubectl("create", "token", account, f"--namespace={namespace}", *bound).strip()

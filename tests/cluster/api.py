@@ -1,11 +1,11 @@
-"""One question to an API server, without the 0.1 s that a kubectl costs: is this path there?"""
+"""One request to an API server, without the 0.1 s that kubectl needs: does this path exist?"""
 
 import http.client
 from pathlib import Path
 
 from tests.cluster.access import Access
 
-# An API server that has just begun to listen may keep a request waiting for its first data.
+# An API server that has just started to listen may delay the first response.
 TIMEOUT = 5.0
 
 
@@ -16,7 +16,7 @@ class Api:
         self._access = Access.of(kubeconfig)
 
     def has(self, path: str) -> bool:
-        """Whether the path is answered with success; a server that is away has nothing."""
+        """Return whether the path is answered with success; False if the server does not answer."""
         connection = http.client.HTTPSConnection(self._access.server, timeout=TIMEOUT, context=self._access.tls)
         try:
             connection.request("GET", path, headers=self._access.headers)

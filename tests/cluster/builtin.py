@@ -1,4 +1,4 @@
-"""The images that every cluster has, both busybox: what holds a pod's namespaces, and a userland for small pods."""
+"""The images that every cluster has, both busybox: one holds a pod's namespaces, one is a userland for small pods."""
 
 import subprocess
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cluster.images import BUSYBOX, PAUSE, File, Image, write_archive, write_layer
 
-# The runtime ends a pod's sandbox with SIGKILL, so nothing has to listen there: it only has to stay.
+# The runtime ends a pod's sandbox with SIGKILL, so it needs no signal handler and only has to keep running.
 _FOR_EVER = ("/bin/sleep", "2147483647")
 
 

@@ -1,8 +1,8 @@
-"""Cgroups as the one handle on everything that a cluster has started: what runs in one cannot leave it unseen.
+"""Cgroups as the handle on everything that a cluster has started: no process can leave its cgroup unnoticed.
 
-A tree is the cgroup of one name in every hierarchy: there is one with cgroup v2, one for each controller with v1, and
-where both are mounted there are all of them. Membership, not a recorded process id, says what belongs to a tree, so
-whoever comes later and knows the name alone can end and remove what a killed process left.
+A tree is the cgroup of one name in every hierarchy: one with cgroup v2, one for each controller with v1, and all of
+them where both are mounted. Membership, not a recorded process id, decides what belongs to a tree. So a process that
+knows only the name can end and remove what a killed process left.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from pathlib import Path
 from testbed.waiting import wait_until
 from tests.cluster.hierarchies import Hierarchy, hierarchies
 
-# A killed process leaves its cgroup within milliseconds, one that has to give back gigabytes within a second or two.
+# A killed process leaves its cgroup within milliseconds; one that has to free gigabytes within a second or two.
 TIMEOUT = 30.0
-# A cgroup counts as one task beside others', and this one is a whole cluster: with one task's weight the handler on a
-# busy machine was given a seventieth of what it asked for, and waited for 15 s.
+# A cgroup has the weight of one task, and this one holds a whole cluster: with the default weight, the handler got a
+# seventieth of the CPU time that it requested on a busy machine, and waited for 15 s.
 _WEIGHT = 4
-# Enters the cgroups that stand before `--` and becomes the command after it; failing to enter one is an error.
+# Enters the cgroups before `--` and executes the command after it; failing to enter one is an error.
 _ENTER = 'set -e; while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
 
 
@@ -32,7 +32,7 @@ class Tree:
 
     @classmethod
     def create(cls, name: str) -> "Tree":
-        """Makes a cgroup below that of this process. Cgroup v2 has it below the root: see `Hierarchy.parent`."""
+        """Make a cgroup below that of this process. Cgroup v2 has it below the root: see `Hierarchy.parent`."""
         tree = cls(name, [hierarchy.parent() / name for hierarchy in hierarchies()])
         tree._make(controllers=True)
         for path in tree.paths:
@@ -41,7 +41,7 @@ class Tree:
 
     @classmethod
     def find(cls, prefix: str) -> "list[Tree]":
-        """Those whose name begins so, wherever they are, also where only some hierarchies still have them."""
+        """Return the trees whose name begins so, also if only some hierarchies still have them."""
         found: dict[str, list[Path]] = {}
         for hierarchy in hierarchies():
             for path in _named(hierarchy, prefix):
@@ -49,11 +49,11 @@ class Tree:
         return [cls(name, paths) for name, paths in sorted(found.items())]
 
     def child(self, name: str) -> "Tree":
-        """The cgroup of that name in it, which need not exist."""
+        """Return the cgroup of that name in it, which need not exist."""
         return Tree(f"{self.name}/{name}", [path / name for path in self.paths])
 
     def create_child(self, name: str, *, controllers: bool = True) -> "Tree":
-        """Makes a cgroup in it. With cgroup v2, this one takes no processes from then on if it hands on controllers."""
+        """Make a cgroup in it. With cgroup v2, this one takes no processes from then on if it enables controllers."""
         child = self.child(name)
         child._make(controllers=controllers)
         return child
@@ -66,15 +66,15 @@ class Tree:
             _inherit_cpuset(path)
 
     def entering(self, command: Sequence[str | Path]) -> list[str | Path]:
-        """The command line that enters this cgroup, everywhere, before it becomes the command."""
+        """Return the command line that enters this cgroup in every hierarchy before it executes the command."""
         return ["sh", "-c", _ENTER, "enter-cgroup", *self.paths, "--", *command]
 
     def processes(self) -> set[int]:
-        """Every process in it or below it."""
+        """Return every process in it or below it."""
         return {pid for path in self.paths for folder, _, _ in os.walk(path) for pid in _members(Path(folder))}
 
     def kill(self) -> None:
-        """SIGKILL to all of them, and to those that they start meanwhile; returns when none is left."""
+        """Send SIGKILL to all of them, and to those that they start in the meantime; return when none is left."""
 
         def left() -> set[int]:
             for pid in (pids := self.processes()):
@@ -84,7 +84,7 @@ class Tree:
         wait_until(left, lambda pids: not pids, what=f"the processes of {self.name} have ended", timeout=TIMEOUT)
 
     def _kill(self, pid: int) -> None:
-        """The process is held before it is looked at again, so that its number cannot have become another's."""
+        """Open a pidfd before checking the membership again, so that the number cannot belong to another process."""
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             held = os.pidfd_open(pid)
             try:
@@ -94,7 +94,7 @@ class Tree:
                 os.close(held)
 
     def remove(self) -> None:
-        """Ends its processes and removes it with all that is below it."""
+        """End its processes and remove it with all cgroups below it."""
         self.kill()
 
         def left() -> list[Path]:
@@ -106,7 +106,7 @@ class Tree:
 
 
 def enable_controllers(folder: Path) -> None:
-    """Cgroup v2: the cgroups below this one get every controller that it has. Cgroup v1 needs nothing."""
+    """Cgroup v2: enable every controller for the cgroups below this one. Cgroup v1 needs nothing."""
     if (folder / "cgroup.controllers").exists():
         wanted = (folder / "cgroup.controllers").read_text().split()
         (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
@@ -120,7 +120,7 @@ def _inherit_cpuset(folder: Path) -> None:
 
 
 def _weigh(folder: Path) -> None:
-    """Only the hierarchy that has the CPU's controller knows weights, v1 and v2 by different names and units."""
+    """Only the CPU controller's hierarchy has weights; v1 and v2 differ in their names and units."""
     for name in ("cpu.shares", "cpu.weight"):
         if (folder / name).exists():
             (folder / name).write_text(str(int((folder / name).read_text()) * _WEIGHT))

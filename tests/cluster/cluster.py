@@ -1,8 +1,8 @@
-"""A real cluster on one machine: nodes in namespaces of their own, joined by a bridge, and a control plane beside them.
+"""A real cluster on one machine: nodes in namespaces of their own, joined by a bridge, and a control plane.
 
-What a cluster has outside its namespaces is a folder, a cgroup and a link to its nodes' network, the last two called by
-a name that comes from the folder. Nothing is recorded that could go stale: whoever knows the folder finds it all, so
-that `down` also removes what a starter left that was killed at any moment.
+Outside its namespaces a cluster has a folder, a cgroup and a link to its nodes' network. The names of the last two
+follow from the folder. Nothing else is recorded that could become stale, so `down` finds and removes everything, also
+after its starter was killed at any moment.
 """
 
 import shutil
@@ -19,7 +19,16 @@ from tests.cluster.kubeconfig import kubeconfig_path
 from tests.cluster.mutex import held, held_if_free
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.node import Node
-from tests.cluster.plan import FIRST_SERVICE, HUB, MAX_NODES, PREFIX, Plan, cluster_id, is_plan_folder, read_plan
+from tests.cluster.plan import (
+    CONTROL_PLANE,
+    FIRST_SERVICE,
+    MAX_NODES,
+    PREFIX,
+    Plan,
+    cluster_id,
+    is_plan_folder,
+    read_plan,
+)
 from tests.cluster.server import READY_TIMEOUT
 from tests.cluster.store import copy_store, prepared_store
 from tests.cluster.tools import require, require_system
@@ -30,25 +39,25 @@ TOOLS = (
     *("containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kube-proxy"),
 )
 SYSTEM_TOOLS = ("apt-get", "dpkg", "ip", "iptables", "mount", "nsenter", "openssl", "setpriv", "setsid", "unshare")
-# A start takes 10 s, and more when images have to be unpacked first; who comes second waits for that.
+# A start takes 10 s, and more when images have to be unpacked first; a second start waits for the first.
 LOCK_TIMEOUT = 300.0
 
 
 class Cluster(Workloads):
-    """The cluster in a folder, whoever started it."""
+    """The cluster in a folder, whichever process started it."""
 
-    # The address by which pods know the API server.
+    # The address at which pods reach the API server.
     api_service = FIRST_SERVICE
 
     def __init__(self, folder: Path, *, nodes: int = 1, images: Sequence[Path] = ()) -> None:
-        """`images` are docker archives whose images each node has from its start; see `images.write_archive`."""
+        """`images` are docker archives that each node has imported at its start; see `images.write_archive`."""
         if not 1 <= nodes <= MAX_NODES:
             raise ValueError(f"a cluster has 1 to {MAX_NODES} nodes, not {nodes}")
         folder = folder.resolve()
         for made in ("/var", "/run"):
             if folder.is_relative_to(made):
                 raise ValueError(f"{folder}: a node has a {made} of its own and would not find its folder there")
-        super().__init__(folder, kubeconfig_path(folder / HUB, "admin"))
+        super().__init__(folder, kubeconfig_path(folder / CONTROL_PLANE, "admin"))
         self.id = cluster_id(self.folder)
         self._size = nodes
         self._images = images
@@ -57,7 +66,7 @@ class Cluster(Workloads):
 
     @classmethod
     def attach(cls, folder: Path) -> "Cluster":
-        """A cluster that another process started and that is up."""
+        """Return a running cluster that another process started."""
         cluster = cls(folder)
         if not cluster.is_up:
             raise ValueError(f"no cluster is up in {folder}")
@@ -66,13 +75,13 @@ class Cluster(Workloads):
 
     @property
     def is_up(self) -> bool:
-        """Whether its last start came to its end, and all that it started still runs."""
+        """Return whether its last start was completed and everything that it started still runs."""
         if not self._ready_file.exists() or not self._trees():
             return False
         return all(spaces.running for spaces in self._namespaces(read_plan(self.folder)))
 
     @property
-    def _hub(self) -> Namespaces:
+    def _plane(self) -> Namespaces:
         return self._spaces[0]
 
     @property
@@ -88,7 +97,7 @@ class Cluster(Workloads):
         self.down()
 
     def up(self, *, detached: bool = False) -> Self:
-        """Starts it anew and returns when every node is Ready. Unless detached, it ends with this process."""
+        """Start it from nothing and return when every node is Ready. Unless detached, it ends with this process."""
         require_system(*SYSTEM_TOOLS)
         require(*TOOLS)
         store = prepared_store(self._images)
@@ -103,7 +112,7 @@ class Cluster(Workloads):
         return self
 
     def down(self) -> None:
-        """Ends it and removes all that it has, and also what is left of one whose starter was killed."""
+        """End it and remove everything that it has, also what a killed start left."""
         with self._lock():
             self._remove()
 
@@ -114,7 +123,7 @@ class Cluster(Workloads):
         return Tree.find(self.id)
 
     def _sweep(self) -> None:
-        """Removes what is left of this cluster, and the empty cgroups of all that nobody starts or runs any more."""
+        """Remove what is left of this cluster, and the empty cgroups of clusters that no process starts or runs."""
         self._remove()
         if self.folder.exists():
             raise ValueError(f"{self.folder} holds something else than a cluster; choose another folder")
@@ -126,13 +135,13 @@ class Cluster(Workloads):
     def _start(self, store: Path, *, detached: bool) -> None:
         Tree.create(self.id)
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Whoever else chooses a network looks at the links that are there.
+        # Another process that chooses a network looks at the links that exist.
         with held("cluster-network", timeout=LOCK_TIMEOUT):
             plan = Plan(self.folder, links.free_network(int(self.id[-2:], 16)), self._size)
             plan.write()
             self._take(plan)
-            self._hub.start(detached=detached)
-            links.connect_machine(plan, self._hub)
+            self._plane.start(detached=detached)
+            links.connect_machine(plan, self._plane)
         for node in self.nodes:
             copy_store(store, node.folder / "containerd")
             node.start(detached=detached, wait=False)
@@ -141,25 +150,25 @@ class Cluster(Workloads):
 
     def _take(self, plan: Plan) -> None:
         self._spaces = self._namespaces(plan)
-        self.nodes = tuple(Node(spaces, self._hub, self.kubectl) for spaces in self._spaces[1:])
+        self.nodes = tuple(Node(spaces, self._plane, self.kubectl) for spaces in self._spaces[1:])
 
     def _namespaces(self, plan: Plan) -> tuple[Namespaces, ...]:
-        """The hub's and each node's."""
+        """Return the namespaces of the control plane and of each node."""
         (tree,) = self._trees()
-        names = (HUB, *(f"n{number}" for number in plan.numbers))
+        names = (CONTROL_PLANE, *(f"n{number}" for number in plan.numbers))
         return tuple(Namespaces(name, self.folder, tree) for name in names)
 
     def _wait_ready(self) -> None:
-        wait_until(self._hub_serves, what="the control plane serves", timeout=READY_TIMEOUT, interval=0.1)
+        wait_until(self._serves, what="the control plane serves", timeout=READY_TIMEOUT, interval=0.1)
         for node in self.nodes:
             node.wait_ready()
 
-    def _hub_serves(self) -> bool:
-        assert self._hub.running, "the hub has ended"
+    def _serves(self) -> bool:
+        assert self._plane.running, "the control plane's namespaces have ended"
         return self.has_account("default")
 
     def _remove(self) -> None:
-        """Processes first: nothing else can be taken away under them."""
+        """End the processes first: links and cgroups in use cannot be removed."""
         for tree in self._trees():
             tree.remove()
         for spaces in self._spaces:

@@ -1,4 +1,4 @@
-"""Short system commands (ip, mount...), with a deadline and an error that holds what they said."""
+"""Runs short system commands (ip, mount...) with a deadline; the error contains their output."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ class CommandError(Exception):
 
 
 def run(*command: str | Path, check: bool = True, timeout: float = TIMEOUT) -> str:
-    """Its standard output. With `check` false a failure is not an error."""
+    """Return its standard output. With `check` false a failure is not an error."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
     if check and done.returncode:
         raise CommandError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")

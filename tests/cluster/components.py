@@ -1,6 +1,6 @@
-"""The command lines of the control plane's programs, alike for a bare control plane and for a cluster with nodes.
+"""The command lines of the control plane's programs, for a bare control plane and for a cluster with nodes.
 
-Invariants: nothing listens beyond the one address that is given, and nothing is written outside the folder.
+Invariants: nothing listens beyond the one given address, and nothing is written outside the folder.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where kube-apiserver listens, and the range from which it gives services their addresses."""
+    """The address of kube-apiserver, and the range from which it gives services their addresses."""
 
     address: str
     port: int
     services: str = "10.96.0.0/24"
     first_service: str = "10.96.0.1"
-    # A bare control plane has no nodes: nobody could reach the `kubernetes` service, so it gets no endpoints.
+    # A bare control plane has no nodes, so the `kubernetes` service has no clients and gets no endpoints.
     has_nodes: bool = False
 
     @property
@@ -45,16 +45,16 @@ class Components:
             raise ValueError(f"{self._peer_socket}: too long for a unix socket, choose a folder with a shorter path")
 
     def kubeconfig(self, user: str, group: str = "") -> Path:
-        """The kubeconfig of a new user; kube-apiserver knows those that were made before its start."""
+        """Return the kubeconfig of a new user; kube-apiserver knows those that were made before its start."""
         return self.kubeconfig_with(self.tokens.issue(user, group), name=user)
 
     def kubeconfig_with(self, token: str, *, name: str) -> Path:
-        """A kubeconfig that shows a token which comes from elsewhere."""
+        """Return a kubeconfig with a token that was made elsewhere."""
         ca = self.authority.ca.certificate
         return write_kubeconfig(kubeconfig_path(self.folder, name), server=self.endpoint.url, ca=ca, token=token)
 
     def etcd(self) -> list[str | Path]:
-        """Over unix sockets alone. Its data survives its own SIGKILL, not a power cut: hence no fsync."""
+        """Listens on unix sockets only. Its data survives its own SIGKILL, not a power cut, so it needs no fsync."""
         peers = f"unix://{self._peer_socket}"
         client = f"unix://{self.etcd_socket}"
         return [
@@ -67,7 +67,7 @@ class Components:
         ]
 
     def apiserver(self) -> list[str | Path]:
-        """Tokens from a file, RBAC, the default admission plugins (which include the policies written in CEL)."""
+        """Takes tokens from a file; RBAC; the default admission plugins, which include the policies written in CEL."""
         return [
             tool("kube-apiserver"),
             f"--etcd-servers=unix://{self.etcd_socket}",
@@ -103,7 +103,7 @@ class Components:
         ]
 
     def _aggregation_flags(self) -> list[str]:
-        """What another API server behind this one needs to believe it; it is called at its pods' own addresses."""
+        """The flags by which an API server behind this one authenticates it; it is called at its pods' addresses."""
         proxy = self.authority.client("front-proxy")
         return [
             f"--requestheader-client-ca-file={self.authority.ca.certificate}",
@@ -128,10 +128,11 @@ class Components:
             "--use-service-account-credentials=true",
             "--leader-elect=false",
             "--secure-port=0",
-            # With the default of 20 a second its start alone takes 10 s, and namespaces get their account after that.
+            # At the default of 20 requests a second the start alone takes 10 s, and namespaces get their account only
+            # after that.
             *("--kube-api-qps=300", "--kube-api-burst=600"),
         ]
 
     def scheduler(self, kubeconfig: Path) -> list[str | Path]:
-        """It serves nobody: `--secure-port=0`."""
+        """It has no clients: `--secure-port=0`."""
         return [tool("kube-scheduler"), f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0"]

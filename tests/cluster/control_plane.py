@@ -1,8 +1,8 @@
 """A bare control plane: etcd, kube-apiserver and kube-controller-manager, on loopback, as children of the test process.
 
-There are no nodes: Node and Pod objects are only objects, nobody runs them, nobody ends them. That suffices for all
+There are no nodes: Node and Pod objects are only objects, which no kubelet runs or ends. That suffices for everything
 that the API server itself decides: schemas, admission policies, RBAC, tokens bound to pods, garbage collection by
-ownerReferences, and what clients see while it is away.
+ownerReferences, and what clients see while it is down.
 """
 
 import shutil
@@ -26,14 +26,14 @@ from tests.cluster.tools import require, require_system
 class ControlPlane(Administrator):
     """One control plane over one folder.
 
-    `etcd`, `apiserver` and `controller_manager` may be stopped, killed and started on their own; they come back on the
-    same port with the same data.
+    `etcd`, `apiserver` and `controller_manager` may be stopped, killed and started separately; they restart on the same
+    port with the same data.
     """
 
     def __init__(
         self, folder: Path | None = None, *, resources: Sequence[Path] = (), endpoint: Endpoint | None = None
     ) -> None:
-        """Without a folder it takes a temporary one, which it removes at the end.
+        """Without a folder it uses a temporary one, which it removes at the end.
 
         `resources` are kustomizations, applied before the controller manager starts. CustomResourceDefinitions belong
         there: its garbage collector looks for new kinds every 30 s only.
@@ -52,11 +52,11 @@ class ControlPlane(Administrator):
         self.controller_manager = self._server("controller-manager", manager, lambda: self.has_account("default"))
 
     def add_user(self, user: str, group: str = "") -> Path:
-        """The kubeconfig of a user whom the API server knows from its next start on, by any name: also a service's."""
+        """Return the kubeconfig of a user, or service, that the API server knows from its next start on."""
         return self._components.kubeconfig(user, group)
 
     def scheduler(self) -> ManagedProcess:
-        """kube-scheduler, for a control plane that has nodes; it is the caller's to start and to end."""
+        """Return kube-scheduler, for a control plane with nodes; the caller starts and stops it."""
         argv = self._components.scheduler(self.add_user("system:kube-scheduler"))
         return ManagedProcess(argv, log=self.folder / "scheduler.log")
 
@@ -69,7 +69,7 @@ class ControlPlane(Administrator):
 
     @property
     def ca(self) -> Path:
-        """The certificate by which clients know the API server."""
+        """The certificate by which clients verify the API server."""
         return self._components.authority.ca.certificate
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class ControlPlane(Administrator):
         self.stop()
 
     def start(self) -> Self:
-        """Returns when all three serve; a failure leaves none of them running."""
+        """Return when all three serve; a failure leaves none of them running."""
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.etcd.start()
@@ -93,21 +93,21 @@ class ControlPlane(Administrator):
         return self
 
     def stop(self) -> None:
-        """Ends all three, and removes the folder if it is a temporary one."""
+        """End all three, and remove the folder if it is a temporary one."""
         for server in (self.controller_manager, self.apiserver, self.etcd):
             server.kill()
         if self._temporary and self._temporary.exists():
             shutil.rmtree(self._temporary)
 
     def apply(self, kustomization: Path) -> None:
-        """Applies a kustomization and waits until the API server serves the kinds that it defines."""
+        """Apply a kustomization and wait until the API server serves the kinds that it defines."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-k", kustomization)
         self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all", timeout=90)
 
     def kubeconfig_with(self, token: str) -> Path:
-        """A kubeconfig that shows this token."""
+        """Return a kubeconfig with this token."""
         return self._components.kubeconfig_with(token, name=f"user-{uuid.uuid4().hex[:8]}")
 
     def kubectl_with(self, token: str) -> Kubectl:
-        """kubectl as the user whom this token names."""
+        """Return kubectl as the user of this token."""
         return Kubectl(self.kubeconfig_with(token), self.folder / "kubectl")

@@ -1,7 +1,7 @@
 """Programs from Debian's packages, unpacked into the cache and not installed.
 
-runc would, as an installed package, take the place of the one that a developer's Docker brings. The others could be
-installed, but nothing on a developer's machine wants them.
+An installed runc would replace the one of a developer's Docker. The others could be installed, but a developer's
+machine has no other use for them.
 """
 
 import subprocess

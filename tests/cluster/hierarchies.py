@@ -1,4 +1,4 @@
-"""The cgroup hierarchies mounted here: one with cgroup v2, one for each controller with v1, all of them where mixed."""
+"""The mounted cgroup hierarchies: one with cgroup v2, one per controller with v1, all if both are mounted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """One mounted hierarchy. `root` is the cgroup that its mount point shows, `options` what mounts a v1 one again."""
+    """One mounted hierarchy. `root` is the cgroup at its mount point; `options` mount a v1 hierarchy again."""
 
     mount: Path
     root: str
@@ -19,10 +19,10 @@ class Hierarchy:
         return not self.options
 
     def parent(self) -> Path:
-        """Where this process may make cgroups with all controllers.
+        """Return where this process may make cgroups with all controllers.
 
-        With v1 in its own cgroup, whose limits then hold for them too. With v2 a cgroup that has processes of its own
-        cannot hand controllers on, the root alone excepted.
+        With v1 that is its own cgroup, whose limits then apply to them too. With v2 a cgroup that has processes of its
+        own cannot enable controllers, except for the root.
         """
         own = "/" if self.unified else self._own()
         inside = self.mount / own.removeprefix(self.root).lstrip("/")
@@ -52,7 +52,7 @@ def _hierarchy(line: str) -> Hierarchy | None:
 
 
 def _v1_options(words: Sequence[str]) -> str:
-    """A hierarchy with controllers is known by them, one without has a name."""
+    """A hierarchy with controllers is identified by them, one without controllers by its name."""
     named = [word for word in words if word.startswith("name=")]
     known = {line.split()[0] for line in Path("/proc/cgroups").read_text().splitlines()[1:]}
     return ",".join(["none", *named] if named else [word for word in words if word in known])

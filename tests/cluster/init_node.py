@@ -1,7 +1,7 @@
 """A node, in namespaces of its own: its mounts, its network, containerd, kubelet and kube-proxy.
 
-Invariant: nothing of the machine is written but the node's own folder. What a program insists on writing elsewhere, it
-writes to file systems that end with the node's mount namespace.
+Invariant: nothing of the machine is written except the node's own folder. Programs that must write elsewhere write to
+file systems that end with the node's mount namespace.
 """
 
 import os
@@ -17,11 +17,11 @@ from tests.cluster.commands import run
 from tests.cluster.hierarchies import hierarchies
 from tests.cluster.kubeconfig import kubeconfig_path
 from tests.cluster.node_config import CONTAINERD_SOCKET, NodeConfig
-from tests.cluster.plan import HUB, Plan
+from tests.cluster.plan import CONTROL_PLANE, Plan
 from tests.cluster.server import READY_TIMEOUT, Server, accepts
 from tests.cluster.tools import tool
 
-# What kubelet sets where it finds something else. They hold for the whole machine: it is shown what it wants to see.
+# Machine-wide settings that kubelet sets if they differ. The node sees files with the values that kubelet requires.
 SYSCTLS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -33,7 +33,7 @@ SYSCTLS = {
 
 
 def start(plan: Plan, number: int) -> list[ManagedProcess]:
-    """Everything that the node runs. kubelet comes last: it gives up for seconds on an API server that is not there."""
+    """Start everything that the node runs. kubelet is last: without an API server it waits seconds before a retry."""
     name = f"n{number}"
     folder = plan.folder / name
     tools = debian.unpacked()
@@ -42,7 +42,7 @@ def start(plan: Plan, number: int) -> list[ManagedProcess]:
     _remount_cgroups()
     _network(plan, number)
     os.environ["PATH"] = f"{tools / 'usr/sbin'}:{os.environ['PATH']}"
-    users = plan.folder / HUB
+    users = plan.folder / CONTROL_PLANE
     proxy = kubeconfig_path(users, "system:kube-proxy")
     config = NodeConfig(folder, name, plan.pods(number), tools, users / "pki/ca.crt", proxy)
     containerd = Server(
@@ -70,7 +70,7 @@ def _kube_proxy(config: NodeConfig) -> ManagedProcess:
 
 
 def _mount(folder: Path) -> None:
-    """The node's own /run and /var; in the latter, kubelet's and containerd's folders are on the disk, and stay."""
+    """The node's own /run and /var; the folders of kubelet and containerd in /var are on the disk, and stay."""
     run("mount", "--make-rshared", "/")
     run("mount", "-t", "tmpfs", "run", "/run")
     layers = [Path("/run/var/upper"), Path("/run/var/work")]
@@ -95,7 +95,7 @@ def _pretend(name: str, value: str) -> None:
 
 
 def _remount_cgroups() -> None:
-    """Mounted again, so that the root which the node's programs see is the node's own cgroup."""
+    """Mount them again, so that the node's programs see the node's own cgroup as the root."""
     for hierarchy in hierarchies():
         run("umount", hierarchy.mount)
         if hierarchy.unified:
@@ -106,12 +106,12 @@ def _remount_cgroups() -> None:
 
 
 def _network(plan: Plan, number: int) -> None:
-    """eth0, which the starter puts here, leads to the hub's bridge, the API server and the other nodes' pods."""
+    """eth0, which the starter moves here, leads to the bridge, the API server and the other nodes' pods."""
     wait_until(socket.if_nameindex, lambda links: "eth0" in dict(links).values(), what="eth0 is there")
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{plan.node(number)}/24", "dev", "eth0")
     run("ip", "link", "set", "eth0", "up")
-    run("ip", "route", "add", "default", "via", plan.hub)
+    run("ip", "route", "add", "default", "via", plan.api_server)
     for other in plan.numbers:
         if other != number:
             run("ip", "route", "add", plan.pods(other), "via", plan.node(other))

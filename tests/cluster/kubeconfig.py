@@ -1,16 +1,16 @@
-"""How a client finds a cluster and who it is there: kubeconfig files, written as JSON, which is YAML."""
+"""How a client finds a cluster and authenticates: kubeconfig files, written as JSON, which is YAML."""
 
 import json
 from pathlib import Path
 
 
 def kubeconfig_path(folder: Path, user: str) -> Path:
-    """Where a control plane in this folder keeps the kubeconfig of a user."""
+    """Return where a control plane in this folder keeps the kubeconfig of a user."""
     return folder / f"{user.replace(':', '-')}.kubeconfig"
 
 
 def write_kubeconfig(path: Path, *, server: str, ca: Path, token: str) -> Path:
-    """A kubeconfig with one cluster, one user and one context; one that is there is whole."""
+    """Write a kubeconfig with one cluster, one user and one context; a file that exists is complete."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",

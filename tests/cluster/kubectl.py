@@ -1,16 +1,16 @@
-"""kubectl as a function: its own cache, its own environment, a deadline, and an error that holds what it said."""
+"""kubectl as a function: its own cache, its own environment, a deadline, and an error that contains its output."""
 
 import subprocess
 from pathlib import Path
 
 from tests.cluster.tools import tool
 
-# Most calls take 0.1 s. Those that wait for something (`kubectl wait --timeout`) are given their time by the caller.
+# Most calls take 0.1 s. For those that wait (`kubectl wait --timeout`), the caller passes a timeout.
 TIMEOUT = 60.0
 
 
 class KubectlError(Exception):
-    """kubectl refused; the message is its standard error output."""
+    """kubectl failed; the message is its standard error output."""
 
 
 class Kubectl:

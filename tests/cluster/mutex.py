@@ -1,6 +1,6 @@
-"""Mutual exclusion between processes, by names of abstract sockets: nothing is left behind, not even by SIGKILL.
+"""Mutual exclusion between processes by names of abstract sockets: nothing is left behind, not even by SIGKILL.
 
-The kernel gives a name to one socket at a time and takes it back when its holder ends.
+The kernel gives a name to one socket at a time and releases it when its holder ends.
 """
 
 import socket
@@ -22,8 +22,8 @@ def _take(name: str) -> socket.socket | None:
 
 @contextmanager
 def held(name: str, *, timeout: float) -> Iterator[None]:
-    """Holds the name, after waiting for its holder."""
-    taken = wait_until(lambda: _take(name), what=f"nobody else holds {name}", timeout=timeout, interval=0.1)
+    """Hold the name, after waiting for its holder."""
+    taken = wait_until(lambda: _take(name), what=f"no other process holds {name}", timeout=timeout, interval=0.1)
     assert taken is not None
     with taken:
         yield
@@ -31,7 +31,7 @@ def held(name: str, *, timeout: float) -> Iterator[None]:
 
 @contextmanager
 def held_if_free(name: str) -> Iterator[bool]:
-    """Holds the name and yields True, or yields False where another process holds it."""
+    """Hold the name and yield True, or yield False if another process holds it."""
     taken = _take(name)
     if taken is None:
         yield False

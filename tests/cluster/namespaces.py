@@ -1,6 +1,6 @@
-"""One set of Linux namespaces with its process 1, in a cgroup of its own: what the hub is, and what each node is.
+"""One set of Linux namespaces with its process 1, in a cgroup of its own: the control plane's, or a node's.
 
-Ending process 1 ends every process in there, and with the last of them the kernel removes its mounts, links and rules.
+When process 1 ends, every process in them ends, and then the kernel removes their mounts, links and rules.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.cluster.commands import run
 from tests.cluster.tools import REPOSITORY
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--mount-proc", "--")
-# Where the servers start. The pods' cgroups lie beside it: with cgroup v2 one with children has no processes itself.
+# The cgroup of the servers, next to those of the pods: with cgroup v2, one with children has no processes itself.
 _LEAF = "init"
 # unshare and a Python start in 0.1 s.
 START_TIMEOUT = 30.0
@@ -24,7 +24,7 @@ ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY)}
 
 
 class Namespaces:
-    """The hub or a node of the cluster in a folder; it may be running, whoever started it."""
+    """The namespaces of the control plane or of a node of the cluster in a folder, whichever process started them."""
 
     def __init__(self, name: str, folder: Path, cluster: Tree) -> None:
         self.name = name
@@ -38,10 +38,11 @@ class Namespaces:
         return self._cluster.child(self.name)
 
     def start(self, *, detached: bool) -> None:
-        """Returns when the namespaces are there. Unless detached, they end with the process that started them."""
+        """Return when the namespaces exist. Unless detached, they end with the process that started them."""
         tree = self._cluster.create_child(self.name)
         init: list[str | Path] = [*_UNSHARE, sys.executable, "-m", "tests.cluster.init", self._folder, self.name]
-        # The cgroup in which the namespace is made becomes the root of what is seen in there, so it is passed through.
+        # The cgroup in which the namespace is made becomes the root that is seen in there, so the process passes
+        # through it.
         leaf = tree.create_child(_LEAF, controllers=False)
         command = tree.entering(["unshare", "--cgroup", "--", *leaf.entering(init)])
         self.log.parent.mkdir(exist_ok=True)
@@ -57,7 +58,7 @@ class Namespaces:
 
     @property
     def pid(self) -> int:
-        """Process 1, as it is called outside."""
+        """The number of process 1 outside the namespaces."""
         pid = self._find()
         assert pid, f"{self.name} is not running; its log ends:\n{self.log_tail()}"
         return pid
@@ -67,31 +68,31 @@ class Namespaces:
         return next(inits, None)
 
     def stop(self) -> None:
-        """Like a power cut: all of its processes end at once, and its cgroup is removed."""
+        """End all of its processes at once, like a power cut, and remove its cgroup."""
         self._tree.remove()
         self.reap()
 
     def reap(self) -> None:
-        """After its end: takes note of it as a parent."""
+        """Collect its exit status as its parent, after its end."""
         if self._child:
             self._child.kill()
 
     def command(self, *argv: str | Path) -> list[str | Path]:
-        """The command line that runs something in there; it ends in there with process 1."""
+        """Return the command line that runs a command in there; it ends with process 1."""
         return ["nsenter", f"--target={self.pid}", "--all", "--", *argv]
 
     def network(self, *argv: str | Path, check: bool = True) -> str:
-        """Runs a command in its network alone: outside's files and process numbers hold."""
+        """Run a command in its network only: files and process numbers are those outside."""
         return run("nsenter", f"--target={self.pid}", "--net", "--", *argv, check=check)
 
     def log_tail(self, lines: int = 15) -> str:
-        """The end of each of its logs."""
+        """Return the end of each of its logs."""
         logs = {log: log.read_text(errors="replace").splitlines() for log in sorted(self.log.parent.glob("*.log"))}
         return "\n".join("\n".join([f"--- {log}", *text[-lines:]]) for log, text in logs.items())
 
 
 def _is_process_1(pid: int) -> bool:
-    """Of a namespace directly in ours: a container's has one more number (see proc_pid_status(5))."""
+    """Return whether its namespace is directly below ours: a container has one more number (proc_pid_status(5))."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -101,7 +102,7 @@ def _is_process_1(pid: int) -> bool:
 
 
 def _detach(command: Sequence[str | Path], log: Path) -> None:
-    """Starts a process that is no child of this one, so that it outlives it."""
+    """Start a process that is no child of this one, so that it outlives it."""
     with log.open("ab") as output:
         subprocess.run(
             ["setsid", "--fork", *command],

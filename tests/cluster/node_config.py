@@ -37,7 +37,7 @@ class NodeConfig:
         return path
 
     def _cni(self) -> Path:
-        """Each pod has a point-to-point link to its node; what the pods' addresses are is forgotten with a reboot."""
+        """Each pod has a point-to-point link to its node; a reboot clears the assigned addresses."""
         ipam = {
             "type": "host-local",
             "dataDir": "/run/cni-addresses",
@@ -61,10 +61,10 @@ class NodeConfig:
             "failCgroupV1": False,
             "failSwapOn": False,
             "cgroupDriver": "cgroupfs",
-            # Lowering a score takes a privilege that a machine may withhold even from root.
+            # Lowering a score needs a privilege that a machine may withhold even from root.
             "oomScoreAdj": 0,
             "volumePluginDir": "/var/lib/kubelet/volumeplugins",
-            # The disk is the machine's: what fills it is not this node's, and what it evicts would not free it.
+            # The disk is the machine's: others fill it, and an eviction here would not free it.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "nodeStatusUpdateFrequency": "4s",
@@ -78,7 +78,7 @@ class NodeConfig:
             "clientConnection": {"kubeconfig": str(self.proxy_kubeconfig)},
             "hostnameOverride": self.name,
             "oomScoreAdj": 0,
-            # Zero leaves the machine's settings of connection tracking alone.
+            # Zero leaves the machine's settings of connection tracking unchanged.
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         }
 

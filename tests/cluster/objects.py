@@ -1,4 +1,4 @@
-"""The Kubernetes objects that tests create, as plain dictionaries: only what makes each of them a valid one."""
+"""The Kubernetes objects that tests create, as plain dictionaries with only the fields that make them valid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ Object = dict[str, Any]
 
 
 def node(name: str) -> Object:
-    """A node that is only an object: no kubelet stands behind it."""
+    """Return a node that is only an object, without a kubelet."""
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
 
 
@@ -21,7 +21,7 @@ def pod(
     account: str = "default",
     labels: Mapping[str, str] | None = None,
 ) -> Object:
-    """A pod with one container. It ends at once when it is deleted; with a node's name it needs no scheduler."""
+    """Return a pod with one container. It ends at once when it is deleted; with a node's name it needs no scheduler."""
     container = {"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "command": list(command)}
     return {
         "apiVersion": "v1",
@@ -39,7 +39,7 @@ def pod(
 def virtual_machine_instance(
     name: str, namespace: str, *, spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None
 ) -> Object:
-    """A VMI as its API sees it; on a bare control plane no KubeVirt runs it."""
+    """Return a VMI as its API sees it; on a bare control plane no KubeVirt runs it."""
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
@@ -50,7 +50,7 @@ def virtual_machine_instance(
 
 
 def owned_by(owner: Object, dependent: Object) -> Object:
-    """The dependent with an ownerReference to an owner that the API server has given a UID."""
+    """Return the dependent with an ownerReference to an owner whose UID the API server has set."""
     reference = {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],

@@ -1,7 +1,7 @@
 """The keys, certificates and tokens of one cluster, valid for a few days and for nothing else.
 
-People and components show bearer tokens (a file that kube-apiserver reads); certificates are only for serving and for
-what kube-apiserver itself shows to others.
+Users and components authenticate with bearer tokens (a file that kube-apiserver reads). Certificates are for serving,
+and for the requests that kube-apiserver itself sends.
 """
 
 import secrets
@@ -26,7 +26,7 @@ class Authority:
     """One certificate authority and the key pair that signs service account tokens."""
 
     def __init__(self, folder: Path) -> None:
-        """Create both in `folder`, or use what an earlier start left there."""
+        """Create both in `folder`, or use those of an earlier start."""
         self._folder = folder
         self.ca = self._pair("ca")
         self.service_account_key = folder / "service-account.key"
@@ -63,12 +63,12 @@ class TokenFile:
     """The static bearer tokens that kube-apiserver reads at its start."""
 
     def __init__(self, path: Path) -> None:
-        """Begin with no token; `path` is written by `issue`."""
+        """Start without a token; `issue` writes `path`."""
         self.path = path
         path.touch(mode=0o600)
 
     def issue(self, user: str, group: str = "") -> str:
-        """A new token of `user`, a member of `group`."""
+        """Issue a token of `user`, a member of `group`."""
         token = secrets.token_hex(16)
         with self.path.open("a") as file:
             file.write(f'{token},{user},{user},"{group}"\n')

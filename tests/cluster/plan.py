@@ -1,8 +1,8 @@
-"""What a cluster is called and which addresses it has, decided once and written down in its folder.
+"""The name and the addresses of a cluster, decided once and written into its folder.
 
-Only two of its names are seen outside its namespaces: its cgroup and the link to the machine, both called by its `id`,
-which comes from its folder. Of its networks only that of the nodes is seen there; pods and services are behind it and
-may have the same addresses in every cluster.
+Only two of its names are seen outside its namespaces: its cgroup and the link to the machine. Both are its `id`, which
+follows from its folder. Of its networks only that of the nodes is seen there; pods and services are behind it and may
+have the same addresses in every cluster.
 """
 
 import hashlib
@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PREFIX = "vmiss-"
-# The name of the hub, of its bridge, and of the end in there of the link to the machine.
-HUB = "hub"
+# The name of the control plane's namespaces, of their bridge, and of their end of the link to the machine.
+CONTROL_PLANE = "plane"
 BRIDGE = "bridge"
 MACHINE = "machine"
 SERVICES = "10.215.0.0/24"
 FIRST_SERVICE = "10.215.0.1"
 DNS = "10.215.0.10"
 API_PORT = 6443
-# One digit each in names and addresses; the machine's memory ends before.
+# One digit each in names and addresses; the machine's memory is the tighter limit.
 MAX_NODES = 9
-# What is in a cluster's folder and in no other, so that nothing else is ever removed.
+# A file that only a cluster's folder contains, so that no other folder is ever removed.
 PLAN = "vmiss-plan.json"
 NEW = "vmiss-plan.json.new"
 
@@ -39,7 +39,7 @@ class Plan:
         return cluster_id(self.folder)
 
     @property
-    def hub(self) -> str:
+    def api_server(self) -> str:
         """The address of the API server."""
         return f"{network_of(self.network)}1"
 
@@ -61,20 +61,20 @@ class Plan:
         return range(1, self.nodes + 1)
 
     def write(self) -> None:
-        """The rename is last: a plan that is there is whole."""
+        """Write it and rename it into place, so that a plan that exists is complete."""
         new = self.folder / NEW
         new.write_text(json.dumps({**asdict(self), "folder": str(self.folder)}))
         new.rename(plan_file(self.folder))
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of the cluster that was started in this folder."""
+    """Return the plan of the cluster that was started in this folder."""
     fields = json.loads(plan_file(folder).read_text())
     return Plan(folder=Path(fields["folder"]), network=fields["network"], nodes=fields["nodes"])
 
 
 def network_of(number: int) -> str:
-    """What the addresses of a nodes' network begin with."""
+    """Return the beginning of the addresses of a nodes' network."""
     return f"10.213.{number}."
 
 
@@ -88,7 +88,7 @@ def cluster_id(folder: Path) -> str:
 
 
 def is_plan_folder(folder: Path) -> bool:
-    """Whether a cluster was started, or began to be, in this folder, so that it may be removed."""
+    """Return whether a cluster was started, or its start began, in this folder, so that it may be removed."""
     if not folder.is_dir():
         return False
     return plan_file(folder).exists() or all(path.name == NEW for path in folder.iterdir())

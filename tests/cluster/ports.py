@@ -1,15 +1,15 @@
-"""A port for a server that is to be found there again after its restart."""
+"""Chooses a port for a server that must have the same port after its restart."""
 
 import random
 import socket
 
-# Below the range from which the kernel takes clients' ports (32768 and up): while the server is down, nobody gets its
-# port by chance, least of all a client of its own, which on loopback would then be connected to itself.
+# Below the range from which the kernel takes clients' ports (32768 and up): while the server is down, no client gets
+# its port by chance. On loopback a client of the server would then be connected to itself.
 RANGE = range(20000, 32000)
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a port without a listener at the moment."""
     for port in random.sample(RANGE, k=100):
         with socket.socket() as probe:
             try:

@@ -1,4 +1,4 @@
-"""A `ManagedProcess` that is started when it serves, not when it has been forked."""
+"""A `ManagedProcess` whose start returns when it serves, not when it was forked."""
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Self
 from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
 
-# kube-apiserver, the slowest of them, needs 3 s on two idle cores. Only a machine that has no time left needs more.
+# kube-apiserver, the slowest of them, needs 3 s on two idle cores. Only an overloaded machine needs more.
 READY_TIMEOUT = 90.0
 
 
@@ -23,12 +23,12 @@ class Server(ManagedProcess):
         ready: Callable[[], bool],
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """`ready` says, quickly and without an error, whether it serves."""
+        """`ready` returns, quickly and without an error, whether it serves."""
         super().__init__(argv, log=log, env=env)
         self._ready = ready
 
     def start(self) -> Self:
-        """Returns when it serves. One that ends meanwhile is an error at once; one that never serves is ended."""
+        """Return when it serves. If it exits before, raise at once; if it never serves, end it."""
         super().start()
         try:
             wait_until(self._ready_or_dead, what=f"{self} is ready", timeout=READY_TIMEOUT, interval=0.05)
@@ -43,6 +43,6 @@ class Server(ManagedProcess):
 
 
 def accepts(path: Path) -> bool:
-    """Whether somebody accepts connections at a unix socket; a killed server leaves one where nobody does."""
+    """Return whether a process accepts connections at a unix socket; a killed server leaves one without a listener."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0

@@ -1,7 +1,7 @@
 """containerd's store with the images in it, made once for each set of images and kept in the cache.
 
-Unpacking is what takes long. A node gets its own store, whose files are hard links to the kept ones: containerd and the
-overlay file system only ever replace or remove them. Its databases are written in place, so these are copied.
+Unpacking takes most of the time. A node gets its own store, whose files are hard links to the cached ones: containerd
+and the overlay file system only replace or remove files. Its databases are written in place, so these are copied.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def prepared_store(archives: Sequence[Path]) -> Path:
 
 
 def copy_store(store: Path, to: Path) -> None:
-    """A node's own store; one that is there already is kept."""
+    """Make a node's own store; an existing one is kept."""
     if to.exists():
         return
     to.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Finds the programs that the tests start; a missing one is an error that says how to get it.
+"""Finds the programs that the tests start; if one is missing, the error says how to get it.
 
-Order: the folder in `KUBEBUILDER_ASSETS`, as controller-runtime's envtest has it (it need not hold all of them), then
-what hack/builds has built from this package's go.mod.
+It searches the folder in `KUBEBUILDER_ASSETS`, like controller-runtime's envtest (the folder need not hold all of
+them), then what hack/builds has built from this package's go.mod.
 """
 
 import os
@@ -19,7 +19,7 @@ class MissingToolError(Exception):
 
 
 def tool(name: str) -> Path:
-    """The path of a program built from go.mod, called by its own name (`kube-apiserver`, `etcd`, `containerd`...)."""
+    """Return the path of a program built from go.mod, by its own name (`kube-apiserver`, `etcd`, `containerd`...)."""
     for folder in _folders():
         if os.access(folder / name, os.X_OK):
             return folder / name
@@ -28,13 +28,13 @@ def tool(name: str) -> Path:
 
 
 def require(*names: str) -> None:
-    """Fails before anything has been started, rather than in the middle, if one of these programs is missing."""
+    """Raise before anything has been started, not halfway, if one of these programs is missing."""
     for name in names:
         tool(name)
 
 
 def require_system(*names: str) -> None:
-    """The same for programs of the system, which packages of the same or a similar name install."""
+    """Do the same for programs of the system, which packages of the same or a similar name install."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
         raise MissingToolError(f"please install {', '.join(missing)}; `make setup` does")

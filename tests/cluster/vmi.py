@@ -14,7 +14,7 @@ WITH_SERVICE_STATUS = MANIFESTS / "vmi-service-status"
 
 
 def use_schema(plane: ControlPlane, schema: Path) -> None:
-    """Returns when the API server goes by this schema, which it does up to a second after it has taken it."""
+    """Return when the API server uses this schema, up to a second after it has accepted it."""
     plane.apply(schema)
     expected = schema == WITH_SERVICE_STATUS
     wait_until(
@@ -26,7 +26,7 @@ def use_schema(plane: ControlPlane, schema: Path) -> None:
 
 
 def keeps_service_status(plane: ControlPlane) -> bool:
-    """Whether a VMI that is created with a serviceStatus has it afterwards."""
+    """Return whether a VMI that is created with a serviceStatus keeps it."""
     probe = virtual_machine_instance("probe", "default", status={"serviceStatus": {"vncSessions": 1}})
     command = ("create", "--dry-run=server", "--validate=ignore", "--output=json", "--filename=-")
     created = json.loads(plane.kubectl(*command, input=json.dumps(probe)))

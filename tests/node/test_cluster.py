@@ -54,7 +54,7 @@ def test_the_command_line_starts_and_ends_a_cluster(tmp_path: Path) -> None:
     """`up` leaves it running, the other commands find it there, `down` leaves nothing."""
     folder = tmp_path / "c"
     up = run(*command_line(folder, "up"), timeout=100)
-    assert up == f"KUBECONFIG={folder}/hub/admin.kubeconfig\n"
+    assert up == f"KUBECONFIG={folder}/plane/admin.kubeconfig\n"
     assert run(*command_line(folder, "kubectl", "get", "nodes", "--output=name")) == "node/n1\n"
     assert run(*command_line(folder, "node-exec", "hostname")) == "n1\n"
     assert BUSYBOX in run(*command_line(folder, "ctr", "images", "list", "--quiet")).split()
