@@ -1,7 +1,7 @@
-"""`make chaos` and `make soak`: for as long as one likes; each ends with a table, and with 1 if something was wrong.
+"""`make chaos` and `make soak`, for any duration. Each prints a table, and exits with 1 if a check failed.
 
-MINUTES: of faults (30); of a soak in its own time (without: an hour's churn, as fast as it goes).
-SEED: of a former run, whose schedule it shall have.
+MINUTES: duration of the faults (30), or of a soak in real time (without it: an hour's churn, without pauses).
+SEED: that of a former run, to repeat its schedule.
 """
 
 import os
@@ -29,7 +29,7 @@ def _chaos(minutes: float) -> int:
             stand,
             seed,
             more=lambda _: time.monotonic() < until,
-            tell=lambda text: _say(f"{time.monotonic() - began:6.0f} s  {text}"),
+            progress=lambda text: _say(f"{time.monotonic() - began:6.0f} s  {text}"),
         )
     _say("\n" + (report.failure(run) if run.violations else report.table(run)))
     return 1 if run.violations else 0

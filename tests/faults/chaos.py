@@ -1,4 +1,4 @@
-"""One run: faults by a seed while viewers come and go, everything on the record, and the promises checked on it."""
+"""One run: faults by a seed while viewers come and go. Everything is recorded, and the promises are checked on it."""
 
 import contextlib
 import time
@@ -17,15 +17,15 @@ from tests.faults.stand import LEASE, Machine, Stand
 from tests.faults.visitors import Visitors
 from tests.faults.witness import Witness
 
-#: Three real VMs: enough for two things to happen to two of them at once, and the third to go on.
+#: Three real VMs: enough for faults in two of them at once, while the third is undisturbed.
 MACHINES = 3
-#: Quiet after each round: what the promises give the pair, and some time to look whether it was enough.
+#: Quiet after each round: the time that the promises allow, and some time to check the result.
 REST = QUIET + 1.5
 
 
 @dataclass
 class Run:
-    """What a run was, and what came of it."""
+    """What happened in a run, and the violations found in its record."""
 
     seed: int
     schedule: list[list[Planned]] = field(default_factory=list)
@@ -52,8 +52,8 @@ class Run:
         return sum(len(history.acks) for history in self.record.histories)
 
 
-def run(stand: Stand, seed: int, more: Callable[[Run], bool], tell: Callable[[str], None] = lambda _: None) -> Run:
-    """Rounds, as long as there shall be `more`. `tell` hears how far it is."""
+def run(stand: Stand, seed: int, more: Callable[[Run], bool], progress: Callable[[str], None] = lambda _: None) -> Run:
+    """Run rounds while `more()` is true. `progress` gets progress messages."""
     done = Run(seed)
     rounds = schedule.rounds(seed, [machine.name for machine in stand.machines])
     with contextlib.ExitStack() as stack:
@@ -62,7 +62,9 @@ def run(stand: Stand, seed: int, more: Callable[[Run], bool], tell: Callable[[st
         while more(done):
             planned = next(rounds)
             done.schedule.append(planned)
-            tell(f"round {len(done.schedule)}: " + ", ".join(f"{one.kind.value} {one.target.value}" for one in planned))
+            progress(
+                f"round {len(done.schedule)}: " + ", ".join(f"{one.kind.value} {one.target.value}" for one in planned)
+            )
             actors.injector.run(planned)
             stand.check_running()
             with actors.quiet():
@@ -74,7 +76,7 @@ def run(stand: Stand, seed: int, more: Callable[[Run], bool], tell: Callable[[st
 
 
 class _Actors:
-    """Those who act, and those who look, in a run."""
+    """The threads that act and those that observe in a run."""
 
     def __init__(self, stand: Stand, seed: int, stack: contextlib.ExitStack) -> None:
         enter = stack.enter_context
@@ -118,7 +120,7 @@ class _Actors:
 
 
 def _timed(log: str) -> list[tuple[float, str]]:
-    """The lines that begin with a time, by this process's clock."""
+    """Return the lines that begin with a time, with the times of this process's clock."""
     offset = time.time() - time.monotonic()
     found: list[tuple[float, str]] = []
     for line in log.splitlines():

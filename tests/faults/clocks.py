@@ -1,6 +1,6 @@
-"""A wall clock that can be stepped for a few programs: see stepped_clock.c.
+"""Steps the wall clock for chosen programs: see stepped_clock.c.
 
-A time namespace does not serve: it moves the monotonic clock only. A real step would be one for the whole machine.
+A time namespace cannot do it: it moves the monotonic clock only. A real step would affect the whole machine.
 """
 
 import mmap
@@ -16,7 +16,7 @@ _SECONDS = struct.Struct("=q")
 
 
 class SteppedClock:
-    """For all programs that are started with `environment`; it is built in a folder that they may read."""
+    """For all programs that are started with `environment`; it is built in a folder that they can read."""
 
     def __init__(self, folder: Path) -> None:
         self._library = folder / "stepped_clock.so"
@@ -40,5 +40,5 @@ class SteppedClock:
         return {"LD_PRELOAD": str(self._library), "CLOCK_STEP_FILE": str(self._file)}
 
     def step(self, seconds: int) -> None:
-        """From now on the wall clock is off by so many seconds."""
+        """From now on the wall clock is off by this many seconds."""
         self._map[:] = _SECONDS.pack(seconds)

@@ -1,4 +1,4 @@
-"""A node full of VMs, their agents in this process, on real sockets, and one real handler."""
+"""A node full of VMs: their agents run in this process, on real sockets, with one real handler."""
 
 import asyncio
 import contextlib
@@ -20,14 +20,14 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.faults.probes import Probe, Reading
 
-#: What the handler is behind after a storm: 200 VMs at 25 writes a second, in two places.
+#: The handler's backlog after a storm: 200 VMs at 25 writes a second, in two places.
 RIGHT_TIMEOUT = 90.0
-#: A stream that has ended: on a machine without time to spare a ping is not answered in time, and gRPC gives it up.
+#: Why a stream ended: on an overloaded machine a ping is not answered in time, and gRPC closes the connection.
 GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 
 
 class Member:
-    """One VM of the crowd. Only one thread at a time deals with it."""
+    """One VM of the crowd. Only one thread at a time uses it."""
 
     def __init__(self, vmi: Vmi, peer: Peer) -> None:
         self.vmi, self.peer = vmi, peer
@@ -37,7 +37,7 @@ class Member:
         return self.vmi.name
 
     def report(self, sessions: int) -> bool:
-        """Viewers came or went. False: the stream had ended meanwhile, and is made anew, as an agent does."""
+        """Report that viewers came or went. False: the stream had ended, and is opened again, as an agent does."""
         try:
             self.peer.report(sessions)
         except GONE:
@@ -46,12 +46,12 @@ class Member:
         return True
 
     def reconnect(self) -> None:
-        """The agent was restarted, and says what it sees."""
+        """Restart the agent, which reports what it sees."""
         self.peer.connect()
         self.peer.snapshot(self.peer.sessions)
 
     def replace(self, node: Node) -> None:
-        """The VM was deleted and made again under its name: another VMI, another pod."""
+        """Delete the VM and create another one of that name, with another VMI and pod."""
         old = self.vmi.pod
         self.vmi.delete()
         node.pods.remove(old)
@@ -62,7 +62,7 @@ class Member:
 
 
 class Crowd(Staged):
-    """`with Crowd(200) as crowd:` all of them are connected, and what is shown of them is right."""
+    """`with Crowd(200) as crowd:` all agents are connected, and the published values are right."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class Crowd(Staged):
         self.wait_right()
 
     def reading(self, at: float) -> Reading:
-        """Of the handler, which lives."""
+        """Read the handler, which must be running."""
         assert self.handler.running, f"the handler has ended by itself; its log ends:\n{self.handler.log_tail()}"
         return self._probe.read(self.handler, at)
 
     def wait_right(self) -> None:
-        """Until all that is shown is what was said. Whose stream has ended unnoticed says it again, as an agent."""
+        """Wait until all shown values are those reported. An agent whose stream has ended unnoticed reports again."""
         for member in self.members:
             if member.peer.ended is not None:
                 member.reconnect()

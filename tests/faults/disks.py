@@ -1,6 +1,6 @@
-"""A small disk of the handler's own, which can be filled and made read-only: a tmpfs in its own mount namespace.
+"""A small disk for the handler, which can be filled and made read-only: a tmpfs in its own mount namespace.
 
-Nobody else sees it mounted. Who looks from outside goes through /proc/PID/root.
+No other process sees the mount. Other processes open it through /proc/PID/root.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from pathlib import Path
 from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
 
-#: Bytes: a few pages, so that one page more or less is felt.
+#: Bytes: so few pages that one page more or less matters.
 SIZE = 32 << 10
 
 
 def on_small_disk(mount_point: Path, argv: Sequence[str | Path], log: Path) -> ManagedProcess:
-    """A program that finds a small, empty disk at a folder."""
-    # A user who is not root is so in a user namespace, which suffices to mount a tmpfs.
+    """Return a program that has a small, empty disk at a folder."""
+    # A user without root rights is root in a user namespace, which suffices to mount a tmpfs.
     become = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     mount = f"mount -t tmpfs -o size={SIZE},nr_inodes=64 none {shlex.quote(str(mount_point))}"
     program = shlex.join(map(str, argv))
@@ -36,12 +36,12 @@ class SmallDisk:
 
     @property
     def path(self) -> Path:
-        """Where this process finds it. It changes when the program is restarted, and the disk is then another one."""
+        """The path for this process. It changes when the program is restarted, which also makes a new disk."""
         return Path(f"/proc/{self._process.pid}/root") / self._mount_point.relative_to("/")
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
-        """Not one page is left."""
+        """No free page is left."""
         filler = self.path / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
@@ -53,7 +53,7 @@ class SmallDisk:
 
     @contextlib.contextmanager
     def without_inodes(self) -> Iterator[None]:
-        """There is room, and not for one file more."""
+        """Bytes are free, but no inode."""
         made: list[Path] = []
         with contextlib.suppress(OSError):
             while True:
@@ -67,7 +67,7 @@ class SmallDisk:
 
     @contextlib.contextmanager
     def read_only(self) -> Iterator[None]:
-        """As the kernel leaves a disk that gave it errors."""
+        """As the kernel remounts a disk after I/O errors."""
         self._remount("ro")
         try:
             yield

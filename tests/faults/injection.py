@@ -1,4 +1,4 @@
-"""Does to the programs of a stand what was planned, at the planned time, and keeps account of when it was so."""
+"""Injects the planned faults into the programs of a stand at the planned times, and records when they happened."""
 
 import contextlib
 import signal
@@ -17,7 +17,7 @@ from tests.faults.schedule import Planned
 from tests.faults.stand import Machine, Stand
 from tests.faults.visitors import Visitors
 
-#: Seconds that a program has to end in order: the handler takes 6 at most, by its own rules.
+#: Seconds that a program has for an orderly exit: the handler takes at most 6, by its own rules.
 GRACE = 8.0
 
 
@@ -29,13 +29,13 @@ class Injector:
         self._stand = stand
         self._visitors = visitors
         self._machines = {machine.name: machine for machine in stand.machines}
-        # A fault that takes longer than planned, as a start on a busy machine, puts off the next one of its target.
+        # A fault that takes longer than planned, like a start on a busy machine, delays the next one of its target.
         self._locks: defaultdict[tuple[Target, str], threading.Lock] = defaultdict(threading.Lock)
         self._errors: list[BaseException] = []
         self.faults: list[Fault] = []
 
     def run(self, planned: list[Planned]) -> None:
-        """Returns when all of them are over; raises what went wrong with one of them."""
+        """Return when all faults are over; raise the error of one that failed."""
         began = time.monotonic()
         threads = [threading.Thread(target=self._guarded, args=(one, began), name=str(one)) for one in planned]
         for thread in threads:
@@ -43,7 +43,7 @@ class Injector:
         for thread in threads:
             thread.join()
         if self._errors:
-            raise BaseExceptionGroup("faults that could not be made, or mended", self._errors)
+            raise BaseExceptionGroup("faults that could not be made, or ended", self._errors)
 
     def _guarded(self, planned: Planned, began: float) -> None:
         try:
@@ -61,13 +61,13 @@ class Injector:
         self.faults.append(fault)
 
     def _lock_of(self, planned: Planned) -> threading.Lock:
-        """A QEMU is started by libvirtd, so the two are not hit at once."""
+        """libvirtd starts QEMU, so the two share a lock and are not hit at once."""
         if planned.target in (Target.QEMU, Target.LIBVIRTD):
             return self._locks[Target.LIBVIRTD, ""]
         return self._locks[planned.target, planned.machine]
 
     def _away(self, planned: Planned) -> contextlib.AbstractContextManager[None]:
-        """Away from enter to exit, and serving again after that."""
+        """The target is down from enter to exit, and serves again after that."""
         stand = self._stand
         match planned.target:
             case Target.QEMU:
@@ -85,7 +85,7 @@ class Injector:
 
     @contextlib.contextmanager
     def _storage_away(self, kind: Kind, process: ManagedProcess) -> Iterator[None]:
-        """What is back and takes no write yet is still away: its own recovery is no promise of ours."""
+        """As long as it accepts no write it counts as down: its own recovery is no promise of this project."""
         with _away(kind, process):
             yield
         self._stand.wait_served()
@@ -120,7 +120,7 @@ def _away(kind: Kind, process: ManagedProcess, start: Callable[[], object] | Non
 
 
 def _terminate(process: ManagedProcess) -> None:
-    """SIGTERM, and SIGKILL for one that overstays, as a kubelet does: kube-apiserver waits for an etcd that is away."""
+    """Send SIGTERM, and SIGKILL after a timeout, like a kubelet: kube-apiserver waits for an etcd that is down."""
     process.signal(signal.SIGTERM)
     with contextlib.suppress(WaitTimeoutError):
         wait_until(lambda: not process.running, what=f"{process} ends", timeout=GRACE)
@@ -128,5 +128,5 @@ def _terminate(process: ManagedProcess) -> None:
 
 
 def _start(vm: VirtualMachine) -> None:
-    """As soon as libvirt has noticed that it is gone."""
+    """Start it as soon as libvirt has noticed that it ended."""
     wait_until(vm.start, what=f"{vm.name} starts", interval=0.05, retry_on=(libvirt.libvirtError,))

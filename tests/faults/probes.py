@@ -1,4 +1,4 @@
-"""What a soak reads of a real process: memory, descriptors, threads from outside, and tasks by a probe inside."""
+"""What a soak reads from a real process: memory, descriptors and threads from outside, tasks by a probe inside."""
 
 import json
 import signal

@@ -1,8 +1,8 @@
 """Checks the six promises on the record of a run. Pure: a record in, violations out.
 
-A promise speaks of time in which somebody could keep it: while the API server stands still nobody can write, and what
-was sent to it before is done when it moves again. So a bound in seconds counts only those in which everything that the
-VM's value passes through was awake.
+A promise's time limit counts only the time in which the promise could be kept. While the API server is frozen no value
+can be written, and writes sent before are executed when it continues. So a limit counts only those seconds in which
+every program on the path of the VM's value was running.
 """
 
 import itertools
@@ -14,31 +14,31 @@ from enum import Enum
 from tests.faults.record import FOREVER, Fault, History, Kind, Look, Record, Target
 from tests.faults.timelines import Awake, Counts, overlap
 
-#: What is shown is exact after so many seconds in which no viewer came or went and nothing failed.
+#: The shown value is exact after this many seconds in which no viewer came or went and nothing failed.
 QUIET = 10.0
 #: QEMU notices that a viewer has gone after 2.7 s at worst (measured).
 LATENESS = 3.0
-#: Besides the lease: the fall that waits (1 s), the write that waits its turn (1 s), and QEMU's lateness.
+#: In addition to the lease: the delay of a fall (1 s), the wait for the write rate (1 s), and QEMU's delay.
 STALENESS = 5.0
-#: Seconds after a fault in which whoever lost its peer is on its way back: an agent dials again after at most 5 s.
+#: Seconds after a fault in which a program that lost its peer reconnects: an agent dials again after at most 5 s.
 SETTLING = 6.0
-#: Besides the lease: a detail that waits (0.3 s), the write that waits its turn (1 s), and a busy machine.
-TELLING = 4.0
-#: Writes of a VMI: one in so many seconds, with one more for a first rise, and one that begins the span.
+#: In addition to the lease: the delay of a detail (0.3 s), the wait for the write rate (1 s), and a busy machine.
+MARK_DELAY = 4.0
+#: Writes of a VMI: one in this many seconds, one more for a first rise, and one at the beginning of the span.
 INTERVAL = 1.0
 FREE = 2
-#: A write is seen so much later than it was done, at worst; while the API server answers.
+#: The longest delay until a write is seen, while the API server answers.
 SEEN = 0.3
-#: Between two looks: what was held for less, nobody needs to have seen.
+#: Between two samples: a value that was shown for less may be in no sample.
 BLINK = 0.05
-#: Without one of these nothing is written.
-TELLERS = (Target.HANDLER, Target.APISERVER, Target.ETCD)
-#: Just before something happens.
+#: Without all of these, nothing is written.
+MARKERS = (Target.HANDLER, Target.APISERVER, Target.ETCD)
+#: Just before another event.
 MOMENT = 1e-3
 
 
 class Promise(Enum):
-    """Their names in docs/reliability.md."""
+    """The names of docs/reliability.md."""
 
     ORDERED = "Ordered"
     NO_PHANTOM = "NoPhantom"
@@ -57,7 +57,7 @@ class Violation:
 
 
 def violations(record: Record) -> list[Violation]:
-    """All of them, in the order of time."""
+    """Return all violations, in the order of time."""
     found = [
         violation for history in record.histories for check in CHECKS for violation in check(_Case(record, history))
     ]
@@ -65,7 +65,7 @@ def violations(record: Record) -> list[Violation]:
 
 
 class _Case:
-    """One VM, with what its checks have in common."""
+    """One VM, with the values that several checks need."""
 
     def __init__(self, record: Record, history: History) -> None:
         self.record, self.history = record, history
@@ -85,10 +85,10 @@ class _Case:
 
 
 def _ordered(case: _Case) -> Iterator[Violation]:
-    """Each number shown was true not long ago, and the times at which it was never go back.
+    """Each number shown was true shortly before, and the times at which it was true never go back.
 
-    While the agent cannot know, and says so, it counts rather too many: a wrong 1 is better than a wrong 0. So a number
-    that is told as unknown proves nothing.
+    An agent that cannot know reports that, and counts too many rather than too few: a wrong 1 is better than a wrong 0.
+    So a number that is shown as not observed proves nothing.
     """
     doubts = [(look.asked - SEEN, look.last + SEEN) for look in case.history.companion if not look.observed]
     for place, looks in case.history.places.items():
@@ -101,7 +101,7 @@ def _ordered(case: _Case) -> Iterator[Violation]:
             if at is not None:
                 since = at
             else:
-                what = f"{place} shows {look.sessions}, which it never was since the state shown before"
+                what = f"{place} shows {look.sessions}, which was not true since the state shown before"
                 yield case.violation(Promise.ORDERED, look.first, what)
 
 
@@ -118,16 +118,16 @@ def _exact_when_quiet(case: _Case) -> Iterator[Violation]:
 def _inexact(case: _Case, place: str, look: Look, at: float) -> Violation | None:
     low, high = case.connected.at(at)
     if look.sessions > high:
-        what = f"{place} shows {look.sessions} after {QUIET:g} s of quiet, and {high} are there"
+        what = f"{place} shows {look.sessions} after {QUIET:g} s of quiet, and {high} are connected"
         return case.violation(Promise.NO_PHANTOM, at, what)
     if look.sessions < low or not look.observed or (look.idle == "True" and low) or (look.idle == "False" and not high):
-        what = f"{place} shows {look} after {QUIET:g} s of quiet, and {low} are there"
+        what = f"{place} shows {look} after {QUIET:g} s of quiet, and {low} are connected"
         return case.violation(Promise.CONVERGES, at, what)
     return None
 
 
 def _quiet(case: _Case) -> Iterator[tuple[float, float]]:
-    """The spans that begin after so much quiet, and last until the next disturbance."""
+    """Return the spans that begin after that much quiet, and last until the next disturbance."""
     record = case.record
     moments = [record.began, record.ended]
     for session in case.history.sessions:
@@ -149,18 +149,18 @@ def _never_a_wrong_zero(case: _Case) -> Iterator[Violation]:
                 continue
             least = case.connected.lowest(case.synced.back(before.last, staleness), look.first)
             if least > look.sessions:
-                what = f"{place} was lowered to {look.sessions} while {least} were there all the time"
+                what = f"{place} was lowered to {look.sessions} while {least} were connected all the time"
                 yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, look.first, what)
     for begin, end in case.connected.occupied():
         for look in case.history.companion:
             until = min(end, look.last)
             if look.idle == "True" and until >= look.first and case.synced.back(until, staleness) > begin:
-                what = "vmiss says that nobody is there, and somebody was all the time"
+                what = "vmiss shows Idle, and a viewer was connected all the time"
                 yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, until, what)
 
 
 def _unknown_never_lowers(case: _Case) -> Iterator[Violation]:
-    """Where nobody could look in between, a write of before may have lowered it, whose answer was lost."""
+    """If no sample was taken in between, an earlier write whose response was lost may have lowered it."""
     looks = case.history.companion
     for before, look in itertools.pairwise(looks):
         if not look.observed and look.sessions < before.sessions and not _blind([before, look]):
@@ -168,27 +168,27 @@ def _unknown_never_lowers(case: _Case) -> Iterator[Violation]:
             yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, look.first, what)
 
 
-def _unknown_is_told(case: _Case) -> Iterator[Violation]:
-    """An agent that is away for longer than a lease knows nothing, and what is shown is told as that."""
+def _unknown_is_marked(case: _Case) -> Iterator[Violation]:
+    """If an agent is down for longer than a lease, the shown value must be marked as not observed."""
     for fault in case.faults:
         if fault.target is not Target.AGENT:
             continue
-        told_by = _told_by(case, fault)
-        for look in _during(case.history.companion, told_by, fault.end):
-            if look.observed and told_by < fault.end:
-                what = f"vmiss says {look}, and its agent is away since {told_by - fault.begin:.1f} s"
-                yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, max(told_by, look.first), what)
+        marked_by = _marked_by(case, fault)
+        for look in _during(case.history.companion, marked_by, fault.end):
+            if look.observed and marked_by < fault.end:
+                what = f"vmiss shows {look}, and its agent is down since {marked_by - fault.begin:.1f} s"
+                yield case.violation(Promise.UNKNOWN_IS_NOT_ZERO, max(marked_by, look.first), what)
                 break
 
 
-def _told_by(case: _Case, fault: Fault) -> float:
-    """A handler that starts gives each agent another lease; and without the API server nothing is told."""
-    patience = case.record.lease + TELLING
-    told_by = fault.begin + patience
+def _marked_by(case: _Case, fault: Fault) -> float:
+    """A handler that starts gives each agent another lease; and without the API server nothing is written."""
+    grace = case.record.lease + MARK_DELAY
+    marked_by = fault.begin + grace
     for other in sorted(case.faults, key=lambda other: other.begin):
-        if other.target in TELLERS and other.end > fault.begin and other.begin < told_by:
-            told_by = max(told_by, other.end + patience)
-    return told_by
+        if other.target in MARKERS and other.end > fault.begin and other.begin < marked_by:
+            marked_by = max(marked_by, other.end + grace)
+    return marked_by
 
 
 # --- PublishedMeansPublished ------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def _told_by(case: _Case, fault: Fault) -> float:
 
 def _published_is_held(case: _Case) -> Iterator[Violation]:
     for ack in case.history.acks:
-        # What came later contains it: a place that holds that has nothing left to publish.
+        # A later value supersedes it: a place that shows a later one has nothing left to publish.
         newer = {ack.sessions} | case.connected.entered(ack.said, ack.at)
         for place, looks in case.history.places.items():
             held = _held(looks, ack.said, ack.at)
@@ -206,14 +206,14 @@ def _published_is_held(case: _Case) -> Iterator[Violation]:
 
 
 def _held(looks: list[Look], begin: float, end: float) -> list[Look]:
-    """What a place may have held at some time of a span: it is known from one look to the next only."""
+    """Return what a place may have shown at some time of a span; between two samples it is not known."""
     first = bisect_left(looks, begin, key=lambda look: look.last)
     last = bisect_right(looks, end, key=lambda look: look.last)
     return looks[max(0, first - 1) : last + 1]
 
 
 def _blind(looks: list[Look]) -> bool:
-    """Something may have been there in a moment at which nobody looked."""
+    """Return whether a value may have been shown at a moment without a sample."""
     return any(look.first - before.last > BLINK for before, look in itertools.pairwise(looks))
 
 
@@ -221,10 +221,10 @@ def _blind(looks: list[Look]) -> bool:
 
 
 def _writes_are_bounded(case: _Case) -> Iterator[Violation]:
-    """In any span: one a second, and two. A handler that starts knows nothing of its predecessor's writes; and what was
-    sent to an API server that stands still is done when it moves again."""
+    """In any span: one a second, and two. A handler that starts does not know the former one's writes; requests
+    sent to a frozen API server are executed when it continues."""
     free = sorted(
-        fault.end if fault.kind is Kind.FREEZE else fault.begin for fault in case.faults if fault.target in TELLERS
+        fault.end if fault.kind is Kind.FREEZE else fault.begin for fault in case.faults if fault.target in MARKERS
     )
     for place, looks in case.history.places.items():
         times = [look.first for look in looks[1:]]
@@ -232,7 +232,7 @@ def _writes_are_bounded(case: _Case) -> Iterator[Violation]:
 
 
 def _too_many(case: _Case, place: str, times: list[float], free: list[float], last: int) -> Violation | None:
-    """The write with this number, and the hundred before it."""
+    """Return the write with this number, and the hundred before it."""
     for first in range(max(0, last - 100), last):
         seconds = times[last] - times[first] + SEEN
         more = bisect_right(free, times[last]) - bisect_left(free, times[first] - QUIET)
@@ -247,12 +247,12 @@ def _too_many(case: _Case, place: str, times: list[float], free: list[float], la
 
 
 def _during(looks: list[Look], begin: float, end: float) -> list[Look]:
-    """What was shown at some time of a span, for sure."""
+    """Return what was certainly shown at some time of a span."""
     return [look for look in looks if look.first < end and look.last > begin]
 
 
 def _each_once(found: Iterable[Violation | None]) -> Iterator[Violation]:
-    """The first of a row of violations: each of the others says the same."""
+    """Return the first of a series of violations: the others report the same."""
     yield from list(filter(None, found))[:1]
 
 
@@ -261,7 +261,7 @@ CHECKS: list[Callable[[_Case], Iterator[Violation]]] = [
     _exact_when_quiet,
     _never_a_wrong_zero,
     _unknown_never_lowers,
-    _unknown_is_told,
+    _unknown_is_marked,
     _published_is_held,
     _writes_are_bounded,
 ]

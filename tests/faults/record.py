@@ -1,7 +1,7 @@
-"""What is on the record of a run: what was so (viewers), what was done to it (faults), what was shown (looks, acks).
+"""The record of a run: what was true (viewers), what was done (faults), what was shown (looks, acks).
 
-Pure data. Times are seconds of `time.monotonic()`. What cannot be known to the millisecond is an interval: a viewer
-in the middle of its handshake may be a session already, or not yet.
+Pure data. Times are seconds of `time.monotonic()`. A time that is not known to the millisecond is an interval: a viewer
+in the middle of its handshake may count as a session or not.
 """
 
 import math
@@ -12,7 +12,7 @@ FOREVER = math.inf
 
 
 class Target(Enum):
-    """What a fault hits."""
+    """The program that a fault hits."""
 
     AGENT = "agent"
     HANDLER = "handler"
@@ -23,7 +23,7 @@ class Target(Enum):
 
 
 class Kind(Enum):
-    """What is done to it."""
+    """What a fault does to its target."""
 
     KILL = "SIGKILL"
     FREEZE = "SIGSTOP"
@@ -32,9 +32,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Session:
-    """A viewer: it may count from `may_begin` on and does from `must_begin` on, until it leaves at `end`.
+    """A viewer: it may count from `may_begin` on and must count from `must_begin` on, until it leaves at `end`.
 
-    `must_begin` is FOREVER for one that never finished its handshake.
+    `must_begin` is FOREVER for a viewer that never finished its handshake.
     """
 
     may_begin: float
@@ -44,7 +44,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something was away, or stood still, from `begin` until `end`. `machine` is empty where it hits all VMs."""
+    """A target was down or frozen from `begin` until `end`. `machine` is empty if it affects all VMs."""
 
     target: Target
     kind: Kind
@@ -59,11 +59,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Look:
-    """The same answer of the API server, from the first time that it was seen until the last.
+    """The same response of the API server, from the first sample until the last.
 
-    The first question was `asked`, and answered at `first`; the last one was asked at `last`. So the object had this
-    version at the latest from `first` on, and until `last` at least; `last` is before `first` where it was seen once.
-    `sessions` is the number shown, 0 where it is absent; `version` the resourceVersion. The rest is the companion's.
+    The first request was sent at `asked` and answered at `first`; the last request was sent at `last`. So the object
+    had this version from `first` on at the latest, and at least until `last`; `last` is before `first` if it was seen
+    once. `sessions` is the number shown, 0 if it is absent; `version` is the resourceVersion. The rest is the
+    companion's.
     """
 
     asked: float
@@ -76,13 +77,13 @@ class Look:
     reason: str = ""
 
     def __str__(self) -> str:
-        told = f", Idle {self.idle}, {self.reason}" if self.idle else ""
-        return f"{self.sessions}{told}"
+        conditions = f", Idle {self.idle}, {self.reason}" if self.idle else ""
+        return f"{self.sessions}{conditions}"
 
 
 @dataclass(frozen=True)
 class Ack:
-    """At `at` the handler had said to an agent that the number which it had said at `said` is published."""
+    """At `at` the handler acknowledged as published the number that the agent had reported at `said`."""
 
     said: float
     at: float
@@ -91,7 +92,7 @@ class Ack:
 
 @dataclass
 class History:
-    """One VM. `vmi` is what the VMI's own status showed, `companion` what the companion did."""
+    """One VM. `vmi` is what the VMI's own status showed, `companion` what the companion showed."""
 
     name: str
     sessions: list[Session] = field(default_factory=list)
@@ -106,7 +107,7 @@ class History:
 
 @dataclass
 class Record:
-    """A whole run. `lease` in seconds, as the handler was told."""
+    """A whole run. `lease` is the handler's, in seconds."""
 
     began: float
     ended: float
@@ -114,5 +115,5 @@ class Record:
     faults: list[Fault] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
     samples: int = 0
-    #: What the handler (by its own name) and the agents (by that of their VM) wrote into their logs, and when.
+    #: The log lines of the handler (by its own name) and of the agents (by the name of their VM), with their times.
     logs: dict[str, list[tuple[float, str]]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""Samples the API every ten milliseconds: what the VMIs of a namespace show, and what their companions do.
+"""Samples the API every ten milliseconds: the VMIs of a namespace, and their companions.
 
-It keeps what it saw in runs: the same answer a thousand times is one `Look`.
+Equal consecutive responses are one `Look`.
 """
 
 import contextlib
@@ -36,10 +36,10 @@ def of_companion(companion: Object, asked: float, now: float) -> Look:
 
 
 class Recorder:
-    """Samples in a thread of its own from enter to exit."""
+    """Samples in its own thread from enter to exit."""
 
     def __init__(self, client: Client, path: str, read: Read) -> None:
-        """`path` is a collection's."""
+        """`path` is that of a collection."""
         self._client, self._path, self._read = client, path, read
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"recorder {path}", daemon=True)

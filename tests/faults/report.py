@@ -1,4 +1,4 @@
-"""What a run was, for people: a table, and for each violation the record around it and how to have it again."""
+"""The report of a run for people: a table, and for each violation the record around it and how to repeat the run."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from tests.faults.promises import Promise, Violation
 from tests.faults.record import FOREVER, History, Kind, Record, Target
 from tests.faults.stand import HANDLER
 
-#: Seconds of the record that are shown before and after a violation.
+#: Seconds of the record that are printed before and after a violation.
 BEFORE, AFTER = 20.0, 3.0
-#: A broken run may break all its promises at once; the first ones tell the most.
+#: A broken run may break all promises at once; the first violations are the most useful ones.
 SHOWN = 5
 
 
 def table(run: Run) -> str:
-    """Faults by kind, and what was looked at."""
+    """Return the faults by kind, and the numbers of samples."""
     seconds = run.record.ended - run.record.began
     header = f"{'faults injected':16}" + "".join(f"{kind.value:>9}" for kind in Kind)
     rows = [f"{target.value:16}" + "".join(f"{run.faults[target, kind]:9}" for kind in Kind) for target in Target]
@@ -37,7 +37,7 @@ def table(run: Run) -> str:
 
 
 def failure(run: Run) -> str:
-    """All that is needed to understand it, and to have it again."""
+    """Return everything that is needed to understand a failure and to repeat it."""
     minutes = max(1, round((run.record.ended - run.record.began) / 60))
     value = [text for one in run.violations[:SHOWN] for text in ("", *_around(run, one))]
     whole = Path(tempfile.gettempdir()) / f"faults-{run.seed}.txt"
@@ -57,7 +57,7 @@ def failure(run: Run) -> str:
 
 
 def _around(run: Run, violation: Violation) -> Iterator[str]:
-    """The record before and after it, in the order of time."""
+    """Return the record before and after it, in the order of time."""
     record = run.record
     history = next(one for one in record.histories if one.name == violation.machine)
     yield f"{violation.promise.value} is broken, {_at(run, violation.at)}, {violation.machine}: {violation.what}"
@@ -90,7 +90,7 @@ def _lines(record: Record, history: History) -> list[tuple[float, str]]:
         ]
     for place, looks in history.places.items():
         lines += [(look.first, f"{place:5} shows {look}") for look in looks]
-    lines += [(ack.at, f"{ack.sessions} is published, says the handler") for ack in history.acks]
+    lines += [(ack.at, f"{ack.sessions} is acknowledged as published") for ack in history.acks]
     for program in (HANDLER, history.name):
         lines += [(at, f"| {program} | {text}") for at, text in record.logs.get(program, [])]
     return lines

@@ -1,7 +1,7 @@
-"""What will be done to whom, and when: all of it follows from a seed. Pure.
+"""Which fault hits which target, and when, all from a seed. Pure.
 
-Rounds of faults, each followed by quiet, in which everything must become exact. All kinds of fault have their turn
-before any has its second one, so that the shortest run has them all.
+Rounds of faults, each followed by quiet, in which every value must become exact. Every kind of fault occurs once before
+any occurs twice, so that the shortest run contains all of them.
 """
 
 import itertools
@@ -14,18 +14,18 @@ from tests.faults.record import Kind, Target
 #: Seconds of a round in which faults begin and end, and how many there are.
 ROUND = 15.0
 FAULTS = 6
-#: Seconds that a frozen or dead one is away: from a blink to longer than a lease, and longer than it takes gRPC (8 s)
-#: and libvirt (6 s) to give up a peer that stands still.
+#: Seconds for which a target is frozen or down: from a moment to longer than a lease, and longer than gRPC (8 s) and
+#: libvirt (6 s) wait for a frozen peer.
 AWAY = (0.2, 1.0, 2.5, 5.0, 9.5)
-#: Between two faults of one target, and before a fault for what shares its recovery.
+#: Between two faults of one target, and before a fault of a target that takes part in its recovery.
 APART = 0.5
-#: Programs of which each VM has its own.
+#: Programs that run once for each VM.
 OF_A_VM = (Target.AGENT, Target.QEMU)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A fault that will be: `at` seconds after its round's begin, for `away` seconds."""
+    """A planned fault: `at` seconds after the beginning of its round, for `away` seconds."""
 
     at: float
     away: float
@@ -43,7 +43,7 @@ class Planned:
 
 
 def rounds(seed: int, machines: list[str]) -> Iterator[list[Planned]]:
-    """For ever."""
+    """Yield the rounds of a seed without end."""
     chance = random.Random(f"faults {seed}")  # noqa: S311  # repeatable, not secret
     turns = _turns(chance)
     waiting: list[tuple[Target, Kind]] = []
@@ -68,7 +68,7 @@ def _turns(chance: random.Random) -> Iterator[tuple[Target, Kind]]:
 def _fit(
     chance: random.Random, planned: list[Planned], turn: tuple[Target, Kind], machines: list[str]
 ) -> Planned | None:
-    """Somewhere in the round, where nothing else is done to it; None where no place was found."""
+    """Return a time in the round without another fault of the target; None if there is none."""
     target, kind = turn
     for _ in range(50):
         away = chance.choice(AWAY)
@@ -81,6 +81,6 @@ def _fit(
 
 def _collide(one: Planned, other: Planned) -> bool:
     together = one.at < other.end + APART and other.at < one.end + APART
-    # A QEMU is started by libvirtd.
+    # libvirtd starts QEMU.
     same = one.target is other.target or {one.target, other.target} == {Target.QEMU, Target.LIBVIRTD}
     return together and same and (not one.machine or not other.machine or one.machine == other.machine)

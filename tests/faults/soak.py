@@ -1,6 +1,6 @@
-"""A node for an hour: two hundred agents, viewers that come and go, agents that restart, VMs that are made anew.
+"""A node for an hour: two hundred agents, viewers that come and go, agents that restart, VMs that are replaced.
 
-Either as fast as it goes, which is where a leak by the event shows, or in its own time, where one by the second does.
+Without pauses it shows a leak per event; in real time it shows a leak per second.
 """
 
 import itertools
@@ -17,10 +17,10 @@ from tests.faults.crowd import Crowd, Member
 from tests.faults.probes import Reading
 
 AGENTS = 200
-#: An hour of one VM: its viewers change once a minute, its agent is restarted twice, it is made anew once.
+#: An hour of one VM: its viewers change once a minute, its agent is restarted twice, it is replaced once.
 HOUR = 3600.0
 MIB = 1 << 20
-#: Each deals with some of the VMs, one thing at a time.
+#: Each thread handles some of the VMs, one act at a time.
 LANES = 8
 MOST = 4
 #: Seconds between two readings.
@@ -28,8 +28,8 @@ EVERY = 1.0
 
 
 Measure = Callable[[Reading], float]
-#: What is measured, in which unit, and how much it may grow: from one half of what is settled to the other, or from one
-#: rest to the next.
+#: What is measured, in which unit, and how much it may grow: from the first half of the readings in `synced` to the
+#: second half, or from one rest to the next.
 MEASURES: list[tuple[str, Measure, int, float]] = [
     ("resident, MiB", lambda one: one.resident, MIB, 8 * MIB),
     ("anonymous, MiB", lambda one: one.anonymous, MIB, 8 * MIB),
@@ -52,7 +52,7 @@ PER_HOUR = {Act.VIEWERS: 60, Act.RECONNECT: 2, Act.REPLACE: 1}
 
 @dataclass
 class Soak:
-    """What was done, and what was read meanwhile."""
+    """What was done, and the readings taken in the meantime."""
 
     acts: dict[Act, int] = field(default_factory=lambda: dict.fromkeys(Act, 0))
     readings: list[Reading] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Soak:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def note(self, act: Act, *, lost: bool) -> None:
-        """Something was done; each lane says so. `lost`: its stream had ended by itself."""
+        """Count an act, from any lane. `lost`: its stream had ended by itself."""
         with self._lock:
             self.acts[act] += 1
             self.lost += lost
@@ -72,23 +72,23 @@ class Soak:
 
     @property
     def synced(self) -> list[Reading]:
-        """Without the first third, in which pools fill."""
+        """The readings without the first third, in which pools fill."""
         return self.readings[len(self.readings) // 3 :]
 
     def slope(self, of: Measure) -> float:
-        """How much it grows in a second: a straight line through what was read."""
+        """How much it grows in a second: the slope of a straight line through the readings."""
         times = [reading.at for reading in self.synced]
         return statistics.linear_regression(times, [of(reading) for reading in self.synced]).slope
 
     def growth(self, of: Measure) -> float:
-        """From the first half of what is settled to the second one, each by its median."""
+        """The growth from the first half of the synced readings to the second half, each by its median."""
         half = len(self.synced) // 2
         before, after = self.synced[:half], self.synced[half:]
         return statistics.median(map(of, after)) - statistics.median(map(of, before))
 
 
 def acts(seed: int, members: int, hours: float) -> list[tuple[int, Act]]:
-    """All that happens in so many hours, in an order by chance; members by number."""
+    """Return all acts of so many hours in a random order, with members by number."""
     chance = random.Random(f"soak {seed}")  # noqa: S311  # repeatable, not secret
     found: list[tuple[int, Act]] = []
     for act, per_hour in PER_HOUR.items():
@@ -99,18 +99,18 @@ def acts(seed: int, members: int, hours: float) -> list[tuple[int, Act]]:
 
 
 def accelerated(crowd: Crowd, hours: float, seed: int = 1) -> Soak:
-    """So many hours of churn, as fast as it goes."""
+    """Run the churn of so many hours without pauses."""
     return _soak(crowd, acts(seed, len(crowd.members), hours), pause=0.0)
 
 
 def in_real_time(crowd: Crowd, seconds: float, seed: int = 1) -> Soak:
-    """Normal churn for so long."""
+    """Run normal churn for this long."""
     planned = acts(seed, len(crowd.members), seconds / HOUR)
     return _soak(crowd, planned, pause=seconds / max(1, len(planned)))
 
 
 def _soak(crowd: Crowd, planned: Sequence[tuple[int, Act]], pause: float) -> Soak:
-    """`pause` seconds between two acts."""
+    """`pause` is in seconds between two acts."""
     soak = Soak()
     began = time.monotonic()
     ended = threading.Event()
@@ -146,7 +146,7 @@ def _act(crowd: Crowd, soak: Soak, timed: list[Timed], began: float) -> None:
 
 
 def _do(crowd: Crowd, member: Member, act: Act, chance: random.Random) -> bool:
-    """False where the stream had ended by itself."""
+    """Return False if the stream had ended by itself."""
     match act:
         case Act.VIEWERS:
             return member.report(chance.randrange(MOST + 1))
@@ -164,12 +164,12 @@ def _read(crowd: Crowd, soak: Soak, began: float, ended: threading.Event) -> Non
 
 
 def leaks(soak: Soak) -> list[str]:
-    """What grew meanwhile, in words; nothing if all is well. A trend is told from a moment by minutes of readings."""
+    """Describe what grew in the meantime; empty if nothing did. A trend needs minutes of readings."""
     return _too_much(soak.growth)
 
 
 def left(before: Reading, after: Reading) -> list[str]:
-    """What churn has left behind, in words: both were read at rest, so even two tell."""
+    """Describe what churn has left behind: both were read at rest, so two readings suffice."""
     return _too_much(lambda of: of(after) - of(before))
 
 

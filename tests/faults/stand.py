@@ -1,6 +1,6 @@
-"""Everything that a run does things to: a control plane, a node with its handler, VMs of one libvirt with their agents.
+"""All targets of a run: a control plane, a node with its handler, VMs of one libvirt with their agents.
 
-All of it is real, and each part is a process that can be killed, frozen and restarted on its own.
+All of it is real, and each part is a process that can be killed, frozen and restarted separately.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from tests.apiserver.vmis import Vmi, seen
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 
-# Short, so that a fault of a few seconds outlasts it, and one of a blink does not.
+# Short, so that a fault of a few seconds outlasts it, and one of a moment does not.
 LEASE = 3.0
-# Others of the round's faults may hit it meanwhile.
+# Other faults of the round may hit it in the meantime.
 SERVED_TIMEOUT = 120.0
 HANDLER = "handler"
 TERMS = (f"--lease={LEASE:g}s", "--heartbeat-interval=1s")
@@ -40,9 +40,9 @@ class Machine:
 
 
 class Stand(Staged):
-    """`with Stand(3) as stand:` everything runs and is exact; at the end all of it is gone.
+    """`with Stand(3) as stand:` everything runs and is exact; at the end it is all removed.
 
-    `witness` is one more VMI on the node, without a VM: its agent is the test itself.
+    `witness` is one more VMI on the node, without a VM: the test itself is its agent.
     """
 
     def __init__(self, machines: int) -> None:
@@ -52,20 +52,20 @@ class Stand(Staged):
 
     @property
     def logs(self) -> dict[str, str]:
-        """Of the handler, and of each agent by the name of its VM."""
+        """The logs of the handler, and of each agent by the name of its VM."""
         agents = {machine.name: machine.agent.log_text(whole=True) for machine in self.machines}
         return {HANDLER: self.handler.log_text(whole=True), **agents}
 
     def check_running(self) -> None:
-        """No program of this project ends by itself, whatever the others do."""
+        """Check that no program of this project has ended by itself."""
         for program in (self.handler, *(machine.agent for machine in self.machines)):
             assert program.running, f"{program} has ended by itself; its log ends:\n{program.log_tail()}"
 
     def wait_served(self) -> None:
-        """Until the API server takes a write: that of etcd's return needs seconds, and a busy machine some more."""
+        """Wait until the API server accepts a write: after etcd's restart it needs seconds, more on a busy machine."""
         wait_until(
             self._write,
-            what="the API server takes a write",
+            what="the API server accepts a write",
             timeout=SERVED_TIMEOUT,
             interval=0.1,
             retry_on=(ApiError, OSError, http.client.HTTPException, ValueError),
@@ -87,7 +87,7 @@ class Stand(Staged):
         self.client.post("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         self.libvirtd = enter(PrivateLibvirt())
         self.node: Node = enter(Node(self.plane, f"node-{uuid.uuid4().hex[:8]}"))
-        # Accounts and tokens are made; from here on it would only take part of the CPU.
+        # Accounts and tokens exist; from here on it would only use CPU time.
         self.plane.controller_manager.kill()
         self._populate()
 

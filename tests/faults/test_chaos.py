@@ -1,4 +1,4 @@
-"""Real faults on real processes: a short run of what `make chaos` does for as long as one likes."""
+"""Real faults on real processes: a short run of what `make chaos` does for any duration."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -10,7 +10,7 @@ from tests.faults.record import Kind, Target
 from tests.faults.stand import Stand
 
 EVERYTHING = set(product(Target, Kind))
-#: Fixed, so that a run that fails can be had again; `make chaos` takes another one each time.
+#: Fixed, so that a failed run can be repeated; `make chaos` takes another one each time.
 SEED = 1
 
 

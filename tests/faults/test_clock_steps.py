@@ -1,4 +1,4 @@
-"""The wall clock of both programs is stepped, far and both ways, and nothing changes but the times that they show."""
+"""The wall clock of both programs is stepped, far and in both directions; only the times that they show change."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.faults.clocks import SteppedClock
 from tests.libvirt.pair import Pair
 
 HOUR, YEAR = 3600, 366 * 24 * 3600
-#: A short lease: a step that ended it, or made it endless, would show.
+#: A short lease: a step that ends it, or makes it endless, shows at once.
 TERMS = ("--heartbeat-interval=500ms", "--lease=2s")
 
 
@@ -38,7 +38,7 @@ def pair(vm: VirtualMachine, clock: SteppedClock) -> Iterator[Pair]:
 
 
 def test_a_program_under_the_stepped_clock_sees_the_step_and_sleeps_as_ever(clock: SteppedClock) -> None:
-    """The tool itself: the wall clock jumps, the monotonic one and sleep do not."""
+    """This checks the tool: the wall clock jumps, the monotonic clock and sleep do not."""
     clock.step(HOUR)
     program = "import time; a = time.monotonic(); time.sleep(0.1); print(time.time(), time.monotonic() - a)"
     done = subprocess.run(
@@ -50,7 +50,7 @@ def test_a_program_under_the_stepped_clock_sees_the_step_and_sleeps_as_ever(cloc
 
 
 def test_steps_of_the_wall_clock_change_nothing(pair: Pair, viewers: ViewerPool, clock: SteppedClock) -> None:
-    """An hour, years, back to 1990: viewers are counted as ever, the lease is kept, and the stream is the same one."""
+    """An hour, years, back to 1990: viewers are counted as before, the lease is kept, and the stream stays the same."""
     first = viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     sessions = 1
@@ -76,7 +76,7 @@ def test_steps_of_the_wall_clock_change_nothing(pair: Pair, viewers: ViewerPool,
 def test_a_lease_ends_in_its_own_time_whatever_the_wall_clock_says(
     pair: Pair, viewers: ViewerPool, clock: SteppedClock
 ) -> None:
-    """Stepped back by years, a silent agent is unknown after two seconds, and not after years."""
+    """After a step back by years, a silent agent is unknown after two seconds, and not after years."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     pair.agent.kill()
@@ -88,7 +88,7 @@ def test_a_lease_ends_in_its_own_time_whatever_the_wall_clock_says(
 
 
 def _outlast_a_lease(pair: Pair) -> None:
-    """Whether it is observed is looked at all the time."""
+    """The value is sampled all the time."""
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         assert pair.summary().get("observed"), pair.handler_status()

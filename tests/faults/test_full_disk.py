@@ -1,4 +1,4 @@
-"""The `file` publisher on a disk that fails: the old document stays whole, and trouble is told once."""
+"""The `file` publisher on a disk that fails: the old document stays whole, and the failure is logged once."""
 
 import contextlib
 import json
@@ -18,13 +18,13 @@ from tests.faults.disks import SmallDisk, on_small_disk
 
 Trouble = Callable[[SmallDisk], contextlib.AbstractContextManager[None]]
 
-#: What goes wrong, and what the handler's log says.
+#: The failures, and what the handler logs.
 TROUBLES: dict[str, tuple[Trouble, str]] = {
     "full": (SmallDisk.full, "No space left on device"),
     "no inodes": (SmallDisk.without_inodes, "No space left on device"),
     "read-only": (SmallDisk.read_only, "Read-only file system"),
 }
-#: Seconds: the first tries come 0 to 1, and 0 to 2 s after one another.
+#: Seconds: the first retries follow within 0 to 1 s, and 0 to 2 s.
 TRIES = 3.0
 
 
@@ -51,7 +51,7 @@ def disk(handler: ManagedProcess, documents: Path) -> SmallDisk:
 
 @pytest.fixture
 def peer(tmp_path: Path, disk: SmallDisk) -> Iterator[Peer]:
-    """An agent by hand, whose first number is published."""
+    """A scripted agent whose first number is published."""
     with Peers() as peers:
         made = peers.connect(tmp_path / "vm.sock", sessions=1)
         made.wait_published()
@@ -59,7 +59,7 @@ def peer(tmp_path: Path, disk: SmallDisk) -> Iterator[Peer]:
 
 
 class Reader:
-    """Reads the document all the time: whatever it finds must be whole."""
+    """Reads the document all the time: every read must return a whole document."""
 
     def __init__(self, disk: SmallDisk) -> None:
         self._document = disk.path / "default" / "vm.json"
@@ -92,7 +92,7 @@ class Reader:
 def test_the_old_document_stays_until_there_is_room(
     handler: ManagedProcess, disk: SmallDisk, peer: Peer, kind: str
 ) -> None:
-    """Meanwhile the agent is told that its number is not published; the newest one is written when it can be."""
+    """Until then the agent receives that its number is not published; the newest one is written when there is room."""
     trouble, words = TROUBLES[kind]
     with Reader(disk) as reader:
         with trouble(disk):
@@ -100,7 +100,9 @@ def test_the_old_document_stays_until_there_is_room(
             assert words in peer.wait_state(pb.PUBLISH_STATE_FAILING)
             until = time.monotonic() + TRIES
             peer.report(3)
-            wait_until(time.monotonic, lambda now: now > until, what="it is tried again and again", interval=0.1)
+            wait_until(
+                time.monotonic, lambda now: now > until, what="the handler has retried several times", interval=0.1
+            )
             assert peer.ack.published < peer.sequence
         peer.wait_published(timeout=60)
     assert reader.torn == []

@@ -21,7 +21,7 @@ def test_nothing_grows_with_the_churn() -> None:
         done = soak.accelerated(crowd, HOURS)
         crowd.wait_right()
         assert done.acts == {Act.VIEWERS: 1440, Act.RECONNECT: 48, Act.REPLACE: 24}
-        # Connections of agents and pods that are gone may still be dying; what has leaked never does.
+        # Connections of agents and pods that ended may still be closing; a leak never closes.
         wait_until(
             lambda: soak.left(before, crowd.reading(done.seconds)), lambda found: found == [], what="nothing is left"
         )

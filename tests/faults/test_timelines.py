@@ -44,7 +44,7 @@ def test_occupied_is_one_span_through_a_change_of_viewers() -> None:
 
 
 def test_a_session_may_count_for_a_while_after_its_end() -> None:
-    """For longer, if who would tell stood still."""
+    """For longer, if the program that would report it was frozen."""
     counts = Counts([Session(1.0, 1.0, 5.0)], late=Awake([(6.0, 10.0)]), lateness=3.0)
     assert [counts.at(time) for time in (4.0, 5.5, 11.9, 12.1)] == [(1, 1), (0, 1), (0, 1), (0, 0)]
 

@@ -1,4 +1,4 @@
-"""How many viewers there were when, and how much time passed in which anybody could have known. Pure."""
+"""How many viewers there were when, and how much time passed in which a program could have known. Pure."""
 
 import itertools
 from bisect import bisect_right
@@ -13,7 +13,7 @@ class Counts:
     """How many sessions there were at each time: at least, and at most."""
 
     def __init__(self, sessions: Iterable[Session], late: "Awake | None" = None, lateness: float = 0.0) -> None:
-        """With `late`, a session may count until `lateness` seconds after its end in which those were awake."""
+        """With `late`, a session may count until `lateness` seconds after its end, counted while those were running."""
         changes: list[tuple[float, int, int]] = []
         for session in sessions:
             gone = session.end if late is None else late.forward(session.end, lateness)
@@ -33,23 +33,23 @@ class Counts:
         return self._low[index], self._high[index]
 
     def lowest(self, begin: float, end: float) -> int:
-        """The fewest that there are sure to have been at once at some time of a span."""
+        """Return the fewest sessions that there certainly were at once at some time of a span."""
         return min(self._low[self._index(begin) : self._index(end) + 1])
 
     def first(self, number: int, begin: float, end: float) -> float | None:
-        """The first time of a span at which there may have been so many."""
+        """Return the first time of a span at which there may have been so many."""
         for index in range(self._index(begin), self._index(end) + 1):
             if self._low[index] <= number <= self._high[index]:
                 return max(begin, self._times[index])
         return None
 
     def entered(self, begin: float, end: float) -> set[int]:
-        """The numbers that there may have been from a change within a span on."""
+        """Return the numbers that there may have been after a change within a span."""
         changes = range(self._index(begin) + 1, self._index(end) + 1)
         return {number for index in changes for number in range(self._low[index], self._high[index] + 1)}
 
     def occupied(self) -> list[Span]:
-        """The spans in which somebody was there for sure."""
+        """Return the spans in which a viewer was certainly connected."""
         found: list[Span] = []
         ends = [*self._times[1:], FOREVER]
         for begin, end, low in zip(self._times, ends, self._low, strict=True):
@@ -70,7 +70,7 @@ class Awake:
         self.away = merged(away)
 
     def back(self, time: float, budget: float) -> float:
-        """The time before `time` from which on `budget` seconds were outside."""
+        """Return the time before `time` from which on `budget` seconds were outside."""
         for begin, end in reversed(self.away):
             if begin >= time:
                 continue
@@ -81,7 +81,7 @@ class Awake:
         return time - budget
 
     def forward(self, time: float, budget: float) -> float:
-        """The time after `time` until which `budget` seconds were outside."""
+        """Return the time after `time` until which `budget` seconds were outside."""
         for begin, end in self.away:
             if end <= time:
                 continue
@@ -93,7 +93,7 @@ class Awake:
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The same time, without overlaps and in order."""
+    """Return the same time, without overlaps and in order."""
     found: list[Span] = []
     for begin, end in sorted(spans):
         if found and begin <= found[-1][1]:

@@ -1,4 +1,4 @@
-"""Viewers of one VM, who come, stay, throw each other out and go at random, and the account of when each was there."""
+"""Viewers of one VM that come, stay, disconnect each other and go at random, and a record of their times."""
 
 import dataclasses
 import random
@@ -13,23 +13,23 @@ from testbed.pool import ViewerPool
 from testbed.rfb import HandshakeRefusedError, Viewer
 from tests.faults.record import FOREVER, Session
 
-#: Seconds between two things that viewers do.
+#: Seconds between two acts of viewers.
 PAUSE = (0.05, 1.5)
-#: Seconds that a step of a handshake may take: a QEMU that stands still is given up.
-PATIENCE = 3.0
-#: QEMU takes 32; a person's VM has a few.
+#: Seconds that a step of a handshake may take: then a frozen QEMU is given up.
+STEP_TIMEOUT = 3.0
+#: QEMU takes 32; a real VM has a few.
 MOST = 4
 FAILED = (HandshakeRefusedError, OSError, TimeoutError)
 
 
 class Visitors:
-    """Acts in a thread of its own from enter to exit, apart from the times when it is told to be quiet."""
+    """Acts in its own thread from enter to exit, except while `quiet` holds."""
 
     def __init__(self, address: Address, seed: str) -> None:
         self._address = address
         self._chance = random.Random(seed)  # noqa: S311  # repeatable, not secret
         self._pool = ViewerPool()
-        # Held while something is done; held by who wants quiet.
+        # Held during an act, and by `quiet`.
         self._busy = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"visitors {address}", daemon=True)
@@ -50,7 +50,7 @@ class Visitors:
         self._pool.__exit__(kind, error, traceback)
 
     def quiet(self) -> None:
-        """Nobody comes or goes any more, and nobody is left in the middle of a handshake."""
+        """No viewer comes or goes any more, and none is in the middle of a handshake."""
         self._busy.acquire()
         self._notice()
         for viewer in [viewer for viewer in self._there if not viewer.established]:
@@ -60,7 +60,7 @@ class Visitors:
         self._busy.release()
 
     def thrown_out(self, act: Callable[[], None]) -> None:
-        """`act` ends QEMU, and everybody's session with it, at some time between its begin and its end."""
+        """`act` ends QEMU, and every session with it, at some time between its begin and its end."""
         before = time.monotonic()
         act()
         with self._busy:
@@ -88,7 +88,7 @@ class Visitors:
             self._leave(viewer, self._chance.choice([viewer.close, viewer.abort]))
 
     def _come(self, *, shared: bool) -> None:
-        """One that asks to be alone throws the others out, from the beginning of its handshake on."""
+        """An exclusive viewer disconnects the others, from the beginning of its handshake on."""
         viewer = self._connect()
         if viewer is None:
             return
@@ -106,13 +106,13 @@ class Visitors:
                 other.close()
 
     def _half_come(self) -> None:
-        """It connects and says nothing: no session, but who counts by numbers alone cannot always know that."""
+        """Connect and send nothing: this is no session, but a count of connections cannot always know that."""
         self._connect()
 
     def _connect(self) -> Viewer | None:
         before = time.monotonic()
         try:
-            viewer = self._pool.connect(self._address, PATIENCE)
+            viewer = self._pool.connect(self._address, STEP_TIMEOUT)
         except FAILED:
             return None
         self.connects += 1
@@ -125,7 +125,7 @@ class Visitors:
         how()
 
     def _notice(self) -> None:
-        """Those whom QEMU has closed: it was killed, or restarted."""
+        """Record those that QEMU has closed: it was killed, or restarted."""
         for viewer in [viewer for viewer in self._there if viewer.established and viewer.closed_by_server]:
             self._leave(viewer, viewer.close)
 

@@ -1,7 +1,7 @@
-"""An agent by hand, on a socket of its own: it says numbers, and keeps account of what it was told about them.
+"""A scripted agent on its own socket: it reports numbers, and records which of them the handler acknowledged.
 
-No viewer stands behind its numbers, so what it says is the truth, and what the handler acknowledges can be held against
-what the API showed.
+Its numbers belong to no viewer, so each is true by definition, and the handler's acks can be compared with what the API
+showed.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from tests.faults.record import Ack, Session
 #: Seconds between two numbers.
 PAUSE = (0.1, 2.5)
 MOST = 4
-#: How often it looks whether there is an ack.
+#: Seconds between two checks for an ack.
 LOOK = 0.005
 GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, WaitTimeoutError)
 
 
 class Witness:
-    """Speaks in a thread of its own from enter to exit, apart from the times when it is told to be quiet."""
+    """Reports in its own thread from enter to exit, except while `quiet` holds."""
 
     def __init__(self, socket: Path, seed: str) -> None:
         self._chance = random.Random(seed)  # noqa: S311  # repeatable, not secret
@@ -36,7 +36,7 @@ class Witness:
         self._ending = threading.Event()
         self._quiet = threading.Event()
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
-        #: What was said on the stream at hand: when, and what, by sequence.
+        #: The reports on the current stream: their times and numbers, by sequence.
         self._said: dict[int, tuple[float, int]] = {}
         self._there: list[int] = []
         self.sessions: list[Session] = []
@@ -56,7 +56,7 @@ class Witness:
         self._peers.__exit__(kind, error, traceback)
 
     def quiet(self) -> None:
-        """It says nothing new; its stream is kept, and made again when it is lost."""
+        """It reports nothing new; its stream is kept, and opened again when it is lost."""
         self._quiet.set()
 
     def go_on(self) -> None:
@@ -77,7 +77,7 @@ class Witness:
                 self._ending.wait(0.1)
 
     def _say(self, number: int, *, snapshot: bool = False) -> None:
-        """A number that could not be sent was not said; which of the two happened, the handler alone knows."""
+        """A number that could not be sent may or may not have arrived; only the handler knows."""
         before = time.monotonic()
         self._account(number, before)
         sequence = self._peer.snapshot(number) if snapshot else self._peer.report(number)

@@ -1,1 +1,1 @@
-"""Every parser of foreign bytes, against bytes that nobody would write."""
+"""Every parser of foreign bytes, with malformed and random input."""

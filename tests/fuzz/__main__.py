@@ -1,7 +1,7 @@
-"""`python -m tests.fuzz INPUTS [TARGET...]`: so many inputs, shared by the targets, chosen by what code they reach.
+"""`python -m tests.fuzz INPUTS [TARGET...]` shares the inputs among the targets; coverage guides their choice.
 
-With atheris (coverage-guided; requirements/fuzz.txt), in a process for each target. An input that breaks a promise is
-left in tests/fuzz/found, and belongs into test_findings.py.
+It uses atheris (requirements/fuzz.txt), in a process for each target. An input that breaks a promise is written to
+tests/fuzz/found, and belongs into test_findings.py.
 """
 
 import subprocess
@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 FOUND = Path(__file__).parent / "found"
-#: A parser of foreign bytes is a matter of milliseconds; seconds mean that something is quadratic.
+#: A parser of foreign bytes needs milliseconds; seconds mean quadratic time.
 SLOWEST = 5
 
 
 def one(name: str, inputs: int, corpus: Path) -> None:
-    """In a process of its own: atheris ends it."""
+    """Run one target in its own process, which atheris ends."""
     import atheris  # noqa: PLC0415  # a tool of `make fuzz`, absent elsewhere
 
     with atheris.instrument_imports(include=["handler_service", "launcher_agent", "servicestatus"]):
@@ -30,7 +30,7 @@ def one(name: str, inputs: int, corpus: Path) -> None:
 
 
 def main(inputs: int, names: list[str]) -> int:
-    """How many targets failed."""
+    """Return how many targets failed."""
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415  # not before atheris, in the processes of one()
 
     FOUND.mkdir(exist_ok=True)
@@ -41,8 +41,8 @@ def main(inputs: int, names: list[str]) -> int:
         with tempfile.TemporaryDirectory() as corpus:
             argv = [sys.executable, "-m", "tests.fuzz", "--one", name, str(share), corpus]
             status = subprocess.run(argv, check=False).returncode
-        told = f"{name:<20} {share:>8} inputs  {time.monotonic() - start:6.1f} s  {'FAILED' if status else 'ok'}\n"
-        sys.stdout.write(told)
+        line = f"{name:<20} {share:>8} inputs  {time.monotonic() - start:6.1f} s  {'FAILED' if status else 'ok'}\n"
+        sys.stdout.write(line)
         sys.stdout.flush()
         failed += bool(status)
     return failed

@@ -1,4 +1,4 @@
-"""Inputs without a look at coverage: seeds, changed a little, spliced, and filled with what parsers stumble over."""
+"""Inputs without coverage: seeds, mutated, spliced, and filled with values that parsers often get wrong."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _TROUBLE = (
 
 
 def inputs(seeds: Sequence[bytes], chance: random.Random) -> Iterator[bytes]:
-    """Without end: the seeds first."""
+    """Yield inputs without end, the seeds first."""
     yield from seeds
     while True:
         data = bytearray(chance.choice(seeds))

@@ -1,6 +1,6 @@
-"""What is fuzzed: a function of bytes for each parser of what others wrote, and seeds to begin from.
+"""The targets: for each parser of foreign data a function that takes bytes, and seeds.
 
-A target lets pass what the parser may raise, and nothing else; and it states what must hold of what was read.
+A target permits the errors that the parser may raise, and no others. It asserts what must hold of the parsed value.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def _json(value: Any) -> bytes:
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """One input is several messages: each has its length, in two bytes, in front."""
+    """One input holds several messages, each with its length in the two bytes before it."""
     parts = []
     while len(data) > 2:
         length = int.from_bytes(data[:2], "big")
@@ -74,7 +74,7 @@ _RESPONSES: Final = tuple(line.said for line in _LINES if line.who == "handler")
 
 
 def handler_stream(data: bytes) -> None:
-    """What an agent says: no number that the contract does not allow gets into the ledger."""
+    """Messages of an agent: no number that the contract forbids gets into the report store."""
     reports = ReportStore(SERVICE_VNC, 15.0, lambda _: None)
     reports.add(Endpoint("a", _VMI, "a.sock"), 0.0)
     protocol = SessionProtocol(
@@ -99,7 +99,7 @@ def handler_stream(data: bytes) -> None:
 
 
 def agent_stream(data: bytes) -> None:
-    """What a handler says: the agent neither spins nor falls silent, and never sends what it has not to send."""
+    """Messages of a handler: the agent neither spins nor stops sending, and sends only what the protocol permits."""
     state = State(lambda: 1000.0)
     state.table.clear(1000.0)
     state.observe(Reason.WATCHING)
@@ -112,7 +112,7 @@ def agent_stream(data: bytes) -> None:
             for _ in range(4):
                 sent = protocol.poll(now)
                 assert sent is None or sent.ByteSize() <= contract.MAX_MESSAGE_BYTES
-            assert protocol.poll(now) is None, "it would never stop sending"
+            assert protocol.poll(now) is None, "the agent would never stop sending"
             wake = protocol.wake_at(now)
             if protocol.stream.settings is None:
                 assert wake is None
@@ -125,7 +125,7 @@ def agent_stream(data: bytes) -> None:
 
 
 def proxy(data: bytes) -> None:
-    """What comes before gRPC: the two numbers that are kept never go astray."""
+    """The proxy before gRPC: its two counters stay right."""
     unfinished = Unfinished()
     bounds = Http2Limits(unfinished)
     with contextlib.suppress(LimitExceededError):
@@ -147,7 +147,7 @@ def _vmi() -> dict[str, Any]:
 
 
 def vmi_object(data: bytes) -> None:
-    """A VMI of the watch: whatever it holds, it is a VMI or none."""
+    """A VMI of the watch: any object is parsed as a VMI or rejected."""
     with contextlib.suppress(ValueError, RecursionError):
         object_ = json.loads(data)
         parsed = vmis.parse(object_, "n")
@@ -159,7 +159,7 @@ def vmi_object(data: bytes) -> None:
 
 
 def companion_object(data: bytes) -> None:
-    """A companion, and the CRD that tells whether VMIs have the field."""
+    """A companion, and the CRD that says whether VMIs have the field."""
     with contextlib.suppress(ValueError, RecursionError):
         object_ = json.loads(data)
         companion.parse(object_)
@@ -178,7 +178,7 @@ class _Sink:
 
 
 def watch_line(data: bytes) -> None:
-    """A line of a watch: an event, or an error that the loop around it knows."""
+    """A line of a watch: an event, or an error that the watch loop handles."""
     nobody: Any = None
     watch = Reflector(nobody, Selection("/x"), _Sink(), 60.0)
     with contextlib.suppress(KubeError):
@@ -188,11 +188,11 @@ def watch_line(data: bytes) -> None:
 # --- libvirt and QEMU -------------------------------------------------------------------------------------------------
 
 
-libvirt.registerErrorHandler(lambda *_: None, None)  # a domain that is none is told on standard error, each time
+libvirt.registerErrorHandler(lambda *_: None, None)  # otherwise each invalid domain prints to standard error
 
 
 def libvirt_callback(data: bytes) -> None:
-    """The arguments of a graphics event, and what the table makes of a series of them."""
+    """The arguments of a graphics event, and the session table after a series of them."""
     table = SessionTable(capacity=4)
     for number, part in enumerate(_cut(data)):
         head, rest = part[:3].ljust(3, b"\0"), part[3:].split(b"\0")
@@ -210,7 +210,7 @@ def libvirt_callback(data: bytes) -> None:
 
 
 def query_vnc(data: bytes) -> None:
-    """QEMU's answer, which its guest may have written."""
+    """QEMU's response, which its guest may have written."""
     with contextlib.suppress(QueryError):
         clients = vnc_query.parse(data.decode("utf-8", "replace"))
         table = SessionTable()
@@ -233,7 +233,7 @@ _DOCUMENT: Final = Path(_FOLDER.name) / "default" / "vm.json"
 
 
 def document(data: bytes) -> None:
-    """A document that somebody else wrote: it is understood, and then all else in it stays, or it is left alone."""
+    """A document of another program: if it is understood, its other fields stay; otherwise it is not changed."""
     _DOCUMENT.parent.mkdir(exist_ok=True)
     _DOCUMENT.write_bytes(data)
     try:
@@ -258,7 +258,7 @@ _TCP: Final = {"host": "::1", "family": "ipv6", "service": "5900", "websocket": 
 TARGETS: Final[dict[str, Target]] = {
     "handler-stream": Target(handler_stream, (joined(*_REQUESTS), joined(*_REQUESTS[:2]), *map(joined, _REQUESTS))),
     "agent-stream": Target(agent_stream, (joined(*_RESPONSES), joined(*_RESPONSES[:2]), *map(joined, _RESPONSES))),
-    "gate": Target(
+    "http2-proxy": Target(
         proxy,
         (
             joined(http2.settings((4, 9)), http2.open_stream(1), http2.data(1, b"\0\0\0\0\x02ab")),

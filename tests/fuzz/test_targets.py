@@ -1,4 +1,4 @@
-"""A short run of each target, with inputs that differ from run to run: `make fuzz` is the long one."""
+"""A short run of each target, with inputs that differ from run to run; `make fuzz` is the long one."""
 
 import random
 import sys
@@ -15,13 +15,13 @@ WHILE = 3.0
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> random.Random:
-    """Of the seed that pytest-randomly prints: `-p randomly_seed=N` makes a run happen again, up to its length."""
+    """The seed that pytest-randomly prints: `-p randomly_seed=N` repeats a run, up to its length."""
     return random.Random(request.config.getoption("randomly_seed", default=0))  # noqa: S311  # guards nothing
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_breaks_a_promise(name: str, chance: random.Random) -> None:
-    """Whatever comes, the parser reads or refuses it, and what it read is within bounds."""
+    """The parser reads or rejects any input, and what it has read is within bounds."""
     target, done, until = TARGETS[name], 0, time.monotonic() + WHILE
     for data in inputs(target.seeds, chance):
         try:

@@ -1,4 +1,4 @@
-"""The alerts' rules as Prometheus takes them, from the object that its operator takes."""
+"""The alert rules in Prometheus' format, from the object of the Prometheus operator."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPONENT = REPOSITORY / "manifests/components/monitoring"
-# It parses some kilobytes; a machine that is busy elsewhere has its time all the same.
+# It parses some kilobytes; the rest is for a busy machine.
 _TIMEOUT = 60
 
 
@@ -18,7 +18,7 @@ def groups() -> list[dict[str, Any]]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """All of them, recording and alerting."""
+    """Return all rules, recording and alerting."""
     return [rule for group in groups() for rule in group["rules"]]
 
 
@@ -34,7 +34,7 @@ def write(file: Path, groups_: list[dict[str, Any]]) -> Path:
 
 
 def promtool(*arguments: str | Path, input_: str = "") -> str:
-    """What it says; fails with that where it finds fault."""
+    """Return its output; fail with the output if it reports an error."""
     done = subprocess.run(
         ["promtool", *arguments], input=input_, capture_output=True, text=True, check=False, timeout=_TIMEOUT
     )

@@ -1,4 +1,4 @@
-"""The alerts by themselves: that they are rules, fire when they say and no earlier, and lead to a page that helps."""
+"""The alerts: they are valid rules, fire when they should and no earlier, and lead to a page that helps."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from handler_service.model import Reason
 from tests.monitoring.rules import REPOSITORY, alerts, groups, promtool, write
 
 _TESTS = Path(__file__).with_name("alerts.test.yaml")
-# What somebody who was woken by it looks for, in this order.
+# The headings that a person who was woken by an alert looks for, in this order.
 _HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 
 
@@ -21,26 +21,26 @@ def rule_file(tmp_path: Path) -> Path:
 
 
 def test_the_rules_are_rules(rule_file: Path) -> None:
-    """As Prometheus itself reads them, with no rule there twice."""
+    """Prometheus itself parses them, and no rule appears twice."""
     assert "FAILED" not in promtool("check", "rules", "--lint=all", "--lint-fatal", rule_file)
 
 
 def test_each_alert_fires_when_it_should(rule_file: Path) -> None:
-    """At the edge of its expression and of its time, in alerts.test.yaml."""
+    """At the limit of its expression and of its duration, in alerts.test.yaml."""
     tests = rule_file.with_name(_TESTS.name)
     shutil.copy(_TESTS, tests)
     promtool("test", "rules", tests)
 
 
 def test_no_alert_is_without_such_a_test() -> None:
-    """One that is added needs one."""
+    """A new alert needs one."""
     cases = [case for test in yaml.safe_load(_TESTS.read_text())["tests"] for case in test.get("alert_rule_test", [])]
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts().keys()
 
 
 @pytest.mark.parametrize("name", sorted(alerts()))
 def test_an_alert_leads_to_its_runbook(name: str) -> None:
-    """What it means, what it does to people, how to find the cause by commands, what to do."""
+    """What it means, its effect on users, commands that find the cause, what to do."""
     alert = alerts()[name]
     assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
     text = (REPOSITORY / f"docs/runbooks/{name}.md").read_text()
@@ -51,7 +51,7 @@ def test_an_alert_leads_to_its_runbook(name: str) -> None:
 
 
 def test_no_runbook_is_without_its_alert() -> None:
-    """Pages of alerts that are gone mislead."""
+    """Pages of removed alerts mislead."""
     assert {page.stem for page in (REPOSITORY / "docs/runbooks").glob("*.md")} - {"index"} == alerts().keys()
 
 
@@ -64,8 +64,8 @@ def test_every_alert_says_how_urgent_it_is() -> None:
 
 
 def test_the_runbook_knows_every_reason() -> None:
-    """Why a value may be unknown; one that is added needs a line."""
+    """Each reason for a value that is not observed has a line; a new reason needs one."""
     fine = {Reason.WATCHING, Reason.NO_DOMAIN, Reason.FINISHED, Reason.NO_AGENT, Reason.LOWER_BOUND}
     page = (REPOSITORY / "docs/runbooks/VMIServiceStatusUnknown.md").read_text()
-    told = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
-    assert told == {reason.value for reason in Reason if reason not in fine}
+    listed = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert listed == {reason.value for reason in Reason if reason not in fine}

@@ -1,4 +1,4 @@
-"""The dashboard by itself: each query is one that Prometheus takes, about metrics that the handler really has."""
+"""The dashboard: Prometheus accepts each query, and each is about metrics that the handler really has."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from handler_service.kube.client import KubeClient
 from tests.monitoring.rules import COMPONENT, promtool, rules, write
 from tests.unit.handler.metrics.scene import Scene
 
-# KubeVirt's own, where they are collected, and what Prometheus itself says of each target.
+# KubeVirt's own metrics, if they are collected, and Prometheus' own about each target.
 FOREIGN = {"kubevirt_vmi_info", "up"}
 _OURS = re.compile(r"\b(?:kubevirt_vmi_|vmi_service_status_|process_|(?:cluster|node):)[\w:]+|\bup\b")
 _VARIABLES = {"$__rate_interval": "5m", "$node": ".*", "$namespace": ".*"}
@@ -26,7 +26,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> Iterator[str]:
-    """Of all panels, with Grafana's variables filled in."""
+    """Return the queries of all panels, with Grafana's variables replaced."""
     for panel in dashboard()["panels"]:
         for target in panel.get("targets", ()):
             query = target["expr"]
@@ -36,7 +36,7 @@ def queries() -> Iterator[str]:
 
 
 def exported() -> set[str]:
-    """The names of all samples of a handler that has seen something of everything."""
+    """Return the names of all samples of a handler that has counted something of everything."""
     scene = Scene()
     scene.add()
     scene.report(sessions=1, since=1.0)
@@ -49,7 +49,7 @@ def exported() -> set[str]:
 
 
 def controller_metrics() -> str:
-    """What a controller exports that has seen nothing yet."""
+    """Return what a controller exports that has counted nothing yet."""
     client, decisions = KubeClient(None, 1.0, "test"), Decisions()
     followed = Watches(client, "vss", 1.0, decisions).followed
     exposition = controller.Exposition(decisions, Marker(client, "vss", decisions), followed, "1.2.3")
@@ -61,33 +61,33 @@ def known() -> set[str]:
 
 
 def names(expression: str) -> set[str]:
-    """The metrics in it; what stands in quotation marks is a label's value."""
+    """Return the metrics in a query; text in quotation marks is a label's value."""
     return set(_OURS.findall(re.sub(r'"[^"]*"', '""', expression)))
 
 
 def test_prometheus_takes_every_query(tmp_path: Path) -> None:
-    """Parsed as rules, since that is what promtool parses."""
+    """Parsed as rules, since promtool parses rules."""
     recorded = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
     assert len(recorded) > 20
     promtool("check", "rules", write(tmp_path / "queries.yaml", [{"name": "dashboard", "rules": recorded}]))
 
 
 def test_every_query_is_about_metrics_that_exist() -> None:
-    """A panel that is empty for ever says that all is well."""
+    """A panel that is always empty looks as if all is well."""
     for query in queries():
         assert names(query), query
         assert names(query) <= known(), query
 
 
 def test_every_rule_is_about_metrics_that_exist() -> None:
-    """An alert on a name that nobody has never fires."""
+    """An alert on a metric that does not exist never fires."""
     for rule in rules():
         assert names(rule["expr"]), rule
         assert names(rule["expr"]) <= known(), rule
 
 
 def test_the_panels_do_not_lie_upon_each_other() -> None:
-    """Nor beside the grid, which is 24 wide."""
+    """Nor do they exceed the grid, which is 24 wide."""
     taken: set[tuple[int, int]] = set()
     for panel in dashboard()["panels"]:
         place = panel["gridPos"]
@@ -102,7 +102,7 @@ def test_the_panels_do_not_lie_upon_each_other() -> None:
 
 
 def test_the_data_source_is_for_the_reader_to_choose() -> None:
-    """No panel names one that only its author has."""
+    """No panel names a data source of its author."""
     panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
     ids = [panel["id"] for panel in dashboard()["panels"]]

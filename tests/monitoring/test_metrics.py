@@ -1,4 +1,4 @@
-"""The metrics by their form: Prometheus' own lint finds no fault, and the docs know each."""
+"""The form of the metrics: Prometheus' own lint finds no mistake, and the docs list each metric."""
 
 import re
 
@@ -22,13 +22,13 @@ def test_the_lint_of_prometheus_finds_no_fault() -> None:
 def test_every_metric_is_in_the_docs_and_no_other() -> None:
     """docs/metrics.md has a line for each."""
     page = (REPOSITORY / "docs/metrics.md").read_text()
-    told = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
     ours = {_SUFFIX.sub("", name) for name in exported() if not name.startswith("process_")}
-    assert told == ours
+    assert listed == ours
 
 
 def test_the_names_of_kubevirt_are_left_to_it() -> None:
-    """It has a number of its own, of what passes virt-api."""
+    """KubeVirt has its own number, of the connections that pass virt-api."""
     assert "kubevirt_vnc_active_connections" not in exported()
     ours = ("kubevirt_vmi_service_", "vmi_service_status_", "process_")
     assert all(name.startswith(ours) for name in exported())

@@ -1,1 +1,1 @@
-"""What is between releases: bytes and dialogues of the first one, kept for ever, and those of releases to come."""
+"""Compatibility between releases: bytes and dialogues of the first release, and those of releases to come."""

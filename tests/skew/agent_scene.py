@@ -1,4 +1,4 @@
-"""Today's agent, as far as the stream goes: its state moves when a test says so."""
+"""Today's agent without libvirt: its state changes when a test changes it."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class AgentScene:
         await self._stream.run()
 
     async def live(self, event: str) -> None:
-        """Something that happens at the VM."""
+        """Change something at the VM."""
         match event:
             case "viewer" | "unheard viewer":
                 self._graphics(Phase.CONNECT, Phase.INITIALIZE, peer=UNIX)

@@ -1,10 +1,10 @@
-"""A dialogue as text: one line for each message, its bytes and what they meant, and what happened meanwhile.
+"""A dialogue as text: one line for each message, with its bytes and their meaning, and for each event.
 
     agent    0a0e...  hello { instance: "..." }
     handler  0a22...  welcome { ... }
     event    viewer
 
-A `lost` message is one that the agent sent and the handler never heard.
+A `lost` message is one that the agent sent and the handler did not receive.
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ FIRST_RELEASE = Path(__file__).parent / "v1" / "dialogue.txt"
 @dataclass(frozen=True)
 class Line:
     who: Who
-    #: The bytes; none for an event.
+    #: The bytes; empty for an event.
     said: bytes
-    #: In protobuf's text format, or the event's words.
+    #: In protobuf's text format, or the event's text.
     meaning: str
 
     @property

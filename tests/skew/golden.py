@@ -1,4 +1,4 @@
-"""Each message of a release with a value in each of its fields: as bytes, and by the names of the fields."""
+"""Each message of a release with a value in each of its fields, as bytes and by the names of the fields."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def released() -> descriptor_pb2.FileDescriptorSet:
 
 
 def pool_of(files: descriptor_pb2.FileDescriptorSet) -> descriptor_pool.DescriptorPool:
-    """A pool of its own, so that another version can live beside the generated code."""
+    """A descriptor pool of its own, so that another version can exist next to the generated code."""
     pool = descriptor_pool.DescriptorPool()
     waiting = {file.name: file for file in files.file}
 
@@ -42,7 +42,7 @@ def messages(files: descriptor_pb2.FileDescriptorSet) -> Iterator[str]:
 
 
 def filled(descriptor: Descriptor, arm: str | None = None, depth: int = 0) -> Message:
-    """A value in each field; of a oneof, in `arm`, or else in its first."""
+    """Set each field; of a oneof set `arm`, or otherwise its first field."""
     message = message_factory.GetMessageClass(descriptor)()
     for field in descriptor.fields:
         chosen = field.containing_oneof is None or field.name == (arm or field.containing_oneof.fields[0].name)
@@ -64,7 +64,7 @@ def _fill(message: Message, field: FieldDescriptor, depth: int) -> None:
 
 
 def _value(field: FieldDescriptor, depth: int, turn: int) -> Any:
-    """Tells by itself which field it is of."""
+    """The value identifies the field."""
     if field.message_type is not None:
         if field.message_type.full_name.startswith("google.protobuf."):
             return message_factory.GetMessageClass(field.message_type)(seconds=100 + field.number, nanos=5000)
@@ -79,7 +79,7 @@ def _value(field: FieldDescriptor, depth: int, turn: int) -> Any:
 
 
 def make() -> list[dict[str, Any]]:
-    """All messages, those with a oneof once for each arm."""
+    """Make all messages, those with a oneof once for each arm."""
     files = released()
     pool = pool_of(files)
     found = []

@@ -1,6 +1,6 @@
-"""A v1.9 that nobody has written yet: each message, enum and oneof of v1 with something more.
+"""A possible v1.9: each message, enum and oneof of v1 with additions.
 
-Built from the released descriptor, so that its bytes are those that a real compiler's code would write.
+Built from the released descriptor, so that its bytes are those of code from a real compiler.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from tests.skew import golden
 FIELD = 999
 ARM = 31
 VALUE = 77
-FEATURES = ("identified-sessions", "told-in-verse")
+FEATURES = ("identified-sessions", "reports-in-verse")
 
 
 @cache
@@ -38,12 +38,12 @@ def _extend(message: descriptor_pb2.DescriptorProto) -> None:
 
 
 def new(name: str, **fields: Any) -> Any:
-    """A message of v1.9. What is a dict becomes the message that it is of."""
+    """Make a message of v1.9. A dict becomes the message of its field."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{golden.PACKAGE}.{name}"))(**fields)
 
 
 def with_more(message: Message) -> Message:
-    """The same with a value in each field that v1 does not have, in all that it contains."""
+    """Return the same with a value in each field that v1 does not have, in all messages that it contains."""
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.full_name.startswith(golden.PACKAGE):
             for one in value if field.is_repeated else [value]:
@@ -53,10 +53,10 @@ def with_more(message: Message) -> Message:
 
 
 def request(**arm: Any) -> bytes:
-    """What a v1.9 agent sends."""
+    """Return what a v1.9 agent sends."""
     return with_more(new("ReportSessionsRequest", **arm)).SerializeToString()
 
 
 def response(**arm: Any) -> bytes:
-    """What a v1.9 handler sends."""
+    """Return what a v1.9 handler sends."""
     return with_more(new("ReportSessionsResponse", **arm)).SerializeToString()

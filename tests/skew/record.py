@@ -1,7 +1,7 @@
-"""How the records of a release are made, once: `python -m tests.skew.record` at the release, and never again.
+"""Makes the records of a release, once: `python -m tests.skew.record` at the release, and never again.
 
-The dialogue is between the two real ends, over real sockets, and was read by a person. The messages have a value in
-each field of the released descriptor.
+The dialogue is between the two real programs, over real sockets, and was reviewed by a person. The messages have a
+value in each field of the released descriptor.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ EVENTS = ("viewer", "tcp viewer", "leaves", "libvirt is lost", "libvirt is back"
 
 
 class Tap:
-    """Serves one socket and passes everything to another, and back."""
+    """Serves one socket and forwards everything to another, in both directions."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -54,7 +54,7 @@ class Tap:
 
 
 async def record() -> list[str]:
-    """The agent watches a VM while viewers come and go and libvirt is away for a moment."""
+    """The agent watches a VM while viewers come and go and libvirt is down for a moment."""
     with tempfile.TemporaryDirectory() as folder:
         async with handler(Path(folder)) as running:
             tap = Tap(running.socket)
@@ -75,7 +75,7 @@ async def record() -> list[str]:
 
 
 async def happen(event: str, scene: AgentScene, tap: Tap) -> None:
-    """Returns when both ends have said what there is to say of it."""
+    """Return when both ends have exchanged every message about it."""
     before = scene.protocol.sequence
     tap.lose_next = event == "unheard viewer"
     await scene.live(event)
@@ -93,7 +93,7 @@ def main() -> None:
         (golden.FIRST_RELEASE, json.dumps(golden.make(), indent=1) + "\n"),
     ):
         if path.exists():
-            sys.exit(f"{path} is there: a record is never made again")
+            sys.exit(f"{path} exists: a record is made only once")
         path.write_text(content)
 
 

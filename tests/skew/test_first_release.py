@@ -1,4 +1,4 @@
-"""What the first release said and understood, today's programs understand and say."""
+"""Today's programs understand and send what the first release understood and sent."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def of_today(name: str) -> Any:
 
 @pytest.mark.parametrize("number", range(len(GOLDEN)))
 def test_a_golden_message_means_what_it_meant(number: int) -> None:
-    """By the names of its fields and values; and today's code writes it in the same bytes."""
+    """By the names of its fields and values; and today's code encodes it to the same bytes."""
     record = GOLDEN[number]
     message = of_today(record["message"]).FromString(bytes.fromhex(record["bytes"]))
     assert json_format.MessageToDict(message, preserving_proto_field_name=True) == record["means"]
@@ -48,14 +48,14 @@ def test_a_golden_message_means_what_it_meant(number: int) -> None:
 
 
 def test_every_message_of_the_first_release_is_golden() -> None:
-    """Those of the released descriptor: of today's messages there may be more."""
+    """Those of the released descriptor: today there may be more messages."""
     assert {record["message"] for record in GOLDEN} <= set(golden.messages(golden.released()))
     assert len({record["message"] for record in GOLDEN}) == 34
 
 
 @pytest.mark.parametrize("number", range(len(MESSAGES)))
 def test_a_recorded_message_means_what_is_written_beside_it(number: int) -> None:
-    """A person can read the record."""
+    """So a person can read the record."""
     line = MESSAGES[number]
     kind = pb.ReportSessionsResponse if line.who == "handler" else pb.ReportSessionsRequest
     assert text_format.Parse(line.meaning, kind()) == kind.FromString(line.said)
@@ -65,7 +65,7 @@ def test_a_recorded_message_means_what_is_written_beside_it(number: int) -> None
 
 
 async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> None:
-    """It answers in the same order with the same numbers, and publishes what that agent saw."""
+    """It answers in the same order with the same numbers, and publishes what that agent reported."""
     async with handler(tmp_path) as running:
         peer = running.dial()
         for line in LINES:
@@ -84,7 +84,7 @@ async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> Non
 
 
 async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> None:
-    """It says the same, in the same order."""
+    """It sends the same messages in the same order."""
     socket = tmp_path / "handler.sock"
     async with peer_on(socket) as peer, agent(socket) as scene:
         conversation = await peer.next_stream()
@@ -100,7 +100,7 @@ async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> Non
                 ack = line.response.ack
                 await wait_until_async(
                     lambda wanted=ack.published: scene.protocol.stream.last_ack.published >= wanted,  # type: ignore[misc]
-                    what=f"{ack} is heard",
+                    what=f"{ack} is received",
                 )
             else:
                 arm = line.request.WhichOneof("message") or ""
@@ -111,13 +111,13 @@ async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> Non
 
 
 def _without_terms(response: pb.ReportSessionsResponse) -> types.VmiReference:
-    """What of a Welcome must not change: the terms are a handler's to choose, the version and features its own."""
+    """The part of a Welcome that must not change: a handler chooses the stream settings, the version and features."""
     assert response.HasField("welcome")
     return response.welcome.vmi
 
 
 def _steady(message: Any) -> Any:
-    """Without counters, which a newer agent may have more of, and its own features and version."""
+    """Without counters, of which a newer agent may have more, and without its own features and version."""
     for field in ("counters", "features", "agent_version"):
         if field in message.DESCRIPTOR.fields_by_name:
             message.ClearField(field)

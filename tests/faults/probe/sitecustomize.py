@@ -1,7 +1,7 @@
 """Python imports a module of this name at its start: in a process that is started with this folder in PYTHONPATH,
 SIGUSR2 writes how many asyncio tasks and objects live in it into the file that PROBE_FILE names.
 
-Nothing of the program is changed: tasks are counted from outside the event loop, between two of its steps.
+The program itself is not changed: tasks are counted from outside the event loop, between two of its steps.
 """
 
 import asyncio
