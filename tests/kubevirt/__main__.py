@@ -1,7 +1,7 @@
-"""A real KubeVirt with the project beside it, to try things in by hand: `python -m tests.kubevirt`.
+"""A real KubeVirt with the project on it, for manual use: `python -m tests.kubevirt`.
 
-It returns when VMs can be made and leaves the cluster running, which `python -m tests.cluster --dir FOLDER` serves and
-ends. With KUBEVIRT_CLUSTER=FOLDER the tests use it in place of one of their own. It needs root.
+It returns when VMs can be created and leaves the cluster running; `python -m tests.cluster --dir FOLDER` operates and
+ends it. With KUBEVIRT_CLUSTER=FOLDER the tests use it instead of a cluster of their own. It needs root.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One cluster of two nodes for the whole session, KubeVirt on it and the project beside that; a namespace per test."""
+"""One cluster of two nodes for the whole session, with KubeVirt and the project on it; a namespace for each test."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.kubevirt.machines import Machine, Machines
 from tests.node import diagnosis
 from tests.node.site import Site
 
-# The first test waits for KubeVirt's operator, and any for pods of KubeVirt's that take their time.
+# The first test waits for KubeVirt's operator, and each test for pods of KubeVirt.
 TIMEOUT = 600
 
 
@@ -40,7 +40,7 @@ def build() -> Build:
 
 @pytest.fixture(scope="session")
 def cluster(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Up, with its nodes Ready; or the one of `python -m tests.kubevirt`, which stays."""
+    """Running, with its nodes Ready; or the one of `python -m tests.kubevirt`, which stays."""
     if kept := os.environ.get("KUBEVIRT_CLUSTER"):
         yield Cluster.attach(Path(kept))
         return
@@ -59,10 +59,10 @@ def site(cluster: Cluster) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def kubevirt(site: Site, build: Build) -> Deployment:
-    """KubeVirt, deployed, and nothing of the project's."""
+    """KubeVirt, deployed, without the project."""
     deployment = Deployment(site.cluster, site.client, build)
     if not deployment.deployed:
-        # Most of the time virt-operator waits.
+        # virt-operator waits most of the time.
         with ThreadPoolExecutor() as pool:
             given = pool.submit(deployment.give_images)
             deployment.deploy()
@@ -72,7 +72,7 @@ def kubevirt(site: Site, build: Build) -> Deployment:
 
 @pytest.fixture
 def installation(kubevirt: Deployment) -> Deployment:
-    """The project's overlay applied, whatever the test before has done to it."""
+    """The project's overlay, applied whatever the test before has done to it."""
     kubevirt.install()
     return kubevirt
 
@@ -92,7 +92,7 @@ def machines(site: Site, installation: Deployment, namespace: str, tmp_path: Pat
 
 @pytest.fixture
 def machine(machines: Machines) -> Machine:
-    """A VM that runs and has nobody at its screen."""
+    """A running VM without a viewer."""
     return machines.start()
 
 

@@ -1,4 +1,4 @@
-"""KubeVirt on a cluster, put there by its own operator as an admin has it done, and the project beside it."""
+"""KubeVirt on a cluster, installed by its own operator as an admin does it, and the project next to it."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Deployment:
         return self.client.find(f"/api/v1/namespaces/{NAMESPACE}") is not None
 
     def deploy(self) -> None:
-        """Returns when the operator is done, its webhooks answer, and every node takes VMs."""
+        """Return when the operator is done, its webhooks answer, and every node accepts VMs."""
         for node in self.cluster.nodes:
             # Where the operator puts its Deployments.
             self._kubectl("label", f"node/{node.name}", "node-role.kubernetes.io/control-plane=")
@@ -65,7 +65,7 @@ class Deployment:
             self._wait(f"node/{node.name}", r"--for=jsonpath={.metadata.labels.kubevirt\.io/schedulable}=true")
 
     def reinstall(self) -> None:
-        """Its object is deleted, which takes all VMs and its CRDs along, and made again."""
+        """Delete its object, which removes all VMs and its CRDs, and create it again."""
         what = ("kubevirt/kubevirt", f"--namespace={NAMESPACE}", f"--timeout={DEPLOY_TIMEOUT:g}s")
         self._kubectl("delete", *what, timeout=DEPLOY_TIMEOUT + 10)
         self._have_deployed()
@@ -77,7 +77,7 @@ class Deployment:
         self._kubectl("wait", *what, f"--timeout={DEPLOY_TIMEOUT:g}s", timeout=DEPLOY_TIMEOUT + 10)
 
     def _answers(self) -> bool:
-        """Its webhooks take a VM, and its part of the API is served."""
+        """Return whether its webhooks accept a VM, and its part of the API is served."""
         try:
             path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances?dryRun=All"
             self.client.post(path, instance("probe", "default"))
@@ -87,7 +87,7 @@ class Deployment:
         return True
 
     def rollout(self, *what: str, namespace: str = NAMESPACE) -> None:
-        """New pods in the place of the old ones, of all at once; returns when they are ready."""
+        """Replace all pods at once; return when the new ones are ready."""
         self._kubectl("rollout", "restart", *what, f"--namespace={namespace}")
         for one in what:
             self._rolled_out(one, namespace)
@@ -97,7 +97,7 @@ class Deployment:
         self._kubectl(*status, timeout=ROLLOUT_TIMEOUT + 10)
 
     def scale_operator(self, replicas: int) -> None:
-        """Returns when there are as many, and none that is ending."""
+        """Return when there are as many, and none that is ending."""
         what = (f"deployment/{OPERATOR}", f"--namespace={NAMESPACE}")
         self._kubectl("scale", *what, f"--replicas={replicas}")
         self._rolled_out(f"deployment/{OPERATOR}", NAMESPACE)
@@ -110,13 +110,13 @@ class Deployment:
     # --- the project ---
 
     def give_images(self) -> None:
-        """Each node gets ours, which change with each edit; KubeVirt's are there from the start."""
+        """Give each node the project's images, which change with each edit; KubeVirt's are there from the start."""
         for node in self.cluster.nodes:
             for image in (AGENT, HANDLER):
                 node.import_images(archive_of(image))
 
     def install(self) -> None:
-        """Returns when the handler is ready and new pods are given their agent; done already, it costs nothing."""
+        """Return when the handler is ready and new pods get their agent; if that is so already, it costs nothing."""
         if self._installed:
             return
         self._kubectl("apply", "--server-side", "-k", OVERLAY)
@@ -155,18 +155,18 @@ class Deployment:
         return list(self.client.get(f"/api/v1/namespaces/{OURS}/pods", ours)["items"])
 
     def handler_restarts(self) -> dict[str, int]:
-        """Of each handler's container, by its pod's name."""
+        """Return the restarts of each handler's container, by its pod's name."""
         path, ours = f"/api/v1/namespaces/{OURS}/pods", {"labelSelector": "app.kubernetes.io/component=handler"}
         pods = self.client.get(path, ours)["items"]
         return {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods}
 
     def handler_log(self) -> str:
-        """Of every node's handler."""
+        """Return the logs of every node's handler."""
         handlers = "--selector=app.kubernetes.io/component=handler"
         return self._kubectl("logs", f"--namespace={OURS}", handlers, "--container=handler", "--tail=-1")
 
     def _injects(self) -> bool:
-        """A policy is in force up to two seconds after it was taken."""
+        """A policy is in force up to two seconds after it was accepted."""
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -185,7 +185,7 @@ class Deployment:
         return [self.build.virtctl, "--kubeconfig", self.cluster.kubeconfig, *arguments]
 
     def virtctl(self, *arguments: str) -> str:
-        """Runs it to its end and returns what it wrote to standard output."""
+        """Run it to its end and return its standard output."""
         return run(*self.virtctl_command(*arguments), timeout=VIRTCTL_TIMEOUT)
 
 

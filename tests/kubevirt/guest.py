@@ -1,6 +1,6 @@
-"""A guest of 40 bytes that heeds its power button, as an operating system does: it fits into a disk's boot sector.
+"""A guest of 40 bytes that reacts to its power button like an operating system: it fits into a disk's boot sector.
 
-It says `!` on the serial console when it has booted and a dot with each tick, and powers off when it is asked to.
+It writes `!` to the serial console when it has booted, a dot with each tick, and powers off when requested.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""VMs that the real KubeVirt runs, each with its VMI, its launcher pod, and the ways to its screen."""
+"""VMs that the real KubeVirt runs, each with its VMI, its launcher pod, and access to its screen."""
 
 import http
 import json
@@ -21,7 +21,7 @@ AGENT = "launcher-agent"
 COMPUTE = "compute"
 # As the kernel has it, which keeps 15 bytes of a name.
 QEMU = "qemu-system-x86"
-#: The labels of a VM that is to have no agent.
+#: The labels of a VM without an agent.
 WITHOUT = {"servicestatus.kubevirt.io/inject": "false"}
 # 2 to 4 s on two idle cores.
 START_TIMEOUT = 180.0
@@ -51,7 +51,7 @@ class Machine:
         wait_until(lambda: self.phase, lambda phase: phase == "Running", what=running, timeout=START_TIMEOUT)
 
     def delete(self) -> None:
-        """Returns when the VMI is gone."""
+        """Return when the VMI is gone."""
         self.vmi.delete()
         gone = f"{self.vmi.name} is gone"
         client = self._site.client
@@ -65,15 +65,15 @@ class Machine:
         return str(self.vmi.object()["status"]["nodeName"])
 
     def begin_migration(self) -> Migration:
-        """A live one to another node, which has been asked for."""
+        """Request a live migration to another node."""
         return Migration(self._site.client, self.vmi)
 
     def migrate(self) -> None:
-        """Returns when KubeVirt says that it has succeeded."""
+        """Return when KubeVirt reports success."""
         self.begin_migration().wait_succeeded()
 
     def evict(self) -> None:
-        """Its pod is asked to leave the node, as `kubectl drain` does it. KubeVirt says no, and migrates the VM."""
+        """Evict its pod like `kubectl drain`. KubeVirt denies it, and migrates the VM."""
         (pod,) = self.pods()
         name, namespace = pod["metadata"]["name"], self.vmi.namespace
         metadata = {"name": name, "namespace": namespace}
@@ -88,7 +88,7 @@ class Machine:
 
     @property
     def pod(self) -> NodePod:
-        """The one that is there."""
+        """Its only pod."""
         (only,) = self.pods()
         return NodePod(self._site, only)
 
@@ -103,11 +103,11 @@ class Machine:
         return AGENT in [container["name"] for container in pod["spec"].get("initContainers", ())]
 
     def kill_in_pod(self, name: str) -> None:
-        """SIGKILL for the processes of that name beside the VM."""
+        """Send SIGKILL to the processes of that name in the VM's container."""
         self._in_pod(self.pod.name, "pkill", "-KILL", "--exact", name)
 
     def kill_target(self) -> None:
-        """SIGKILL for the QEMU that a migration is sent to, as soon as there is one."""
+        """Send SIGKILL to the QEMU at the target of a migration, as soon as there is one."""
         (target,) = (pod["metadata"]["name"] for pod in self.pods() if pod["spec"].get("nodeName") != self.node)
         kill = ("pkill", "-KILL", "--echo", "--exact", QEMU)
         wait_until(lambda: self._in_pod(target, *kill, check=False), what=f"{QEMU} in {target} is killed")
@@ -121,7 +121,7 @@ class Machine:
         return self._site.cluster.kubectl("exec", *where, "--", *command, check=check)
 
     def watch_agent(self) -> Watch:
-        """What the agent beside the VM sees, by its debug API: a message at the start, and one at each change."""
+        """Watch the agent by its debug API: a message at the start, and one at each change."""
         self._watches += 1
         log = self._logs / f"agent-status-{self._watches}.json"
         return Grpcurl(self.pod.agent_socket).watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=log)
@@ -134,19 +134,19 @@ class Machine:
     # --- its screen ---
 
     def virtctl(self, *, preserve: bool = False) -> VncProxy:
-        """`virtctl vnc`, not started yet."""
+        """Return `virtctl vnc`, not started yet."""
         self._proxies += 1
         log = self._logs / f"virtctl-{self._proxies}.log"
         command = self.deployment.virtctl_command()
         return VncProxy(command, self.vmi.name, self.vmi.namespace, log, preserve=preserve)
 
     def do(self, *arguments: str) -> None:
-        """Another command of virtctl about this VMI: `do("pause", "vmi")`."""
+        """Run another virtctl command about this VMI: `do("pause", "vmi")`."""
         self.deployment.virtctl(*arguments, self.vmi.name, f"--namespace={self.vmi.namespace}")
 
 
 class Machines:
-    """Makes them in one namespace."""
+    """Makes VMs in one namespace."""
 
     def __init__(self, site: Site, deployment: Deployment, namespace: str, logs: Path) -> None:
         self._site = site
@@ -163,7 +163,7 @@ class Machines:
         memory: str = "64Mi",
         spec: Mapping[str, object] | None = None,
     ) -> Machine:
-        """Bound to a node, unless that is None. `spec` comes on top of the usual one."""
+        """Bind it to a node, unless that is None. `spec` is merged into the usual one."""
         vmi = Vmi(self._site.client, self._namespace, name)
         manifest = instance(name, self._namespace, memory)
         manifest["metadata"]["labels"] = dict(labels or {})
@@ -176,7 +176,7 @@ class Machines:
         return Machine(self._site, self._deployment, vmi, self._logs)
 
     def _post(self, manifest: Object) -> Object:
-        """Nothing as long as KubeVirt's webhooks are away: on a busy machine virt-api misses a probe now and then."""
+        """Retry while KubeVirt's webhooks are down: on a busy machine virt-api sometimes misses a probe."""
         try:
             return self._site.client.post(self._path, manifest)
         except ApiError as error:
@@ -185,13 +185,13 @@ class Machines:
             return {}
 
     def own(self, name: str = "vm") -> Machine:
-        """Of a VirtualMachine, which makes it; returns when it runs."""
+        """Return the VMI of a new VirtualMachine when it runs."""
         path = f"/apis/kubevirt.io/v1/namespaces/{self._namespace}/virtualmachines"
         self._site.client.post(path, virtual_machine(name, self._namespace))
         return self.successor(name, former="")
 
     def successor(self, name: str, *, former: str) -> Machine:
-        """The VMI of a VirtualMachine that has another UID than its former one; returns when it runs."""
+        """Return the VMI of a VirtualMachine with another UID than its former one, when it runs."""
         vmi = Vmi(self._site.client, self._namespace, name)
 
         def uid() -> str:
@@ -213,7 +213,7 @@ class Machines:
         memory: str = "64Mi",
         spec: Mapping[str, object] | None = None,
     ) -> Machine:
-        """Returns when it runs."""
+        """Return when it runs."""
         machine = self.create(name, labels=labels, node=node, memory=memory, spec=spec)
         machine.wait_running()
         return machine
@@ -230,7 +230,7 @@ class Machines:
         return Recorder(self._site.client, f"/apis/servicestatus.kubevirt.io/v1alpha1/{companions}")
 
     def wait_none(self) -> None:
-        """Until no VMI is left here."""
+        """Wait until no VMI is left here."""
         client, gone = self._site.client, f"all VMs of {self._namespace} are gone"
         wait_until(lambda: client.get(self._path)["items"], lambda left: not left, what=gone, timeout=START_TIMEOUT)
 

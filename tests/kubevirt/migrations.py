@@ -1,4 +1,4 @@
-"""Live migrations that a test asks for, watches, and breaks off in the middle."""
+"""Live migrations that a test requests, watches, and aborts in the middle."""
 
 from collections.abc import Collection
 
@@ -7,22 +7,22 @@ from tests.apiserver.client import Client
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
 
-# 3 to 5 s; a slow one takes 12, and one that is broken off may keep its target for 16 s more. Seen once: an older word
-# of virt-launcher's overtook the one of the end, and virt-handler asks again only every 300 s.
+# 3 to 5 s; a slow one takes 12, and an aborted one may keep its target for 16 s more. Seen once: an older message of
+# virt-launcher arrived after the last one, and virt-handler asks again only every 300 s.
 TIMEOUT = 360.0
-# KubeVirt's own words for the phases that nothing follows.
+# KubeVirt's names of the last phases.
 ENDS = ("Succeeded", "Failed")
 
-#: Of a VM whose migrations take so long that something can happen in the middle of one.
+#: For a VM whose migrations take so long that a fault can occur in the middle of one.
 SLOW = {"vmi-service-status-test/migrates": "slowly"}
-# A page that the firmware never touched takes 9 bytes on the way, and none in the machine: 7 MB, which take 7 s, and
-# 18 s where the migration will be broken off, however busy the machine is.
+# A page that the firmware never touched takes 9 bytes in transit, and none in the machine: 7 MB, which take 7 s, and
+# 18 s for a migration that will be aborted, however busy the machine is.
 SLOW_MEMORY = "3Gi"
 ENDLESS_MEMORY = "8Gi"
 
 
 def slow_policy() -> Object:
-    """1 MiB a second is the least that KubeVirt can say."""
+    """1 MiB a second is KubeVirt's minimum."""
     return {
         "apiVersion": "migrations.kubevirt.io/v1alpha1",
         "kind": "MigrationPolicy",
@@ -58,7 +58,7 @@ class Migration:
         assert self._wait(ENDS) == "Failed", "the migration has succeeded"
 
     def wait_under_way(self) -> None:
-        """Until the source's QEMU sends to the target's."""
+        """Wait until the source's QEMU sends to the target's."""
         phase = self._wait(("Running", *ENDS))
         assert phase == "Running", f"too late to be in the middle: {phase}"
 
@@ -67,7 +67,7 @@ class Migration:
         return wait_until(lambda: self.phase, lambda seen: seen in phases, what=what, timeout=TIMEOUT, interval=0.02)
 
     def abort(self) -> None:
-        """As a user does it: by deleting what asked for it. Returns when KubeVirt has let go of it."""
+        """Abort it as a user does: delete the object that requested it. Return when KubeVirt has dropped it."""
         self._client.delete(self._path)
         gone = f"the migration of {self._vmi.name} is aborted"
         wait_until(lambda: self._client.find(self._path), lambda found: found is None, what=gone, timeout=TIMEOUT)

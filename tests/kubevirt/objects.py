@@ -1,4 +1,4 @@
-"""What an admin writes to have a KubeVirt, and a user to have a VM: only what makes each work on a test node."""
+"""The objects by which an admin gets a KubeVirt and a user a VM, with only the fields that a test node needs."""
 
 import json
 
@@ -7,13 +7,13 @@ from tests.kubevirt.build import Build
 
 NAMESPACE = "kubevirt"
 OPERATOR = "virt-operator"
-# The operator puts its own readiness probes on the others: a first look after 15 s and one every 10 s. A start is
-# twice as quick with a look each second.
+# The operator's own readiness probes start after 15 s and repeat every 10 s. With a probe each second a start is twice
+# as fast.
 PROBES = {"Deployment": ("virt-api", "virt-controller"), "DaemonSet": ("virt-handler",)}
 
 
 def operator(build: Build) -> Object:
-    """virt-operator, which installs all else."""
+    """Return virt-operator, which installs everything else."""
     image = build.image(OPERATOR)
     labels = {"kubevirt.io": OPERATOR}
     container = {
@@ -55,8 +55,8 @@ def operator(build: Build) -> Object:
 
 
 def kubevirt() -> Object:
-    """The KubeVirt object. Emulation: no test may depend on, or touch, the machine's own virtualization."""
-    patches = [_impatient(kind, name) for kind, names in PROBES.items() for name in names]
+    """Return the KubeVirt object. Emulation: no test may depend on, or touch, the machine's own virtualization."""
+    patches = [_quick_probe(kind, name) for kind, names in PROBES.items() for name in names]
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
@@ -66,8 +66,8 @@ def kubevirt() -> Object:
             "infra": {"replicas": 1},
             "configuration": {
                 "developerConfiguration": {"useEmulation": True},
-                # In place of the list that is built in: the CPU of some small machines is on it, and then no node
-                # admits a migrated VM.
+                # Replaces the built-in list: it contains the CPU of some small machines, and then no node admits a
+                # migrated VM.
                 "obsoleteCPUModels": {"486": True},
             },
             "customizeComponents": {"patches": patches},
@@ -75,16 +75,16 @@ def kubevirt() -> Object:
     }
 
 
-def _impatient(kind: str, name: str) -> Object:
+def _quick_probe(kind: str, name: str) -> Object:
     probe = {"name": name, "readinessProbe": {"initialDelaySeconds": 1, "periodSeconds": 1}}
     patch = json.dumps({"spec": {"template": {"spec": {"containers": [probe]}}}})
     return {"resourceType": kind, "resourceName": name, "type": "strategic", "patch": patch}
 
 
 def instance(name: str, namespace: str, memory: str = "64Mi") -> Object:
-    """A VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough.
+    """Return a VM without disk and network: a firmware that finds nothing to boot has a screen, which is enough.
 
-    It touches little of its memory, so its pod asks for little, however much it has.
+    It touches little of its memory, so its pod requests little, however much it has.
     """
     return {
         "apiVersion": "kubevirt.io/v1",
@@ -102,7 +102,7 @@ def instance(name: str, namespace: str, memory: str = "64Mi") -> Object:
 
 
 def virtual_machine(name: str, namespace: str) -> Object:
-    """A VirtualMachine that keeps a VMI of its name running."""
+    """Return a VirtualMachine that keeps a VMI of its name running."""
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",

@@ -1,4 +1,4 @@
-"""A viewer that dials again as soon as it is cut off, as browsers do: what a live migration is to a person."""
+"""A viewer that dials again as soon as it is cut off, like a browser during a live migration."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ from testbed.rfb import HandshakeRefusedError, Viewer
 from tests.apiserver.vmis import Vmi
 from tests.kubevirt.websocket import open_websocket
 
-# Of the publisher's with a fall: who is back by then has never been away.
-PATIENCE = 1.0
-# Between two tries; KubeVirt itself needs 20 ms for one that fails.
+# The publisher's delay of a fall: a viewer that is back by then was never shown as absent.
+FALL_DELAY = 1.0
+# Between two attempts; KubeVirt itself needs 20 ms for one that fails.
 INTERVAL = 0.05
 
 
 class PersistentViewer:
-    """Connected from enter to exit, but for the `gaps`: seconds from each cut to the next handshake's end."""
+    """Connected from enter to exit, except during the `gaps`: seconds from each cut to the next handshake's end."""
 
     def __init__(self, kubeconfig: Path, vmi: Vmi) -> None:
         self._kubeconfig = kubeconfig
@@ -42,7 +42,7 @@ class PersistentViewer:
         viewer = Viewer(open_websocket(self._kubeconfig, self._vmi, "vnc"))
         try:
             return viewer.handshake()
-        except BaseException:  # KubeVirt may let one in to a screen that is about to go
+        except BaseException:  # KubeVirt may connect one to a screen that is about to end
             viewer.close()
             raise
 
@@ -64,8 +64,8 @@ class PersistentViewer:
         return False
 
     def may_be_absent(self, lateness: float) -> bool:
-        """Whether it was ever away for so long that nobody is told to be there.
+        """Return whether it was ever away for so long that no viewer is shown.
 
-        `lateness` is that of a thread which meant to look every 10 ms: any program of this machine may be as late.
+        `lateness` is that of a thread which should sample every 10 ms: any program of this machine may be as late.
         """
-        return max(self.gaps) + lateness >= PATIENCE
+        return max(self.gaps) + lateness >= FALL_DELAY

@@ -1,22 +1,22 @@
-"""KubeVirt tells of a VM's life what it would tell without us: the same conditions, and the same events."""
+"""KubeVirt reports the same about a VM with the project as without it: the same conditions, and the same events."""
 
 from testbed.waiting import wait_until
 from tests.apiserver.client import Recorder
 from tests.kubevirt.machines import WITHOUT, Machine, Machines
 from tests.node.site import Site
 
-# Whose events come on top.
+# The component whose events are additional.
 OURS = "servicestatus.kubevirt.io/handler"
-# A step of virt-handler's failed and is tried again: on a busy machine it comes to either VM.
+# A step of virt-handler failed and is retried: on a busy machine this happens to either VM.
 AGAIN = {("Synchronized", "False"), ("Warning", "SyncFailed")}
-# virt-launcher and virt-handler both end a VM that is deleted; who is first decides which of these there are. One whose
-# launcher is gone before virt-handler has looked is told as crashed.
+# virt-launcher and virt-handler both end a deleted VM; which one is first decides which of these there are. A VM whose
+# launcher is gone before virt-handler has looked is reported as crashed.
 ENDS = {
     *(("Normal", reason) for reason in ("ShuttingDown", "Deleted", "Stopped", "SuccessfulDelete")),
     ("Warning", "Stopped"),
 }
 
-ALIKE = "what is told of the one VM is told of the other"
+ALIKE = "both VMs have the same conditions and events"
 
 
 def live(machine: Machine) -> None:
@@ -31,14 +31,14 @@ def live(machine: Machine) -> None:
 
 
 def conditions(versions: Recorder, name: str) -> set[tuple[str, str]]:
-    """Each type and status that any version of this VMI had."""
+    """Return each type and status that any version of this VMI had."""
     vmis = [event.object for event in versions.events if event.object["metadata"]["name"] == name]
     found = [condition for vmi in vmis for condition in vmi.get("status", {}).get("conditions", [])]
     return {(condition["type"], condition["status"]) for condition in found} - AGAIN
 
 
 def events(site: Site, machine: Machine) -> set[tuple[str, str]]:
-    """Type and reason of each of KubeVirt's that is about this VMI."""
+    """Return type and reason of each of KubeVirt's events about this VMI."""
     path = f"/api/v1/namespaces/{machine.vmi.namespace}/events"
     listed = site.client.get(path, {"fieldSelector": f"involvedObject.uid={machine.vmi.uid}"})["items"]
     theirs = [event for event in listed if event.get("reportingComponent") != OURS]
@@ -46,7 +46,7 @@ def events(site: Site, machine: Machine) -> set[tuple[str, str]]:
 
 
 def test_conditions_and_events_are_as_without_us(site: Site, machines: Machines) -> None:
-    """Of two VMs side by side that live the same life, one with an agent and one without."""
+    """Two VMs at the same time go through the same life, one with an agent and one without."""
     with machines.record() as versions:
         ours = machines.create("with", node=None)
         plain = machines.create("without", node=None, labels=WITHOUT)
@@ -54,7 +54,7 @@ def test_conditions_and_events_are_as_without_us(site: Site, machines: Machines)
             machine.wait_running()
         for machine in (ours, plain):
             live(machine)
-        # A program tells of a thing after it, and a busy one some seconds after.
+        # A program posts an event after the change, and a busy one some seconds after.
         wait_until(
             lambda: conditions(versions, "with") ^ conditions(versions, "without"),
             lambda differing: not differing,

@@ -1,4 +1,4 @@
-"""What the project costs a VM of a real KubeVirt: the time to start and to end, with the agent and without it."""
+"""The time that a VM of a real KubeVirt needs to start and to end, with the agent and without it."""
 
 import statistics
 import sys
@@ -14,10 +14,10 @@ KINDS: Mapping[str, Mapping[str, str]] = {"with": {}, "without": WITHOUT}
 
 
 def test_a_vm_starts_and_ends_as_quickly_as_without_us(machines: Machines, capsys: pytest.CaptureFixture[str]) -> None:
-    """The medians are printed. The limits are wide: other work of the machine comes on top.
+    """The medians are printed. The limits are wide: other work of the machine is included.
 
-    VMs start in turns, one with the agent and one without. They end all at once, since each needs 10 s for that, and
-    waits in most of them: that is as fair.
+    VMs start in turns, one with the agent and one without. They all end at once, since each needs 10 s and mostly
+    waits; both kinds have the same conditions.
     """
     starts: dict[str, list[float]] = {kind: [] for kind in KINDS}
     started: dict[str, list[Machine]] = {kind: [] for kind in KINDS}
@@ -37,7 +37,7 @@ def test_a_vm_starts_and_ends_as_quickly_as_without_us(machines: Machines, capsy
 
 
 def measure_ends(machines: Machines, started: Mapping[str, Sequence[Machine]]) -> dict[str, list[float]]:
-    """Seconds from each one's deletion until it is gone."""
+    """Return the seconds from each one's deletion until it is gone."""
     asked: dict[str, float] = {}
     with machines.record() as versions:
         for pair in zip(*started.values(), strict=True):

@@ -1,4 +1,4 @@
-"""A VMI CRD to which an admin has added the field of VEP #119: what becomes of both on KubeVirt 1.8."""
+"""A VMI CRD to which an admin has added the field of VEP #119: the effects on KubeVirt 1.8."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineins
 FIELD = {"type": "object", "properties": {"vncSessions": {"type": "integer"}}}
 # virt-operator compares every few seconds; 3 s were measured.
 REVERT_TIMEOUT = 60.0
-# Of a status that virt-handler has erased: 50 to 90 ms were measured.
+# Without a status that virt-handler has erased: 50 to 90 ms were measured.
 REWRITE_SECONDS = 1.0
 
 
@@ -44,7 +44,7 @@ def wait_reverted(client: Client) -> None:
 
 @pytest.fixture
 def extended(site: Site, machine: Machine, installation: Deployment) -> Iterator[None]:
-    """The field is there, and stays as long as nobody is there who would take it away."""
+    """The field is there, and stays while virt-operator, which would remove it, is down."""
     installation.scale_operator(0)
     extend(site.client)
     yield
@@ -53,7 +53,7 @@ def extended(site: Site, machine: Machine, installation: Deployment) -> Iterator
 
 
 def test_virt_operator_takes_the_field_away(site: Site, machine: Machine) -> None:
-    """Within seconds; the companion has the number all the same."""
+    """Within seconds; the companion still shows the number."""
     extend(site.client)
     wait_reverted(site.client)
     with machine.virtctl() as virtctl:
@@ -63,7 +63,7 @@ def test_virt_operator_takes_the_field_away(site: Site, machine: Machine) -> Non
 
 @pytest.mark.usefixtures("extended")
 def test_a_vmi_shows_its_sessions(site: Site, machine: Machine) -> None:
-    """As VEP #119 words it. virt-handler's writes erase what it does not know, and it is written again at once."""
+    """In the form of VEP #119. virt-handler's writes erase the field, and the handler writes it again at once."""
     with machine.virtctl() as virtctl:
         virtctl.view()
         machine.vmi.wait_for(1)
@@ -81,7 +81,7 @@ def test_a_vmi_shows_its_sessions(site: Site, machine: Machine) -> None:
 
 
 def longest_absence(versions: Recorder) -> float:
-    """Seconds between a version without the field and the next version, which is meant to have it again."""
+    """Return the seconds between a version without the field and the next version, which should have it again."""
     events = list(versions.events)
     gaps = [after.at - event.at for event, after in itertools.pairwise(events) if service_status(event.object) is None]
     return max(gaps, default=0.0)

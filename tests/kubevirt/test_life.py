@@ -1,4 +1,4 @@
-"""What becomes of a companion with its VMI, and of the VMI's own status on a KubeVirt that does not know the field."""
+"""What happens to a companion with its VMI, and to the VMI's own status on a KubeVirt without the field."""
 
 from testbed.waiting import wait_until
 from tests.apiserver.vmis import Vmi, seen
@@ -32,7 +32,7 @@ def test_a_companion_goes_with_its_vmi_and_the_next_one_starts_absent(machines: 
 
 
 def test_a_restarted_virtual_machine_starts_absent(machines: Machines) -> None:
-    """`virtctl restart` with a viewer connected, who is cut off: the next VMI is another one, and counts anew."""
+    """`virtctl restart` with a viewer connected, which is cut off: the next VMI is another one, and starts at zero."""
     machine = machines.own()
     with machine.virtctl() as virtctl:
         viewer = virtctl.view()
@@ -51,27 +51,27 @@ def _sessions(companion: dict[str, dict[str, object]]) -> object:
 
 
 def test_a_stock_kubevirt_keeps_no_status_and_the_log_says_so(machine: Machine, installation: Deployment) -> None:
-    """The companion has the number; each handler's log says once that the VMI's own status has not."""
+    """The companion shows the number; each handler's log says once that the VMI's own status does not."""
     with machine.virtctl() as virtctl:
         virtctl.view()
         machine.vmi.wait_told(seen(1))
         assert machine.vmi.service_status() is None
     said = "vmi-status: pruned: "
     log = installation.handler_log().splitlines()
-    told = [line.partition(said)[2] for line in log if said in line]
-    # Another test gives the VMI's schema the field for a while.
+    texts = [line.partition(said)[2] for line in log if said in line]
+    # Another test adds the field to the VMI's schema for a while.
     changes = sum("vmi-status: the API server keeps the field now" in line for line in log)
     pruned = "the VMI's schema has no status.serviceStatus.vncSessions; this publisher shows no values"
-    assert set(told) == {pruned}
-    assert len(told) <= len(installation.handler_restarts()) + changes
+    assert set(texts) == {pruned}
+    assert len(texts) <= len(installation.handler_restarts()) + changes
 
 
-# What is true of a machine whose CPUs are all taken, and no defect.
+# Warnings of a machine whose CPUs are all busy.
 STARVED = ("has not answered a call about", "within a lease; the number is unknown")
 
 
 def test_an_ordinary_life_is_no_warning(machine: Machine, installation: Deployment) -> None:
-    """WARNING means worth reading: a VM that starts, is watched and is deleted gives no such line."""
+    """A VM that starts, is watched and is deleted causes no WARNING, which an administrator has to read."""
     name = f"{machine.vmi.namespace}/{machine.vmi.name}"
     with machine.virtctl() as virtctl:
         virtctl.view()

@@ -1,6 +1,6 @@
-"""Many VMs at once: each number is right, our writes are few, and KubeVirt's programs do no more than without us.
+"""Many VMs at once: each number is right, the project's writes are few, and KubeVirt's programs do no extra work.
 
-What was measured is in docs/kubevirt.md.
+docs/kubevirt.md has the measured figures.
 """
 
 import sys
@@ -20,8 +20,8 @@ from tests.kubevirt.work import work_done
 COUNT = 20
 # Twenty that are started at once run within a minute, on two cores with a load of 60.
 TIMEOUT = 300.0
-# Of a companion: created; Reconciling, NoDomain and Watching; a viewer is connected, and none; Finished. And seven for
-# moments in which a program or libvirt does not answer for seconds, at a load of 60: each is a write, as is its end.
+# Versions of a companion: created; Reconciling, NoDomain and Watching; a viewer is connected, and none; Finished. And
+# seven for moments in which a program or libvirt does not answer for seconds, at a load of 60: each needs two writes.
 VERSIONS = 14
 # KubeVirt's work differs from run to run by a tenth, and by more where many try to write one VMI at once.
 ALIKE = 1.5
@@ -29,25 +29,25 @@ ALIKE = 1.5
 
 @pytest.mark.timeout(900)
 def test_twenty_vms_at_once(cluster: Cluster, machines: Machines, capsys: pytest.CaptureFixture[str]) -> None:
-    """All of them are started, watched, left and deleted together: first without us, then with us."""
+    """All of them are started, watched, left and deleted together: first without the project, then with it."""
     without, alone, _ = run(cluster, machines, WITHOUT)
     with machines.record_companions() as versions:
         beside, together, watched = run(cluster, machines, {})
     written = Counter(event.object["metadata"]["name"] for event in versions.events if event.kind != "DELETED")
-    told_of = {event.object["metadata"]["name"] for event in versions.events if told(event.object) == seen(1)}
+    shown = {event.object["metadata"]["name"] for event in versions.events if told(event.object) == seen(1)}
     with capsys.disabled():
         sys.stdout.write(f"\nwith us: all run after {together:.1f} s, {dict(beside)}")
         sys.stdout.write(f"\nwithout us: all run after {alone:.1f} s, {dict(without)}")
         sys.stdout.write(f"\nversions of each companion: {sorted(written.values())}\n")
     assert len(watched) == COUNT
-    assert told_of == watched
+    assert shown == watched
     assert len(written) == COUNT
     assert max(written.values()) <= VERSIONS, written
     assert {what: n for what, n in beside.items() if n > ALIKE * without[what] + COUNT} == {}, without
 
 
 def run(cluster: Cluster, machines: Machines, labels: Mapping[str, str]) -> tuple[Counter[str], float, set[str]]:
-    """The life of them all; what KubeVirt's programs did for it, the seconds until all ran, and who has an agent."""
+    """Return what KubeVirt's programs did for all of them, the seconds until all ran, and which have an agent."""
     before = work_done(cluster)
     begin = time.monotonic()
     started = [machines.create(f"vm-{number}", labels=labels, node=None) for number in range(COUNT)]
@@ -63,7 +63,7 @@ def run(cluster: Cluster, machines: Machines, labels: Mapping[str, str]) -> tupl
 
 
 def watch(cluster: Cluster, started: list[Machine], *, counted: bool) -> None:
-    """A viewer at each, all at once; with an agent there, until that has been told, and until it has gone again."""
+    """Connect a viewer to each, all at once; with an agent, wait until it is shown, and until its end is shown."""
     if counted:
         for machine in started:
             machine.vmi.wait_told(seen(0), timeout=TIMEOUT)

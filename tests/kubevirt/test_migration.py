@@ -1,4 +1,4 @@
-"""Live migrations between two nodes by the real KubeVirt, with a viewer who is cut off and dials again at once."""
+"""Live migrations between two nodes by the real KubeVirt, with a viewer that is cut off and dials again at once."""
 
 import time
 
@@ -11,7 +11,7 @@ from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import Machine, Machines
 from tests.kubevirt.persistent import PersistentViewer
 
-# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+# Longer than every delay of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5
 
 
@@ -22,12 +22,12 @@ def machine(machines: Machines) -> Machine:
 
 
 def running(machine: Machine) -> int:
-    """Its pods that have not ended: the source's lingers for 8 s, in which nobody may be counted twice."""
+    """Its pods that have not ended: the source's remains for 8 s, in which no viewer may be counted twice."""
     return sum(pod["status"]["phase"] == "Running" for pod in machine.pods())
 
 
 def test_a_viewer_follows_a_migration(cluster: Cluster, machine: Machine) -> None:
-    """The number stays 1: never absent where the viewer is back within a second, never 2, and no ghost afterwards."""
+    """The number stays 1: never absent if the viewer is back within a second, never 2, and 0 after it has left."""
     with PersistentViewer(cluster.kubeconfig, machine.vmi) as viewer:
         machine.vmi.wait_told(seen(1))
         source = machine.node
@@ -48,7 +48,7 @@ def test_a_viewer_follows_a_migration(cluster: Cluster, machine: Machine) -> Non
 
 
 def test_a_migration_that_nobody_watches_stays_absent(machine: Machine) -> None:
-    """And a viewer who comes afterwards is counted on the target."""
+    """And a viewer that connects afterwards is counted on the target."""
     machine.vmi.wait_told(seen(0))
     with Sampler(machine.vmi.told) as samples:
         machine.migrate()

@@ -1,4 +1,4 @@
-"""Migrations that come to nothing, that a drain asks for, and that meet handlers which are away or come back."""
+"""Migrations that fail, that a drain requests, or during which handlers are down or restarted."""
 
 import sys
 import time
@@ -16,19 +16,19 @@ from tests.kubevirt.machines import Machine, Machines
 from tests.kubevirt.migrations import ENDLESS_MEMORY, SLOW, SLOW_MEMORY, TIMEOUT, Migration
 from tests.kubevirt.persistent import PersistentViewer
 
-# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+# Longer than every delay of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5
 
 
 @pytest.fixture
 def endless(machines: Machines) -> Machine:
-    """A VM that may run on either node, and whose migrations take so long that they can be broken off."""
+    """A VM that may run on either node, and whose migrations take so long that they can be aborted."""
     return machines.start(node=None, labels=SLOW, memory=ENDLESS_MEMORY)
 
 
 @contextmanager
 def always_one(machine: Machine) -> Iterator[None]:
-    """Each version of the companion, and each look at it, says 1."""
+    """Each version of the companion, and each sample of it, shows 1."""
     with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
         yield
         time.sleep(PAUSE)
@@ -38,7 +38,7 @@ def always_one(machine: Machine) -> Iterator[None]:
 
 @contextmanager
 def changing_nothing(machine: Machine) -> Iterator[Migration]:
-    """A migration that is under way and comes to nothing: VM, viewer and number stay, until the viewer leaves."""
+    """A migration that starts and fails: VM, viewer and number stay, until the viewer leaves."""
     source = machine.node
     with machine.virtctl() as virtctl:
         viewer = virtctl.view()
@@ -66,14 +66,14 @@ def test_a_migration_whose_target_dies_changes_nothing(endless: Machine) -> None
 
 
 def may_be_too_high(value: Told) -> bool:
-    """A number that is told as unknown may be one too many: who comes while an agent looks may be counted twice."""
+    """A number that is marked as unknown may be one too many: a viewer that connects during a query may count twice."""
     number, _, observed, _ = value
     return observed == "False" and number == 2
 
 
 @contextmanager
 def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer]:
-    """A viewer who dials again follows the VM to another node: 1 at each look, unless it stays away for long itself."""
+    """A viewer that dials again follows the VM to another node: 1 in each sample, unless it stays away for long."""
     with PersistentViewer(cluster.kubeconfig, machine.vmi) as viewer:
         machine.vmi.wait_told(seen(1))
         source = machine.node
@@ -92,7 +92,7 @@ def never_wrong(cluster: Cluster, machine: Machine) -> Iterator[PersistentViewer
 
 
 def test_a_viewer_follows_a_drain(cluster: Cluster, machines: Machines) -> None:
-    """The node is emptied for a repair, and KubeVirt migrates what may be migrated."""
+    """The node is drained, and KubeVirt migrates the VMs that can be migrated."""
     machine = machines.start(node=None, spec={"evictionStrategy": "LiveMigrate"})
     with never_wrong(cluster, machine):
         source = machine.node
@@ -105,7 +105,7 @@ def test_a_viewer_follows_a_drain(cluster: Cluster, machines: Machines) -> None:
 def test_a_viewer_follows_to_or_from_a_node_without_its_handler(
     cluster: Cluster, machines: Machines, installation: Deployment, end: str
 ) -> None:
-    """The number stays while nobody is there to write another one, and is right when somebody is."""
+    """The number stays while no handler is there to write another one, and is right when the handler is back."""
     machine = machines.start(node=None)
     with never_wrong(cluster, machine):
         nodes = [node.name for node in cluster.nodes]
@@ -118,7 +118,7 @@ def test_a_viewer_follows_to_or_from_a_node_without_its_handler(
 def test_handlers_are_rolled_in_the_middle_of_a_migration(
     cluster: Cluster, machines: Machines, installation: Deployment
 ) -> None:
-    """Both of them, one after the other, while the VM moves between their nodes."""
+    """Both handlers, one after the other, while the VM moves between their nodes."""
     machine = machines.start(node=None, labels=SLOW, memory=SLOW_MEMORY)
     with never_wrong(cluster, machine):
         migration = machine.begin_migration()

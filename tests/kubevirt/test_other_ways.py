@@ -1,4 +1,4 @@
-"""Other ways to a VM than virtctl's viewer: a browser's is counted, what is no viewer is not."""
+"""Connections to a VM other than virtctl's viewer: a browser's is counted, other kinds are not viewers."""
 
 import time
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import Machine
 from tests.kubevirt.websocket import open_websocket
 
-# Longer than every wait of the publisher, so that a wrong value would be written and seen.
+# Longer than every delay of the publisher, so that a wrong value would be written and seen.
 PAUSE = 1.5
 
 
 def test_a_browsers_websocket_is_counted(cluster: Cluster, idle_machine: Machine) -> None:
-    """Absent, 1, a takeover by another that does not show, absent."""
+    """Absent, 1, a takeover by another one that does not show, absent."""
     first = Viewer(open_websocket(cluster.kubeconfig, idle_machine.vmi, "vnc")).handshake()
     idle_machine.vmi.wait_told(seen(1))
     with Sampler(idle_machine.vmi.told) as samples:

@@ -1,4 +1,4 @@
-"""Programs of KubeVirt's and ours are killed and replaced with a viewer connected: the value is right, or stays."""
+"""KubeVirt's programs and the project's are killed and replaced while a viewer is connected: never a wrong 0."""
 
 import pytest
 
@@ -8,22 +8,22 @@ from tests.apiserver.vmis import seen, told
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import AGENT, Machine
 
-# virt-launcher starts virtqemud again after a second, kubelet the agent at once; both start within 3 s, and within 10
+# virt-launcher starts virtqemud again after a second, the kubelet starts the agent at once; both need 3 s, and up to 10
 # on two busy cores.
 BACK = 60.0
-#: Of Observed and Idle: what may be said while nobody can know. What may not is that nobody is there.
+#: Values of Observed and Idle that are permitted while it is not known whether a viewer is connected.
 IDLE = "True"
 
 
 def assert_never_idle(samples: Sampler[tuple[int | None, str, str, str] | None]) -> None:
-    """Somebody is connected all the time: the number stays 1, and nobody is told to be gone."""
+    """A viewer is connected all the time: the number stays 1, and Idle is never True."""
     for value in samples.values:
         assert value is not None, str(samples)
         assert (value[0], value[1] == IDLE) == (1, False), str(samples)
 
 
 def test_a_paused_vm_keeps_its_viewers(idle_machine: Machine) -> None:
-    """Nothing changes by `virtctl pause` and `unpause`, and while it is paused viewers come and go."""
+    """`virtctl pause` and `unpause` change nothing, and while it is paused viewers come and go."""
     with idle_machine.virtctl() as virtctl:
         virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -48,7 +48,7 @@ def unpause(machine: Machine) -> None:
 
 
 def test_virtqemud_is_killed(idle_machine: Machine) -> None:
-    """virt-launcher starts it again, the agent finds it, and who came meanwhile or has gone is known afterwards."""
+    """virt-launcher starts it again, the agent finds it, and the number includes what happened meanwhile."""
     with idle_machine.virtctl() as virtctl:
         viewer = virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -71,7 +71,7 @@ def test_virtqemud_is_killed(idle_machine: Machine) -> None:
 
 
 def test_the_agent_is_killed(idle_machine: Machine) -> None:
-    """Its container's process 1 starts it again. The VM does not notice, and the viewer that is there is found."""
+    """Its container's process 1 starts it again. The VM is not affected, and the connected viewer is found."""
     with idle_machine.virtctl() as virtctl:
         viewer = virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -107,7 +107,7 @@ ALL_OF_KUBEVIRT = (
 def test_programs_of_kubevirts_are_replaced(
     idle_machine: Machine, installation: Deployment, programs: tuple[str, ...]
 ) -> None:
-    """Who is cut off by it is gone soon, and who comes afterwards is counted. All of them: an upgrade of KubeVirt's."""
+    """A viewer that this cuts off is gone soon, and later ones are counted. All programs: an upgrade of KubeVirt."""
     with idle_machine.virtctl() as virtctl:
         viewer = virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -122,12 +122,12 @@ def test_programs_of_kubevirts_are_replaced(
 
 
 def test_a_guest_crashes(machine: Machine) -> None:
-    """QEMU ends with its viewers and says nothing of them: nobody is at a screen that is no more."""
+    """QEMU ends with its viewers without reporting them: the number is absent."""
     with machine.virtctl() as virtctl:
         virtctl.view()
         machine.vmi.wait_told(seen(1))
         machine.kill_in_pod("qemu-system-x86")
         ended = "KubeVirt notices"
         wait_until(lambda: machine.phase, lambda phase: phase in {"Failed", "Succeeded"}, what=ended, timeout=BACK)
-        idle = "nobody is there"
+        idle = "no viewer is shown"
         wait_until(machine.vmi.told, lambda value: value is not None and value[0] is None, what=idle, timeout=10)

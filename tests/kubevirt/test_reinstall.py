@@ -1,15 +1,15 @@
-"""KubeVirt goes with all that it has, its CRDs too, and comes again, while our handlers stay where they are."""
+"""KubeVirt is removed with everything, its CRDs too, and installed again, while the handlers keep running."""
 
 from tests.apiserver.vmis import seen
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.machines import Machines
 
-# The handlers find no VMIs meanwhile, and look for them every 30 s at least.
+# In between the handlers find no VMIs, and retry every 30 s at least.
 TIMEOUT = 60.0
 
 
 def test_kubevirt_is_reinstalled_around_us(machines: Machines, installation: Deployment) -> None:
-    """No word to our handlers, no restart of theirs: VMs of the new KubeVirt are counted."""
+    """Without a message to the handlers or a restart of them, VMs of the new KubeVirt are counted."""
     machine = machines.start("before")
     with machine.virtctl() as virtctl:
         virtctl.view()

@@ -1,4 +1,4 @@
-"""`virtctl soft-reboot`: the guest starts again in the QEMU that it has, and whoever watches goes on watching."""
+"""`virtctl soft-reboot`: the guest starts again in the same QEMU, and its viewers stay connected."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from tests.kubevirt.websocket import open_websocket
 
 
 def wait_for(console: WebsocketTransport, said: bytes) -> None:
-    """Reads as far as that."""
+    """Read up to this text."""
     while console.receive(1) != said:
         pass
 
 
 def test_a_guest_reboots_under_its_viewer(cluster: Cluster, machines: Machines, tmp_path: Path) -> None:
-    """The same QEMU, the same viewer, 1 at each look; and absent when it has gone."""
+    """The same QEMU, the same viewer, 1 in each sample; and absent when it has left."""
     cluster.nodes[0].import_images(guest_archive(tmp_path))
     machine = machines.start(spec=guest_spec(instance("vm", "")["spec"]["domain"]))
     console = open_websocket(cluster.kubeconfig, machine.vmi, "console")

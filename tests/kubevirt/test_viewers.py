@@ -1,4 +1,4 @@
-"""Viewers come by `virtctl vnc` and go, and `kubectl get vmiss` follows: the promise of VEP #119 on the real thing."""
+"""Viewers connect by `virtctl vnc` and leave, and `kubectl get vmiss` follows: the promise of VEP #119 on KubeVirt."""
 
 import itertools
 import signal
@@ -12,19 +12,19 @@ from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
 from tests.cluster.cluster import Cluster
 from tests.kubevirt.machines import AGENT, COMPUTE, Machine
-from tests.kubevirt.persistent import PATIENCE
+from tests.kubevirt.persistent import FALL_DELAY
 from tests.kubevirt.virtctl import VncProxy
 
-# Longer than every wait of the publisher (a fall waits 1 s), so that a wrong value would be written and seen.
+# Longer than every delay of the publisher (1 s for a fall), so that a wrong value would be written and seen.
 PAUSE = 1.5
-# Of the publisher's with one more where somebody is.
-PATIENCE_WITH_RISE = 0.3
-# After a program of KubeVirt's or a viewer ended without a word.
+# The publisher's delay of a rise if a viewer is connected.
+RISE_DELAY = 0.3
+# After a program of KubeVirt or a viewer ended without closing its connection.
 SOON = 10.0
 
 
 def row(cluster: Cluster, machine: Machine) -> tuple[str, str, str]:
-    """What a person reads: SESSIONS, OBSERVED and IDLE of `kubectl get vmiss`."""
+    """Return SESSIONS, OBSERVED and IDLE of `kubectl get vmiss`."""
     vmi = machine.vmi
     header, line = cluster.kubectl("get", "vmiss", vmi.name, f"--namespace={vmi.namespace}").splitlines()
     starts = [header.index(column) for column in ("SESSIONS", "OBSERVED", "IDLE", "SINCE")]
@@ -33,7 +33,7 @@ def row(cluster: Cluster, machine: Machine) -> tuple[str, str, str]:
 
 
 def test_a_vm_boots_with_the_agent_in_its_pod(idle_machine: Machine) -> None:
-    """KubeVirt's container and ours run, none of them was restarted, and KubeVirt says that the VM is ready."""
+    """KubeVirt's container and the agent run, neither was restarted, and KubeVirt reports the VM as ready."""
     idle_machine.vmi.wait_told(seen(0))
     pod = idle_machine.pod
     assert AGENT in [container["name"] for container in pod.object()["spec"]["initContainers"]]
@@ -43,7 +43,7 @@ def test_a_vm_boots_with_the_agent_in_its_pod(idle_machine: Machine) -> None:
 
 
 def test_a_viewer_comes_and_goes(cluster: Cluster, idle_machine: Machine) -> None:
-    """Absent, 1, absent, as a person reads it."""
+    """Absent, 1, absent, in kubectl's output."""
     idle_machine.vmi.wait_told(seen(0))
     assert row(cluster, idle_machine) == ("", "True", "True")
     with idle_machine.vmi.record_companion() as versions:
@@ -58,14 +58,14 @@ def test_a_viewer_comes_and_goes(cluster: Cluster, idle_machine: Machine) -> Non
 
 @contextmanager
 def watched_throughout(machine: Machine) -> Iterator[None]:
-    """Each version of the companion, and each look at it, says 1.
+    """Each version of the companion, and each sample of it, shows 1.
 
-    virt-handler closes the old connection while it dials for the new one. QEMU sees the new one first, but for a busy
-    machine: there nobody may be connected for a moment, or the old one for a long one. Whatever the agent saw for less
-    time than the publisher waits does not show.
+    virt-handler closes the old connection while it dials the new one. QEMU sees the new one first, except on a busy
+    machine: there no viewer may be connected for a moment, or the old one for longer. A state that the agent saw for
+    less than the publisher's delay does not show.
     """
     with machine.watch_agent() as agent:
-        wait_until(lambda: agent.messages, what="the agent has told its state")
+        wait_until(lambda: agent.messages, what="the agent has sent its state")
         with (
             Sampler(lambda: sessions(agent)) as counted,
             machine.vmi.record_companion() as versions,
@@ -74,8 +74,8 @@ def watched_throughout(machine: Machine) -> Iterator[None]:
             yield
     lateness = counted.longest_gap + samples.longest_gap
     permitted = {seen(1)}
-    for count, patience in ((0, PATIENCE), (2, PATIENCE_WITH_RISE)):
-        if longest(counted, count) + lateness >= patience:
+    for count, delay in ((0, FALL_DELAY), (2, RISE_DELAY)):
+        if longest(counted, count) + lateness >= delay:
             permitted.add(seen(count))
     for values in (samples.values, versions.values(told)):
         assert set(values) <= permitted, f"agent: {counted}; companion: {samples}"
@@ -83,18 +83,18 @@ def watched_throughout(machine: Machine) -> Iterator[None]:
 
 
 def sessions(agent: Watch) -> int:
-    """As it told last."""
+    """Return the number in the last message."""
     return int(agent.messages[-1]["status"]["services"][0].get("sessions", 0))
 
 
 def longest(counted: Sampler[int], count: int) -> float:
-    """Seconds that it had that value at most, at a time."""
+    """Return for how many seconds it had that value, at most, at a time."""
     changes = itertools.pairwise(counted.changes)
     return max((after.at - one.at for one, after in changes if one.value == count), default=0.0)
 
 
 def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy], object]) -> None:
-    """Each new virtctl throws out the one before it; `begin(first, second)` has the second one's viewer begin."""
+    """Each new virtctl disconnects the one before it; `begin(first, second)` starts the second one's viewer."""
     with ExitStack() as virtctls:
         first = virtctls.enter_context(machine.virtctl())
         first.view()
@@ -103,20 +103,20 @@ def take_over(machine: Machine, times: int, begin: Callable[[VncProxy, VncProxy]
             for _ in range(times):
                 second = virtctls.enter_context(machine.virtctl())
                 begin(first, second)
-                # A takeover of its own: of five within half a second, QEMU may see two connected all the time.
+                # A takeover of its own: with five within half a second, QEMU may see two connected all the time.
                 time.sleep(PAUSE)
                 first.kill()
                 first = second
 
 
 def test_a_takeover_does_not_show(idle_machine: Machine) -> None:
-    """Three times a second virtctl throws the first one out, and its viewer begins a while after it: 1 all the time."""
+    """Three times virtctl disconnects the first one, and its viewer begins a while after it: 1 all the time."""
 
     def begin_late(first: VncProxy, second: VncProxy) -> None:
         second.wait_listening()
         assert first.viewer is not None
         first.viewer.wait_closed()
-        time.sleep(PAUSE)  # the time without a handshake is what is tested
+        time.sleep(PAUSE)  # the time without a handshake is tested
         second.view()
 
     take_over(idle_machine, 3, begin_late)
@@ -124,12 +124,12 @@ def test_a_takeover_does_not_show(idle_machine: Machine) -> None:
 
 
 def test_a_viewer_that_begins_at_once_takes_over_unseen(idle_machine: Machine) -> None:
-    """As a desktop viewer does."""
+    """A desktop viewer does this."""
     take_over(idle_machine, 5, lambda _, second: second.view())
 
 
 def test_a_viewer_that_is_refused_does_not_show(idle_machine: Machine) -> None:
-    """`--preserve-session` while somebody watches."""
+    """`--preserve-session` while a viewer is connected."""
     with idle_machine.virtctl() as first:
         viewer = first.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -141,7 +141,7 @@ def test_a_viewer_that_is_refused_does_not_show(idle_machine: Machine) -> None:
 
 
 def test_a_virtctl_that_is_killed_is_gone(idle_machine: Machine) -> None:
-    """SIGKILL, so that nobody says goodbye."""
+    """SIGKILL, so that no end of the session is sent."""
     with idle_machine.virtctl() as virtctl:
         virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -159,7 +159,7 @@ def test_a_viewer_that_is_cut_off_is_gone(idle_machine: Machine) -> None:
 
 
 def test_a_virtctl_without_a_viewer_is_nobody(idle_machine: Machine) -> None:
-    """It has connected to the VM, and nobody sees its screen."""
+    """It has connected to the VM, without a viewer."""
     idle_machine.vmi.wait_told(seen(0))
     with Sampler(idle_machine.vmi.told) as samples, idle_machine.virtctl() as virtctl:
         virtctl.wait_listening()

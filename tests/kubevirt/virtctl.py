@@ -1,4 +1,4 @@
-"""`virtctl vnc --proxy-only`: KubeVirt's own way to a screen, with a VNC client of the tests at its end.
+"""`virtctl vnc --proxy-only`: KubeVirt's own connection to a screen, with a VNC client of the tests at its end.
 
 virtctl connects to the VM at its start, whether or not a viewer follows, and serves one viewer.
 """
@@ -20,16 +20,16 @@ class VncProxy(ManagedProcess):
     """One virtctl. As a context manager it is killed at the end, and its viewer closed."""
 
     def __init__(self, virtctl: Sequence[str | Path], vmi: str, namespace: str, log: Path, *, preserve: bool) -> None:
-        """With `preserve` it asks to leave alone a session that is there."""
+        """With `preserve` it asks KubeVirt to keep an existing session."""
         options = [f"--namespace={namespace}", "--proxy-only", *(["--preserve-session"] if preserve else [])]
         super().__init__([*virtctl, "vnc", vmi, *options], log=log)
         self.viewer: Viewer | None = None
 
     def wait_listening(self) -> TcpAddress:
-        """Its address for viewers, once it has one; it has asked KubeVirt for the screen before that.
+        """Return its address for viewers, once it has one; it has asked KubeVirt for the screen before that.
 
-        It gives up at once where KubeVirt cannot be reached, as for seconds after KubeVirt's programs were replaced; a
-        person would try again, and so does this.
+        virtctl exits at once if KubeVirt cannot be reached, for example for seconds after KubeVirt's programs were
+        replaced. This starts it again, as a user would.
         """
         try:
             port = wait_until(self._port, what=f"{self} has a screen", timeout=REACHED, interval=0.5)
@@ -38,7 +38,7 @@ class VncProxy(ManagedProcess):
         return TcpAddress(port)
 
     def _port(self) -> int:
-        """0 as long as there is none."""
+        """Return 0 as long as there is none."""
         ended = not self.running
         finished, _, _ = self.log_text().rpartition("\n")
         for line in finished.splitlines():
@@ -59,7 +59,7 @@ class VncProxy(ManagedProcess):
         super().kill()
 
     def wait_refused(self) -> str:
-        """Until KubeVirt has sent it away; what it said."""
+        """Wait until KubeVirt has rejected it; return its message."""
         wait_until(lambda: self.running, lambda running: not running, what=f"{self} is refused")
         assert self.returncode, f"{self} ended well:\n{self.log_tail()}"
         return self.log_tail()

@@ -1,4 +1,4 @@
-"""A websocket straight at a subresource of a VMI, as a browser opens it: through TLS and the API server."""
+"""A websocket to a subresource of a VMI, as a browser opens it: through TLS and the API server."""
 
 import base64
 import contextlib
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 from testbed.transports import CHUNK, SocketTransport, WebsocketTransport
 from tests.apiserver.vmis import Vmi
 
-# KubeVirt's name for "the bytes as they are".
+# KubeVirt's name of the protocol without framing.
 PROTOCOL = "plain.kubevirt.io"
 # KubeVirt dials the VM before it answers.
 TIMEOUT = 30.0
 
 
 class _TlsTransport(SocketTransport):
-    """As `SocketTransport`, but for the one thing that TLS cannot: to look for bytes by a flag."""
+    """Like `SocketTransport`, except that TLS has no flag to peek at bytes."""
 
     def drain(self) -> bool:
         self._socket.setblocking(False)
@@ -36,7 +36,7 @@ class _TlsTransport(SocketTransport):
 
 
 def open_websocket(kubeconfig: Path, vmi: Vmi, subresource: str) -> WebsocketTransport:
-    """`vnc` or `console`, as the user of the kubeconfig."""
+    """Open `vnc` or `console`, as the user of the kubeconfig."""
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     server = urlsplit(cluster["server"])

@@ -1,4 +1,4 @@
-"""How much KubeVirt's own programs have done, by their own counters: what they wrote, and what woke them."""
+"""How much KubeVirt's own programs have done, by their own counters: writes, and reconciles."""
 
 import json
 import re
@@ -12,12 +12,12 @@ PROGRAMS = ("virt-api", "virt-controller", "virt-handler")
 PORT = 8443
 _LINE = re.compile(r"^kubevirt_(rest_client_requests_total|workqueue_adds_total)\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
-# What a program writes as time goes by, whatever its VMs do.
+# What a program writes periodically, whatever its VMs do.
 _HEARTBEATS = {"leases", "nodes"}
 
 
 def work_done(cluster: Cluster) -> Counter[str]:
-    """Since the programs started: `virt-api writes`, `virt-handler reconciles`, and so on; nodes are summed up."""
+    """Return counts since the programs started: `virt-api writes`, `virt-handler reconciles`...; nodes are added up."""
     pods = json.loads(cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", "--output=json"))["items"]
     done: Counter[str] = Counter()
     for pod in pods:

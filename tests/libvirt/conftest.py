@@ -1,4 +1,4 @@
-"""One private libvirt for all tests of this folder, and one of its own for a test that kills or freezes it."""
+"""One private libvirt for all tests of this folder, and a separate one for each test that kills or freezes it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def libvirtd() -> Iterator[PrivateLibvirt]:
 
 @pytest.fixture
 def new_libvirtd() -> Iterator[Callable[[], PrivateLibvirt]]:
-    """Starts a libvirt that a test may kill, freeze and stop as it likes."""
+    """Starts a libvirt that a test may kill, freeze and stop."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(PrivateLibvirt())
 
@@ -34,13 +34,13 @@ def vms(libvirtd: PrivateLibvirt) -> Iterator[VirtualMachines]:
 
 @pytest.fixture
 def vm(vms: VirtualMachines) -> VirtualMachine:
-    """A VM as KubeVirt makes it, started and paused."""
+    """A VM as KubeVirt creates it: started, and paused."""
     return vms.new().start()
 
 
 @pytest.fixture
 def events(vm: VirtualMachine) -> Iterator[EventLog]:
-    """What libvirt says about `vm`."""
+    """The events that libvirt reports about `vm`."""
     with EventLog(vm.libvirtd.uri, vm.name) as log:
         yield log
 

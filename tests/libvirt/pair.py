@@ -85,18 +85,18 @@ class Pair:
         shutil.rmtree(self.directory)
 
     def start(self) -> Self:
-        """Start both; returns when the handler has heard that the agent sees the VM."""
+        """Start both; return when the handler has received that the agent observes the VM."""
         self.handler.start()
         self.agent.start()
         self.wait_observed()
         return self
 
     def another_handler(self, *flags: str) -> ManagedProcess:
-        """A second one with the same flags, of which `flags` override some; it is the caller's to start and end."""
+        """Return a second handler with the same flags, some overridden by `flags`; the caller starts and ends it."""
         return ManagedProcess([*self.handler.argv, *flags], log=self.directory / "other-handler.log")
 
     def another_agent(self, *flags: str) -> ManagedProcess:
-        """Likewise."""
+        """Return a second agent with the same flags."""
         return ManagedProcess([*self.agent.argv, *flags], log=self.directory / "other-agent.log")
 
     # --- the document ---
@@ -107,7 +107,7 @@ class Pair:
 
     @property
     def sessions(self) -> Sessions:
-        """`status.serviceStatus.vncSessions`; None where it, or the document, is absent."""
+        """`status.serviceStatus.vncSessions`; None if it, or the document, is absent."""
         try:
             document = json.loads(self.document.read_text())
         except FileNotFoundError:
@@ -119,7 +119,7 @@ class Pair:
         wait_until(lambda: self.sessions, lambda seen: seen == expected, what=f"{expected} sessions", timeout=timeout)
 
     def sample(self) -> Sampler[Sessions]:
-        """Looks at the document every 10 ms."""
+        """Sample the document every 10 ms."""
         return Sampler(lambda: self.sessions)
 
     # --- debug APIs ---
@@ -134,14 +134,14 @@ class Pair:
         return debug_api.call("servicestatus.v1.ServiceStatusService/GetServiceStatus", vmi)["status"]
 
     def summary(self) -> Any:
-        """What follows for VNC, by the handler."""
+        """The handler's summary for VNC."""
         return self.handler_status()["services"][0]
 
     def endpoint(self) -> Any:
         return self.handler_status()["endpoints"][0]
 
     def wait_status(self, accept: Callable[[Any], object], what: str) -> Any:
-        """Wait for the handler's status of the VMI to be as `accept` wants it."""
+        """Wait until `accept` accepts the handler's status of the VMI."""
         return wait_until(self.handler_status, accept, what=what, interval=0.05, retry_on=(GrpcurlError,))
 
     def wait_observed(self) -> None:
@@ -152,11 +152,11 @@ class Pair:
         self.wait_status(observed, "the VM is observed")
 
     def wait_unknown(self) -> Any:
-        """The value is flagged as unknown; the summary that says so."""
+        """Wait until the value is marked as unknown, and return the summary."""
         return self.wait_status(lambda status: not status["services"][0].get("observed"), "it is unknown")
 
     def wait_pending(self, expected: int) -> None:
-        """The agent knows so many unfinished clients."""
+        """Wait until the agent reports this number of unfinished clients."""
 
         def pending() -> int:
             return sum(service.get("pending", 0) for service in self.agent_status().get("services", []))

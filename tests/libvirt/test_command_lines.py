@@ -75,7 +75,7 @@ def test_the_handler_refuses_a_wrong_value(flag: str, value: str, tmp_path: Path
 
 @pytest.mark.parametrize(("program", "flag"), [("launcher-agent", "--log-level"), ("handler-service", "--lease")])
 def test_a_wrong_value_from_the_environment_names_the_variable(program: str, flag: str) -> None:
-    """Every flag is a variable too."""
+    """Every flag can be set by a variable."""
     variable = f"{program}{flag}".upper().replace("--", "-").replace("-", "_")
     done = _run(program, env={variable: "nonsense"})
     _assert_one_line(done.stderr, flag, variable, "nonsense")
@@ -106,7 +106,7 @@ def test_help_has_examples_and_version_is_one_line(program: str) -> None:
 
 @pytest.mark.parametrize("program", ["launcher-agent", "handler-service"])
 def test_help_has_examples_whose_flags_exist(program: str) -> None:
-    """Lines to copy; a flag that was renamed would fail whoever does."""
+    """Users copy these lines; a renamed flag would make them fail."""
     flags, _, examples = _run(program, "--help", expected=0).stdout.partition("examples:\n")
     mine = [line for line in examples.splitlines() if "grpcurl" not in line and "servicestatus.v1" not in line]
     used = set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(mine)))
@@ -115,5 +115,5 @@ def test_help_has_examples_whose_flags_exist(program: str) -> None:
 
 
 def test_a_missing_flag_says_what_is_needed() -> None:
-    """Without any, the handler asks for what it cannot guess, and not for what it could."""
+    """Without any flag, the handler asks for those without a usable default, and for no others."""
     _assert_one_line(_run("handler-service").stderr, "argument --endpoint: at least one is needed", "--publisher auto")

@@ -21,7 +21,7 @@ def pair(vm: VirtualMachine) -> Iterator[Pair]:
 
 
 def test_both_ends_list_and_describe_their_services(pair: Pair) -> None:
-    """A person needs no proto file."""
+    """A user needs no proto file."""
     assert Grpcurl(pair.directory / "agent.sock").services() == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -48,7 +48,7 @@ def test_both_ends_answer_health_checks(pair: Pair, socket: str, service: str) -
 
 
 def test_the_handler_tells_one_vmi_all_vmis_and_refuses_what_it_does_not_know(pair: Pair) -> None:
-    """With a status and words that say what was wrong."""
+    """With a status and a message that says what was wrong."""
     debug_api = Grpcurl(pair.directory / "admin.sock")
     listed = debug_api.call("servicestatus.v1.ServiceStatusService/ListServiceStatuses")["statuses"]
     assert [status["vmi"] for status in listed] == [{"namespace": "default", "name": "vm"}]
@@ -65,7 +65,7 @@ def test_the_handler_tells_one_vmi_all_vmis_and_refuses_what_it_does_not_know(pa
 
 
 def test_both_ends_can_be_watched(pair: Pair, viewers: ViewerPool, tmp_path: Path) -> None:
-    """The state as it is, and then as it changes."""
+    """The current state first, and then each change."""
     at_agent, at_handler = Grpcurl(pair.directory / "agent.sock"), Grpcurl(pair.directory / "admin.sock")
     with (
         at_agent.watch("servicestatus.v1.AgentStatusService/WatchAgentStatus", log=tmp_path / "a") as agent,
@@ -87,7 +87,7 @@ def test_both_ends_can_be_watched(pair: Pair, viewers: ViewerPool, tmp_path: Pat
 
 
 def test_the_agent_reports_its_state_with_libvirt_and_with_the_handler(pair: Pair, viewers: ViewerPool) -> None:
-    """And what the handler has acknowledged."""
+    """And the sequences that the handler has acknowledged."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     status = wait_until(

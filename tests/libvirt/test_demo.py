@@ -1,4 +1,4 @@
-"""The demo as a user runs it: what it says, how it ends, and that nothing is left however it ends."""
+"""The demo as a user runs it: what it prints, how it ends, and that nothing is left however it ends."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from testbed.rfb import Viewer
 from testbed.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-# Seconds: a few for the set-up, and a minute for the story on a machine that does much else.
+# Seconds: a few for the set-up, and a minute for the story on a busy machine.
 TIMEOUT = 90
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[ManagedProcess]:
-    """`make demo` without make; a test that fails leaves none behind."""
+    """`make demo` without make; a test that fails leaves no demo running."""
     process = _demo(tmp_path)
     yield process
     process.kill()
@@ -30,7 +30,7 @@ def demo(tmp_path: Path) -> Iterator[ManagedProcess]:
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[ManagedProcess]:
-    """`make demo-live`, likewise."""
+    """`make demo-live` without make; a test that fails leaves no demo running."""
     process = _demo(tmp_path, "--live")
     yield process
     process.kill()
@@ -42,7 +42,7 @@ def _demo(tmp_path: Path, *options: str) -> ManagedProcess:
 
 
 def _directory(process: ManagedProcess) -> Path:
-    """Where the demo at hand keeps everything."""
+    """Return the directory in which this demo keeps everything."""
     found = re.search(r"(/tmp/vss-\w+)", process.wait_for_log(" in /tmp/vss-", TIMEOUT))
     assert found
     return Path(found[1])
@@ -63,7 +63,7 @@ def _users(directory: Path) -> list[int]:
 
 
 def test_the_demo_tells_its_story_and_leaves_nothing(demo: ManagedProcess) -> None:
-    """Status 0, the values in this order, on one screen of lines; processes, files and mounts are gone when it ends."""
+    """Status 0, the values in this order, on one screen; processes, files and mounts are gone when it ends."""
     demo.start()
     directory = _directory(demo)
     assert demo.wait(TIMEOUT) == 0, demo.log_tail()
@@ -74,7 +74,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(demo: ManagedProcess) -> No
 
 
 def test_the_live_demo_serves_viewers_of_ones_own_until_interrupted(live: ManagedProcess) -> None:
-    """The port and the socket that it names lead to the VM, each viewer shows, and Ctrl-C is its proper end."""
+    """The printed port and socket lead to the VM, each viewer shows, and Ctrl-C ends it with status 0."""
     live.start()
     directory = _directory(live)
     live.wait_for_log("Ctrl-C ends it", TIMEOUT)
@@ -103,7 +103,7 @@ def _values(process: ManagedProcess) -> list[str]:
 
 @pytest.mark.parametrize(("end", "status"), [("SIGINT", 130), ("SIGHUP", 129), ("SIGKILL", -9)])
 def test_nothing_is_left_however_it_ends(demo: ManagedProcess, end: str, status: int) -> None:
-    """In the middle of the story, by Ctrl-C, by a closed terminal, or by SIGKILL, which nobody can handle."""
+    """In the middle of the story, by Ctrl-C, by a closed terminal, or by SIGKILL, which no program can handle."""
     demo.start()
     directory = _directory(demo)
     demo.wait_for_log("Alice opens the console", TIMEOUT)
@@ -113,7 +113,7 @@ def test_nothing_is_left_however_it_ends(demo: ManagedProcess, end: str, status:
 
 
 def test_it_fails_where_what_it_shows_is_not_what_it_says(demo: ManagedProcess) -> None:
-    """Without its agent the value cannot follow: status 1, what was wrong in one line, and nothing is left either."""
+    """Without its agent the value cannot follow: status 1, one line with the cause, and nothing is left either."""
     demo.start()
     directory = _directory(demo)
     named = re.search(r"launcher-agent \(pid (\d+)\)", demo.wait_for_log("launcher-agent (pid", TIMEOUT))

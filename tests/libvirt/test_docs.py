@@ -1,6 +1,6 @@
-"""The examples of docs/ that ask both ends by grpcurl, on what `make demo-live` keeps running.
+"""The examples of docs/ that query both programs by grpcurl, on what `make demo-live` keeps running.
 
-One stage for all of them; each test leaves it as it found it, both programs running and nobody connected.
+All share one stage; each test leaves it as it was, with both programs running and no viewer connected.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def _running(stage: Stage) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """As it should be; what a test took away is started again."""
+    """The stage in its normal state; what a test stopped is started again."""
     _wait_handler(shared_stage, "all is well", sessions=0)
     yield shared_stage
     if not shared_stage.machine.libvirtd.running:
@@ -47,11 +47,11 @@ def stage(shared_stage: Stage) -> Iterator[Stage]:
             program.start()
 
 
-# --- what both ends say -----------------------------------------------------------------------------------------------
+# --- what both programs report ----------------------------------------------------------------------------------------
 
 
 def _wait_handler(stage: Stage, what: str, *, sessions: int, observed: bool = True, state: str = "PUBLISHED") -> None:
-    """Until the handler says all of that of the one VMI."""
+    """Wait until the handler reports all of that about its only VMI."""
 
     def look() -> tuple[int, bool, str]:
         (status,) = stage.ask(HANDLER)["statuses"]
@@ -62,7 +62,7 @@ def _wait_handler(stage: Stage, what: str, *, sessions: int, observed: bool = Tr
 
 
 def _wait(look: Callable[[], object], wanted: object, what: str) -> None:
-    """A program that has just been started does not answer yet."""
+    """A program that was just started does not answer yet."""
     not_yet = (AssertionError, KeyError, IndexError)
     wait_until(look, lambda seen: seen == wanted, what=what, timeout=60, interval=0.1, retry_on=not_yet)
 
@@ -81,7 +81,7 @@ def _libvirt_away(stage: Stage, viewers: ViewerPool) -> Scene:
     _wait_handler(stage, "there is one viewer", sessions=1)
     stage.machine.libvirtd.kill()
     _wait_handler(stage, "it knows that libvirt is away", sessions=1, observed=False)
-    # What it says of the next attempt, rather than of the cut.
+    # Wait for the state of the next attempt, not that of the cut.
     _wait(lambda: "connect" in stage.ask(AGENT)["status"]["observation"]["message"][:20], True, "it dials again")
     yield
 
@@ -90,7 +90,7 @@ def _agent_stopped(stage: Stage, viewers: ViewerPool) -> Scene:
     viewers.establish(stage.machine.address)
     _wait_handler(stage, "there is one viewer", sessions=1)
     stage.agent.stop()
-    _wait_handler(stage, "it has heard the goodbye", sessions=1, observed=False)
+    _wait_handler(stage, "it has received Goodbye", sessions=1, observed=False)
     yield
 
 
@@ -113,7 +113,7 @@ def _refused(stage: Stage, viewers: ViewerPool) -> Scene:
     _wait_handler(stage, "writing fails", sessions=1, state="FAILING")
     yield
     stage.document.write_text(document)
-    stage.handler.stop()  # the next one has counted no failure, and says nothing of any
+    stage.handler.stop()  # the next one has counted no failure, and reports none
 
 
 SCENES: Mapping[str, Callable[[Stage, ViewerPool], Scene]] = {

@@ -11,7 +11,7 @@ from testbed.pool import ViewerPool
 from testbed.vm import VirtualMachine, VirtualMachines
 from tests.libvirt.pair import Pair
 
-#: A value must be right so soon after the last event: the product's own promise.
+#: Seconds after the last event within which a value must be right: the product's own promise.
 _PROMISE = 10.0
 
 
@@ -34,7 +34,7 @@ def pair(machine: VirtualMachine) -> Iterator[Pair]:
 def test_viewers_that_stay_go_and_come_while_libvirt_is_away_are_right_afterwards(
     pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
 ) -> None:
-    """Events of the gap are lost for ever; QEMU is asked."""
+    """Events of the gap are lost; the agent asks QEMU."""
     stays = viewers.establish(pair.machine.address)
     goes = viewers.establish(pair.machine.address)
     pair.wait_sessions(2)
@@ -62,7 +62,7 @@ def test_viewers_that_stay_go_and_come_while_libvirt_is_away_are_right_afterward
 def test_a_qemu_that_died_while_libvirt_was_away_has_no_sessions(
     pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
 ) -> None:
-    """It gives no STOPPED: what is listed is compared with what was."""
+    """libvirt reports no STOPPED: the agent compares the listed domains with those of before."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     (qemu,) = own.qemu_pids()
@@ -78,7 +78,7 @@ def test_a_qemu_that_died_while_libvirt_was_away_has_no_sessions(
 def test_a_frozen_libvirt_makes_the_value_unknown_and_thawed_it_is_right(
     pair: Pair, own: PrivateLibvirt, viewers: ViewerPool
 ) -> None:
-    """Only its keepalive tells: no connection breaks."""
+    """Only the keepalive detects it: no connection breaks."""
     goes = viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     with pair.sample() as sampler:
@@ -94,7 +94,7 @@ def test_a_frozen_libvirt_makes_the_value_unknown_and_thawed_it_is_right(
 
 
 def test_a_frozen_libvirt_does_not_freeze_the_stream(pair: Pair, own: PrivateLibvirt) -> None:
-    """The agent goes on giving signs of life, and says what it cannot see."""
+    """The agent still sends heartbeats, and reports that it cannot observe."""
     own.freeze()
     status = pair.wait_unknown()
     assert status["endpoints"][0]["state"] == "ENDPOINT_STATE_REPORTING"

@@ -9,9 +9,9 @@ from testbed.vm import VirtualMachine
 from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
 
-#: A value must be right so soon after the last event: the product's own promise.
+#: Seconds after the last event within which a value must be right: the product's own promise.
 _PROMISE = 10.0
-#: Terms under which a test need not wait long for the end of a lease.
+#: Stream settings with a short lease, so that a test need not wait long for its end.
 _SHORT = ("--heartbeat-interval=500ms", "--lease=2s")
 
 
@@ -24,7 +24,7 @@ def pair(vm: VirtualMachine) -> Iterator[Pair]:
 def test_an_agent_that_is_killed_leaves_its_value_and_after_a_lease_it_is_unknown(
     pair: Pair, viewers: ViewerPool
 ) -> None:
-    """Nobody can know whether the viewer is still there: the value stays, and says so."""
+    """No program knows whether the viewer is still connected: the value stays, and is marked as unknown."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     with pair.sample() as sampler:
@@ -37,7 +37,7 @@ def test_an_agent_that_is_killed_leaves_its_value_and_after_a_lease_it_is_unknow
 
 
 def test_an_agent_that_is_restarted_finds_the_viewers_that_are_there(pair: Pair, viewers: ViewerPool) -> None:
-    """QEMU is asked who came, and who went, meanwhile."""
+    """The agent asks QEMU which viewers came and left in the meantime."""
     goes = viewers.establish(pair.machine.address)
     viewers.establish(pair.machine.address)
     pair.wait_sessions(2)
@@ -56,7 +56,7 @@ def test_an_agent_that_is_restarted_finds_the_viewers_that_are_there(pair: Pair,
 
 
 def test_an_agent_that_starts_late_counts_who_is_there(vm: VirtualMachine, viewers: ViewerPool) -> None:
-    """Its VM ran before it, with viewers; a client that has not finished counts until it goes."""
+    """Its VM ran before it, with viewers; an unfinished client counts until it leaves."""
     viewers.establish(vm.address)
     viewers.establish(vm.address)
     with Pair(vm) as pair:
@@ -70,7 +70,7 @@ def test_an_agent_that_starts_late_counts_who_is_there(vm: VirtualMachine, viewe
 def test_an_agent_that_may_not_ask_says_that_its_count_is_a_lower_bound(
     vm: VirtualMachine, viewers: ViewerPool
 ) -> None:
-    """It raises the value and never lowers it, until the VM starts anew."""
+    """It raises the value and never lowers it, until the VM starts again."""
     viewers.establish(vm.address)
     with Pair(vm, agent=["--no-query"]) as pair:
         pair.handler.start()
@@ -79,14 +79,14 @@ def test_an_agent_that_may_not_ask_says_that_its_count_is_a_lower_bound(
             lambda status: (
                 status["endpoints"][0].get("observation", {}).get("reason") == "OBSERVATION_REASON_LOWER_BOUND"
             ),
-            "the agent says that it knows a lower bound",
+            "the agent reports a lower bound",
         )
         assert not status["services"][0].get("observed")
         newcomer = viewers.establish(vm.address)
         pair.wait_sessions(1)
         with pair.sample() as sampler:
             newcomer.close()
-            pair.wait_status(lambda status: not status["services"][0].get("sessions"), "it knows of nobody")
+            pair.wait_status(lambda status: not status["services"][0].get("sessions"), "it reports no session")
         assert sampler.values == [1], str(sampler)
         assert pair.endpoint()["services"][0]["accuracy"] == "ACCURACY_LOWER_BOUND"
         vm.destroy()
@@ -95,7 +95,7 @@ def test_an_agent_that_may_not_ask_says_that_its_count_is_a_lower_bound(
 
 
 def test_a_frozen_agent_becomes_unknown_and_thawed_it_is_right(pair: Pair, viewers: ViewerPool) -> None:
-    """What happened while it stood still is in its events, or in QEMU's answer."""
+    """What happened in the meantime is in its events, or in QEMU's response."""
     goes = viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     with pair.sample() as sampler:
@@ -113,7 +113,7 @@ def test_a_frozen_agent_becomes_unknown_and_thawed_it_is_right(pair: Pair, viewe
 def test_a_handler_that_is_killed_and_restarted_writes_nothing_before_it_is_proved(
     pair: Pair, viewers: ViewerPool
 ) -> None:
-    """It takes over its stale socket, and the value follows what happened meanwhile."""
+    """It replaces its stale socket, and the value follows what happened in the meantime."""
     goes = viewers.establish(pair.machine.address)
     viewers.establish(pair.machine.address)
     pair.wait_sessions(2)
@@ -147,7 +147,7 @@ def test_a_handler_that_starts_without_an_agent_leaves_the_value_and_flags_it(pa
 
 
 def test_a_frozen_handler_is_noticed_by_the_agent_and_thawed_it_is_right(pair: Pair, viewers: ViewerPool) -> None:
-    """Within 10 s, by HTTP/2's own pings: nothing breaks."""
+    """Within 10 s, by HTTP/2 pings: no connection breaks."""
     goes = viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     with pair.sample() as sampler:
@@ -159,7 +159,7 @@ def test_a_frozen_handler_is_noticed_by_the_agent_and_thawed_it_is_right(pair: P
             lambda: pair.agent_status()["handler"]["state"],
             lambda state: state != "STREAM_STATE_REPORTING",
             what="the agent has noticed",
-            timeout=_PROMISE + 5,  # the promise is of the product; five seconds are grpcurl's on a busy machine
+            timeout=_PROMISE + 5,  # the promise is the product's; five seconds are for grpcurl on a busy machine
             interval=0.1,
         )
         pair.handler.thaw()
@@ -169,7 +169,7 @@ def test_a_frozen_handler_is_noticed_by_the_agent_and_thawed_it_is_right(pair: P
 
 
 def test_a_handler_that_is_stopped_leaves_the_value_and_ends_well(pair: Pair, viewers: ViewerPool) -> None:
-    """SIGTERM drains: the agent is told, exits are 0, sockets are gone, and the next handler is right."""
+    """SIGTERM drains: the agent receives DrainNotice, exits are 0, sockets are gone, and the next handler is right."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     with pair.sample() as sampler:
@@ -183,7 +183,7 @@ def test_a_handler_that_is_stopped_leaves_the_value_and_ends_well(pair: Pair, vi
 def test_an_agent_that_is_stopped_says_goodbye_and_the_value_is_unknown_at_once(
     pair: Pair, viewers: ViewerPool
 ) -> None:
-    """No lease need end for that."""
+    """No lease has to expire for that."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     assert pair.agent.stop() == 0
@@ -194,7 +194,7 @@ def test_an_agent_that_is_stopped_says_goodbye_and_the_value_is_unknown_at_once(
 
 
 def test_a_second_handler_on_the_same_socket_is_refused(pair: Pair, viewers: ViewerPool) -> None:
-    """With a line that names the socket and who has it; the first one goes on."""
+    """With a line that names the socket and the process that serves it; the first one keeps running."""
     with pair.another_handler(f"--admin-socket={pair.directory / 'other.sock'}") as second:
         assert second.wait() == 1
         assert f"{pair.handler_socket} is served by another process (pid {pair.handler.pid})" in second.log_text()
@@ -203,14 +203,14 @@ def test_a_second_handler_on_the_same_socket_is_refused(pair: Pair, viewers: Vie
 
 
 def test_a_second_agent_on_the_same_admin_socket_is_refused(pair: Pair) -> None:
-    """Likewise."""
+    """With a line that names the socket and the process that serves it."""
     with pair.another_agent() as second:
         assert second.wait() == 1
         assert "agent.sock" in second.log_text()
 
 
 def test_a_second_agent_on_the_same_handler_socket_supersedes_the_first(pair: Pair, viewers: ViewerPool) -> None:
-    """One of them reports at a time, and the value stays right whoever does."""
+    """One of them reports at a time, and the value stays right whichever it is."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     first = pair.endpoint()["instance"]

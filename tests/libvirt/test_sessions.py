@@ -33,7 +33,7 @@ def test_the_value_follows_shared_viewers_up_and_down(pair: Pair, viewers: Viewe
 
 
 def test_each_number_of_viewers_is_exact_and_the_33rd_is_not_counted(pair: Pair, viewers: ViewerPool) -> None:
-    """QEMU serves 32; what it refuses is not a session."""
+    """QEMU serves 32; a client that it rejects is not a session."""
     for number in range(1, 33):
         viewers.establish(pair.machine.address)
         if number in (1, 2, 31):
@@ -49,12 +49,12 @@ def test_each_number_of_viewers_is_exact_and_the_33rd_is_not_counted(pair: Pair,
 
 
 def test_every_number_in_between_is_exact(pair: Pair, viewers: ViewerPool) -> None:
-    """The agent's own table, which is not spaced out, has each number from 1 to 32, and is exact on the way back."""
+    """The agent's own table, which is not rate limited, has each number from 1 to 32, and is exact on the way back."""
     opened = []
     for number in range(1, 33):
         opened.append(viewers.establish(pair.machine.address))
         _wait_agent_sessions(pair, number)
-    # QEMU notices an idle client's end up to a second late, so not one by one.
+    # QEMU notices an idle client's end up to a second late, so they are not checked one by one.
     for number in (31, 30, 20, 9, 1, 0):
         while len(opened) > number:
             opened.pop().close()
@@ -83,7 +83,7 @@ def test_a_client_that_never_finishes_its_handshake_is_pending_and_not_a_session
 def test_tcp_viewers_are_identified_and_exact(
     vms: VirtualMachines, viewers: ViewerPool, end: Callable[[Viewer], None]
 ) -> None:
-    """The debug APIs show their peers, and nothing else does."""
+    """The debug APIs show their peers, and no other API does."""
     machine = vms.with_graphics(TcpGraphics()).start()
     with Pair(machine) as pair:
         pair.start()
@@ -103,7 +103,7 @@ def test_tcp_viewers_are_identified_and_exact(
 
 
 def test_websocket_viewers_are_counted(vms: VirtualMachines, viewers: ViewerPool) -> None:
-    """A browser's way, beside a plain one."""
+    """A browser's connection, next to a plain one."""
     machine = vms.with_graphics(TcpGraphics(websocket=True)).start()
     with Pair(machine) as pair:
         pair.start()
@@ -116,7 +116,7 @@ def test_websocket_viewers_are_counted(vms: VirtualMachines, viewers: ViewerPool
 
 
 def test_a_wrong_password_is_not_a_session(vms: VirtualMachines, viewers: ViewerPool) -> None:
-    """A right one is."""
+    """The right one makes a session."""
     machine = vms.with_graphics(TcpGraphics(password="secret")).start()  # noqa: S106 - of a VM that lives a second
     with Pair(machine) as pair:
         pair.start()
@@ -139,7 +139,7 @@ def test_a_vm_without_graphics_is_observed_and_has_nobody(vms: VirtualMachines) 
 
 
 def test_an_existing_document_keeps_all_that_is_not_ours(vm: VirtualMachine, viewers: ViewerPool) -> None:
-    """The document is somebody else's; only one field of it is ours."""
+    """The document belongs to another program; only one field of it is ours."""
     pair = Pair(vm)
     pair.document.parent.mkdir()
     pair.document.write_text('{"spec": {"domain": {}}, "status": {"phase": "Running", "serviceStatus": {"other": 7}}}')

@@ -1,4 +1,4 @@
-"""Viewers come and go as fast as QEMU takes them: few writes, and the final value is exact."""
+"""Viewers come and go as fast as QEMU accepts them: few writes, and the final value is exact."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine,
         with storm:
             with pair.sample() as sampler:
                 result = storm.result()
-                # The storm is over when libvirtd is through with what QEMU told of it: its answer comes after that.
+                # The storm is over when libvirtd has processed QEMU's events: its response comes after that.
                 wait_until(vm.vnc_clients, lambda clients: clients == 7, what="QEMU and libvirtd know of the last")
                 pair.wait_sessions(7, timeout=10)
             _assert_spaced(pair, sampler, time.monotonic() - began, before)
@@ -36,6 +36,6 @@ def _assert_spaced(pair: Pair, sampler: Sampler[Sessions], lasted: float, before
     # One write a second, one more for a first rise, and one for the document itself.
     assert len(sampler.changes) - 1 <= lasted + 2, str(sampler)
     assert int(status["publications"][0]["writes"]) <= lasted + 3
-    # Eight deltas at once and then two a second, by the terms of Welcome.
+    # Eight deltas at once and then two a second, by the stream settings in Welcome.
     assert int(status["endpoints"][0]["accepted"]) - before <= 8 + 2 * (lasted + 1)
     assert int(status["endpoints"][0].get("resyncs", 0)) == 0

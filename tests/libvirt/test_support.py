@@ -1,7 +1,7 @@
-"""The support proves itself on the real parts: what libvirt says of each kind of viewer, and that nothing is left over.
+"""The testbed on real parts: the events that libvirt reports for each kind of viewer, and that nothing is left over.
 
-These are also the facts about QEMU and libvirt that the agent is built on: when a new version of either behaves
-differently, it shows here first.
+These are also the facts about QEMU and libvirt that the agent relies on: if a new version of either behaves
+differently, these tests fail first.
 """
 
 import signal
@@ -31,17 +31,17 @@ from testbed.waiting import wait_until
 
 IPV4, UNIX = 0, 2
 PASSWORD = "s3cret"  # noqa: S105 - of a VM that lives for a second
-# Seconds in which a daemon that was not frozen would have told everything many times over.
+# Seconds in which a daemon that was not frozen would have reported everything many times over.
 QUIET = 0.5
 
 NewLibvirt = Callable[[], PrivateLibvirt]
 
 
-# --- what libvirt says of a viewer ------------------------------------------------------------------------------------
+# --- the events of a viewer -------------------------------------------------------------------------------------------
 
 
 def test_a_unix_viewer_connects_initializes_disconnects(vm: VirtualMachine, events: EventLog) -> None:
-    """A viewer on KubeVirt's socket is a session from INITIALIZE on, and says nothing of who it is."""
+    """A viewer on KubeVirt's socket is a session from INITIALIZE on; its events do not identify it."""
     with Viewer.establish(vm.address) as viewer:
         events.wait_for(CONNECT, INITIALIZE)
         assert viewer.connected
@@ -78,7 +78,7 @@ def test_a_websocket_viewer_is_told_with_the_vnc_port(vms: VirtualMachines) -> N
 
 
 def test_the_right_password_makes_a_session(vms: VirtualMachines) -> None:
-    """The scheme `vnc` stands in CONNECT already, before the client has said anything."""
+    """CONNECT already contains the scheme `vnc`, before the client has sent anything."""
     vm = vms.with_graphics(TcpGraphics(password=PASSWORD)).start()
     with EventLog(vm.libvirtd.uri, vm.name) as events:
         with Viewer.establish(vm.address, password=PASSWORD):
@@ -113,7 +113,7 @@ def _security(viewer: Viewer) -> None:
 def test_an_unfinished_viewer_is_no_session(
     vm: VirtualMachine, events: EventLog, steps: Callable[[Viewer], None]
 ) -> None:
-    """However far it came: without ClientInit there is CONNECT and DISCONNECT only."""
+    """At any stage: without ClientInit there are only CONNECT and DISCONNECT."""
     with Viewer.connect(vm.address) as viewer:
         steps(viewer)
         events.wait_for(CONNECT)
@@ -129,7 +129,7 @@ def test_a_cut_connection_disconnects_too(vms: VirtualMachines) -> None:
 
 
 def test_a_viewer_that_looks_at_the_picture_is_read(vm: VirtualMachine, viewers: ViewerPool) -> None:
-    """A pool keeps reading, so a picture of a megabyte does not stay in QEMU, and still notices the end."""
+    """A pool keeps reading, so that a picture of a megabyte does not stay in QEMU, and still notices the end."""
     viewer = viewers.establish(vm.address)
     for _ in range(20):
         viewer.request_update()
@@ -138,7 +138,7 @@ def test_a_viewer_that_looks_at_the_picture_is_read(vm: VirtualMachine, viewers:
     wait_until(lambda: viewers.established, lambda seen: seen == [], what="it has noticed the end")
 
 
-# --- taking over, crowding, storming ----------------------------------------------------------------------------------
+# --- takeovers, limits, storms ----------------------------------------------------------------------------------------
 
 
 def test_a_takeover_may_disconnect_the_old_viewer_before_the_new_one_begins(
@@ -168,7 +168,7 @@ def test_a_takeover_may_initialize_the_new_viewer_before_the_old_one_is_out(
 
 
 def test_the_33rd_viewer_is_refused(vm: VirtualMachine, events: EventLog, viewers: ViewerPool) -> None:
-    """QEMU serves 32 and ends the next one's handshake; for libvirt it came and went unfinished."""
+    """QEMU serves 32 and ends the next one's handshake; libvirt reports CONNECT and DISCONNECT."""
     for _ in range(32):
         viewers.establish(vm.address)
     with pytest.raises(HandshakeRefusedError):
@@ -196,7 +196,7 @@ def test_a_storm_ends_with_the_number_it_says(vm: VirtualMachine, events: EventL
 
 
 def test_a_killed_qemu_disconnects_nobody(vm: VirtualMachine, events: EventLog) -> None:
-    """The viewers' end is told by STOPPED alone, here with the detail "crashed"."""
+    """Only STOPPED reports the viewers' end, here with the detail "crashed"."""
     with Viewer.establish(vm.address) as viewer:
         # What QEMU has not yet written to its monitor when it is killed is lost.
         events.wait_for(CONNECT, INITIALIZE)
@@ -221,7 +221,7 @@ def test_a_destroyed_vm_starts_again_with_the_same_socket(vm: VirtualMachine, ev
 
 
 def test_pause_and_reset_keep_the_viewers(vms: VirtualMachines) -> None:
-    """The guest's life is no concern of the viewers."""
+    """The viewers do not depend on the guest."""
     vm = vms.new().start(paused=False)
     with EventLog(vm.libvirtd.uri, vm.name) as events, Viewer.establish(vm.address) as viewer:
         vm.pause()
@@ -229,7 +229,7 @@ def test_pause_and_reset_keep_the_viewers(vms: VirtualMachines) -> None:
         vm.resume()
         assert vm.state == libvirt.VIR_DOMAIN_RUNNING
         vm.reset()
-        wait_until(lambda: events.reboots, what="the reset is told")
+        wait_until(lambda: events.reboots, what="the reset is reported")
         assert viewer.connected
         assert events.phases == [CONNECT, INITIALIZE]
 
@@ -243,7 +243,7 @@ def test_a_vm_may_have_no_display(vms: VirtualMachines) -> None:
 
 
 def test_a_restarted_daemon_takes_up_its_vms(new_libvirtd: NewLibvirt) -> None:
-    """The connection dies and QEMU does not; a viewer from before is told of only when it leaves."""
+    """The connection dies and QEMU does not; an event about an earlier viewer comes only when it leaves."""
     libvirtd = new_libvirtd()
     vm = VirtualMachines(libvirtd).new().start()
     pid = vm.qemu_pid
@@ -261,7 +261,7 @@ def test_a_restarted_daemon_takes_up_its_vms(new_libvirtd: NewLibvirt) -> None:
 
 
 def test_a_frozen_daemon_tells_late(new_libvirtd: NewLibvirt) -> None:
-    """While it stands still viewers come and go, and libvirt tells of them afterwards."""
+    """While it is frozen viewers come and go, and libvirt reports them afterwards."""
     libvirtd = new_libvirtd()
     vm = VirtualMachines(libvirtd).new().start()
     with EventLog(libvirtd.uri, vm.name) as events:
@@ -274,7 +274,7 @@ def test_a_frozen_daemon_tells_late(new_libvirtd: NewLibvirt) -> None:
 
 
 def test_a_killed_qemu_is_found_without_the_daemon(new_libvirtd: NewLibvirt) -> None:
-    """What goes by pid needs no answer of libvirt; after its restart the VM is off."""
+    """What works by pid needs no response of libvirt; after its restart the VM is off."""
     libvirtd = new_libvirtd()
     vm = VirtualMachines(libvirtd).new().start()
     libvirtd.kill()
@@ -296,7 +296,7 @@ def test_two_libvirts_know_nothing_of_each_other(libvirtd: PrivateLibvirt, new_l
 
 
 def test_another_user_reaches_the_sockets(vm: VirtualMachine) -> None:
-    """A program under test need not run as the daemon's user."""
+    """A program under test may run as another user than the daemon."""
     stranger = User(uid=vm.libvirtd.user.uid - 1, gid=vm.libvirtd.user.gid - 1).switch() if _is_root() else []
     subprocess.run(["setpriv", *stranger, "--", "test", "-w", str(vm.libvirtd.socket)], check=True)
 
@@ -332,7 +332,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_end_of_the_owner_ends_everything(tmp_path: Path, end: signal.Signals) -> None:
-    """Even when the test process is killed in the middle, its guardian kills the QEMUs and removes the files."""
+    """Even if the test process is killed, its guardian kills the QEMUs and removes the files."""
     root = Path(__file__).parents[2]
     argv = [sys.executable, "-c", OWNER]
     with ManagedProcess(argv, log=tmp_path / "owner.log", env={"PYTHONPATH": str(root)}) as owner:
@@ -345,7 +345,7 @@ def test_the_end_of_the_owner_ends_everything(tmp_path: Path, end: signal.Signal
 
 
 def test_a_process_that_only_reads_there_is_spared(tmp_path: Path) -> None:
-    """The guardian kills libvirt's programs only, not a pager that somebody has open on a log."""
+    """The guardian kills libvirt's programs only, not a pager that a user has open on a log."""
     with PrivateLibvirt() as libvirtd:
         pager = ManagedProcess(["tail", "-f", libvirtd.process.log], log=tmp_path / "pager.log").start()
     assert pager.running
@@ -353,7 +353,7 @@ def test_a_process_that_only_reads_there_is_spared(tmp_path: Path) -> None:
 
 
 def test_the_second_start_asks_qemu_nothing(tmp_path: Path) -> None:
-    """What the first libvirt learned of QEMU is found by the next one, which then starts in a moment."""
+    """The next libvirt finds what the first one learned of QEMU, and starts in a moment."""
     with PrivateLibvirt(cache_root=tmp_path):
         pass
     second = PrivateLibvirt(cache_root=tmp_path)

@@ -1,4 +1,4 @@
-"""The parts of the support that need no libvirt: processes, waiting, sampling, grpcurl."""
+"""The parts of the testbed that need no libvirt: processes, waiting, sampling, grpcurl."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ from testbed.waiting import WaitTimeoutError, wait_until, wait_until_async
 
 
 def test_a_wait_returns_what_it_accepted() -> None:
-    """The observation that ended the wait is the caller's."""
+    """The caller gets the observation that ended the wait."""
     values = iter([1, 2, 3, 4])
     assert wait_until(lambda: next(values), lambda value: value > 2, what="more than two") == 3
 
 
 def test_a_wait_in_vain_says_what_it_last_saw() -> None:
-    """The message names the hope and the last observation."""
+    """The message names the expected condition and the last observation."""
     with pytest.raises(WaitTimeoutError, match=r"not within 0\.02 s: the table is empty; last seen: \['one'\]"):
         wait_until(lambda: ["one"], lambda rows: not rows, what="the table is empty", timeout=0.02)
 
@@ -60,7 +60,7 @@ async def test_an_asynchronous_wait_observes_either_way() -> None:
 
 
 def test_a_sampler_records_each_change() -> None:
-    """Values in order, each once while it lasts, and how many looks that took."""
+    """Values in order, each once while it lasts, and the number of samples."""
     value = [0]
     with Sampler(lambda: value[0], interval=0.001) as sampler:
         for number in (1, 2, 1):
@@ -72,7 +72,7 @@ def test_a_sampler_records_each_change() -> None:
 
 
 def test_a_sampler_raises_what_its_read_raised() -> None:
-    """A value that could not be read is no value."""
+    """A value that could not be read is an error, not a value."""
     values = iter([1])
     with pytest.raises(StopIteration), Sampler(lambda: next(values)) as sampler:
         wait_until(lambda: sampler.ended, what="it has tried")
@@ -92,14 +92,14 @@ DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'
 
 
 def test_a_stop_is_asked_for_by_sigterm(tmp_path: Path) -> None:
-    """The program's own exit code comes back."""
+    """The program's own exit code is returned."""
     with python(OBEDIENT, tmp_path) as process:
         process.wait_for_log("up")
         assert process.stop() == 7
         assert process.returncode == 7
 
 
-def test_a_program_that_overstays_is_killed_and_told(tmp_path: Path) -> None:
+def test_a_program_that_overstays_is_killed_and_reported(tmp_path: Path) -> None:
     """It fails the test, with the end of its log, and is gone."""
     with python(DEAF, tmp_path) as process:
         process.wait_for_log("up")
@@ -109,7 +109,7 @@ def test_a_program_that_overstays_is_killed_and_told(tmp_path: Path) -> None:
 
 
 def test_a_restart_has_its_own_part_of_the_log(tmp_path: Path) -> None:
-    """What an earlier run said does not satisfy a wait for what the next one says."""
+    """A line of an earlier run does not satisfy a wait for a line of the next one."""
     process = python("print('once'); import signal; signal.pause()", tmp_path)
     with process:
         process.wait_for_log("once")
@@ -120,7 +120,7 @@ def test_a_restart_has_its_own_part_of_the_log(tmp_path: Path) -> None:
 
 
 def test_a_wait_for_the_log_ends_with_the_program(tmp_path: Path) -> None:
-    """No deadline has to pass where nothing can come any more."""
+    """Without a running program no line can appear, so the wait does not last until the deadline."""
     with python("print('bye')", tmp_path) as process, pytest.raises(AssertionError, match="ended without logging 'hi'"):
         process.wait_for_log("hi", timeout=1000)
 
@@ -147,7 +147,7 @@ def test_memory_is_measured_in_bytes(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_thread_that_started_it_harms_no_program(tmp_path: Path) -> None:
-    """The parent-death signal is about threads; a program started from a short-lived one lives on."""
+    """The parent-death signal is about threads; a program that a short-lived thread started lives on."""
     process = python(OBEDIENT, tmp_path)
     starter = threading.Thread(target=process.start)
     starter.start()
@@ -172,7 +172,7 @@ def test_no_program_outlives_the_test_process(tmp_path: Path, end: signal.Signal
     """However the test process ends, its children end with it."""
     with python(OWNER, tmp_path) as owner:
         child = int(owner.wait_for_log("child ").split()[1])
-        # It is `setpriv` for an instant, before the promise is made.
+        # It is `setpriv` for an instant, before it sets the parent-death signal.
         wait_until(lambda: procfs.command_line(child)[:1], lambda line: line == [b"sleep"], what="it runs")
         owner.signal(end)
         owner.wait()
@@ -195,7 +195,7 @@ def servicer() -> health.HealthServicer:
 
 @pytest.fixture
 def debug_api(tmp_path: Path, servicer: health.HealthServicer) -> Iterator[Grpcurl]:
-    """A server as both programs have one: health and reflection on a unix socket."""
+    """A server like that of both programs: health and reflection on a unix socket."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     reflection.enable_server_reflection([health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -206,14 +206,14 @@ def debug_api(tmp_path: Path, servicer: health.HealthServicer) -> Iterator[Grpcu
 
 
 def test_grpcurl_lists_describes_and_calls(debug_api: Grpcurl) -> None:
-    """Names and types come by reflection, answers as parsed JSON."""
+    """Names and types come by reflection, responses as parsed JSON."""
     assert debug_api.services() == ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
     assert "rpc Check" in debug_api.describe("grpc.health.v1.Health")
     assert debug_api.call("grpc.health.v1.Health/Check", {"service": ""}) == {"status": "SERVING"}
 
 
 def test_grpcurl_tells_a_status_by_its_code(debug_api: Grpcurl, tmp_path: Path) -> None:
-    """The server's code and message, and UNKNOWN where nobody listens."""
+    """The server's code and message, and UNKNOWN if no server listens."""
     with pytest.raises(GrpcurlError) as refused:
         debug_api.call("grpc.health.v1.Health/Check", {"service": "none"})
     assert refused.value.code == 5
@@ -222,7 +222,7 @@ def test_grpcurl_tells_a_status_by_its_code(debug_api: Grpcurl, tmp_path: Path) 
 
 
 def test_grpcurl_watches_a_stream(debug_api: Grpcurl, servicer: health.HealthServicer, tmp_path: Path) -> None:
-    """Messages are there as they come."""
+    """Messages are available as they arrive."""
     with debug_api.watch("grpc.health.v1.Health/Watch", log=tmp_path / "watch.log") as watch:
         wait_until(lambda: watch.messages, [{"status": "SERVING"}].__eq__, what="the first message")
         servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)

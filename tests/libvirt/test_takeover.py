@@ -1,4 +1,4 @@
-"""When a second viewer takes a session over, the value stays 1: it goes neither to absent nor to 2."""
+"""When a second viewer takes a session over, the value stays 1: it becomes neither absent nor 2."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from testbed.kubevirt_proxy import VncProxy
 from testbed.vm import VirtualMachine
 from tests.libvirt.pair import Pair
 
-#: Longer than every wait of the publisher (a fall waits 1 s, a rise 0.3 s), so that a wrong value would be written.
+#: Longer than every delay of the publisher (1 s for a fall, 0.3 s for a rise), so that a wrong value would be written.
 _PAUSE = 2.0
 
 
@@ -32,7 +32,7 @@ def test_kubevirts_takeover_does_not_blink_while_the_new_viewer_has_only_connect
     with pair.sample() as sampler:
         for _ in range(3):
             newcomer = proxy.dial()
-            time.sleep(_PAUSE)  # the time itself is what is tested
+            time.sleep(_PAUSE)  # the duration itself is tested
             newcomer.handshake()
     assert sampler.values == [1], str(sampler)
     assert pair.summary()["accuracy"] == "ACCURACY_EXACT"
@@ -45,12 +45,12 @@ def test_an_exclusive_takeover_does_not_blink(pair: Pair, proxy: VncProxy) -> No
     with pair.sample() as sampler:
         for _ in range(10):
             proxy.take_over()
-        time.sleep(_PAUSE)  # what was wrong would be written by now
+        time.sleep(_PAUSE)  # a wrong value would be written by now
     assert sampler.values == [1], str(sampler)
 
 
 def test_an_exclusive_viewer_throws_all_shared_ones_out(pair: Pair, proxy: VncProxy) -> None:
-    """From three to one, and not by way of four or absent."""
+    """From three to one, without four or absent in between."""
     others = [proxy.open(), *(VncProxy(pair.machine.address).open() for _ in range(2))]
     pair.wait_sessions(3)
     with pair.sample() as sampler:

@@ -1,4 +1,4 @@
-"""What happens to the VM, with viewers connected: what keeps them keeps the count, what ends them ends it."""
+"""What happens to the VM, with viewers connected: the count stays if they stay, and ends if they are cut off."""
 
 from collections.abc import Callable, Iterator
 
@@ -23,7 +23,7 @@ def test_pause_resume_reset_and_reboot_keep_the_count(pair: Pair, viewers: Viewe
     with pair.sample() as sampler:
         for step in (pair.machine.resume, pair.machine.pause, pair.machine.resume, pair.machine.reset):
             step()
-        # What a guest's own reboot is to QEMU; there is no guest here to ask for one.
+        # A guest's own reboot looks the same to QEMU; there is no guest here that could do it.
         pair.machine.monitor("system_reset")
         third = viewers.establish(pair.machine.address)
         pair.wait_sessions(3)
@@ -36,7 +36,7 @@ def test_pause_resume_reset_and_reboot_keep_the_count(pair: Pair, viewers: Viewe
 def test_the_end_of_the_vm_ends_all_sessions_and_its_next_start_is_counted_anew(
     pair: Pair, viewers: ViewerPool, end: Callable[[VirtualMachine], None]
 ) -> None:
-    """No DISCONNECT comes then; STOPPED says it all."""
+    """There is no DISCONNECT then; STOPPED covers all of them."""
     viewers.establish(pair.machine.address)
     viewers.establish(pair.machine.address)
     pair.wait_sessions(2)
@@ -61,7 +61,7 @@ def test_the_agent_waits_for_a_vm_that_does_not_exist_yet(vms: VirtualMachines, 
 
 
 def test_since_is_kept_by_the_agent_over_a_restart_of_the_handler(pair: Pair, viewers: ViewerPool) -> None:
-    """Since when somebody is connected, as far as it can be proved."""
+    """Since when a viewer is connected, as far as it can be proved."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
     since = pair.summary()["since"]

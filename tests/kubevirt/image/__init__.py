@@ -1,1 +1,1 @@
-"""The image of KubeVirt's programs: what hack/builds puts into it beside what KubeVirt itself provides."""
+"""The image of KubeVirt's programs: what hack/builds adds to the files of KubeVirt itself."""

@@ -1,6 +1,6 @@
 """Writes KubeVirt's five images into one archive: python -m tests.kubevirt.image ARCHIVE VERSION LAYER...
 
-They are one and the same but for the user and the program: five of KubeVirt's own would be three gigabytes on a node.
+They are the same image with different users and programs: five of KubeVirt's own would be three gigabytes on a node.
 """
 
 import sys
