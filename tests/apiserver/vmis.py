@@ -13,6 +13,9 @@ from tests.cluster.objects import Object, virtual_machine_instance
 NODE_LABEL = "kubevirt.io/nodeName"
 TARGET_LABEL = "kubevirt.io/migrationTargetNodeName"
 
+Told = tuple[int | None, str, str, str]
+"""vncSessions, Idle, Observed, and the reason of Observed."""
+
 
 def new_uid() -> str:
     return str(uuid.uuid4())
@@ -83,7 +86,7 @@ class Vmi:
     def companion(self) -> Object | None:
         return self._client.find(self.companion_path)
 
-    def told(self) -> "Told | None":
+    def told(self) -> Told | None:
         """Return the summary of the companion; None if there is none."""
         found = self.companion()
         return None if found is None else told(found)
@@ -94,7 +97,7 @@ class Vmi:
         what = f"{self.name}: status.serviceStatus is {wanted}"
         wait_until(self.service_status, lambda seen: seen == wanted, what=what, timeout=timeout)
 
-    def wait_told(self, wanted: "Told", timeout: float = TIMEOUT) -> None:
+    def wait_told(self, wanted: Told, timeout: float = TIMEOUT) -> None:
         """Wait until the companion has this summary."""
         wait_until(self.told, lambda seen: seen == wanted, what=f"{self.name}: {wanted}", timeout=timeout)
 
@@ -105,10 +108,6 @@ class Vmi:
     def record_companion(self) -> Recorder:
         path = self.companion_path.rpartition("/")[0]
         return Recorder(self._client, path, {"fieldSelector": f"metadata.name={self.name}"})
-
-
-Told = tuple[int | None, str, str, str]
-"""vncSessions, Idle, Observed, and the reason of Observed."""
 
 
 def service_status(vmi: Object) -> Any:

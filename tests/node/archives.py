@@ -1,4 +1,4 @@
-"""The project's images as `make images` leaves them: docker archives, looked at without running them."""
+"""The project's images as `make images` leaves them: docker archives, read without running them."""
 
 import json
 import tarfile

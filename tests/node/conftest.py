@@ -1,6 +1,6 @@
 """One place for the whole session, with the project's images, and one namespace for each test.
 
-It is a node of the project's own, or what `KUBECONFIG_E2E` names; there, what such a cluster cannot give is left out.
+It is a node of the project's own, or the cluster that `KUBECONFIG_E2E` names; what that cannot do is left out.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ pytest_runtest_makereport = diagnosis.pytest_runtest_makereport
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In somebody else's cluster, what needs more than its API is left out, each with its reason."""
+    """In a foreign cluster, a test that needs more than its API is left out, with its reason."""
     if not os.environ.get(KUBECONFIG):
         return
     reasons = {item: mark.args[0] for item in items for mark in item.iter_markers("needs")}
@@ -58,7 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def _own(folder: Path, links: Path) -> Iterator[Site]:
-    # What changes seldom is unpacked once for all clusters; the project's own images change with each edit.
+    # Images that change rarely are unpacked once for all clusters; the project's own images change with each edit.
     with Cluster(folder, images=[launcher_archive()]) as up, contextlib.closing(Client(up.kubeconfig)) as client:
         for image in (AGENT, HANDLER):
             up.nodes[0].import_images(archive_of(image))
@@ -66,7 +66,7 @@ def _own(folder: Path, links: Path) -> Iterator[Site]:
 
 
 def _foreign(kubeconfig: Path, folder: Path) -> Foreign:
-    """One that does not serve ends the run: no test could say more."""
+    """An unusable cluster ends the run: every test would fail for the same reason."""
     try:
         return Foreign(kubeconfig, images_of(os.environ), folder).checked()
     except (UnfitError, OSError) as error:
@@ -80,14 +80,14 @@ def cluster(place: Place) -> Workloads:
 
 @pytest.fixture(scope="session")
 def site(place: Place) -> Site:
-    """A node of our own, for tests that look into it."""
+    """A node of the project's own, for tests that look into it."""
     assert isinstance(place, Site), f"{KUBECONFIG} gives none: the test lacks its mark, needs({Ability.LOOK})"
     return place
 
 
 @pytest.fixture
 def namespace(cluster: Workloads) -> Iterator[str]:
-    """A namespace of the test's own, with its default service account."""
+    """A namespace for one test, with its default service account."""
     name = cluster.create_namespace()
     yield name
     cluster.delete_namespace(name)
@@ -101,7 +101,7 @@ def session_installation(place: Place) -> Installation:
 
 @pytest.fixture
 def installation(session_installation: Installation) -> Installation:
-    """There and ready, whatever the test before has done to it."""
+    """Installed and ready, whatever the test before has done to it."""
     session_installation.ensure()
     return session_installation
 

@@ -1,4 +1,4 @@
-"""What a test's namespace and the handlers look like when the test has failed, since the next moment all is gone."""
+"""The state of a failed test's namespace and of the handlers, collected before they are removed."""
 
 import subprocess
 from collections.abc import Generator, Iterator
@@ -13,7 +13,7 @@ TAIL = 60
 
 
 def describe(cluster: Workloads, namespace: str) -> Iterator[tuple[str, str]]:
-    """Each title with what kubectl says; where it says nothing, that is said."""
+    """Return each title with kubectl's output; empty output is stated as such."""
     here, ours = f"--namespace={namespace}", "--namespace=vmi-service-status"
     tail = ("--prefix", f"--tail={TAIL}", "--max-log-requests=50")
     looks = {
@@ -33,7 +33,7 @@ def describe(cluster: Workloads, namespace: str) -> Iterator[tuple[str, str]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """For a conftest.py above tests with the fixtures `cluster` and `namespace`, for which alone it is asked there."""
+    """For a conftest.py whose tests have the fixtures `cluster` and `namespace`; pytest calls it for those only."""
     report = yield
     used = getattr(item, "funcargs", {})
     if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():

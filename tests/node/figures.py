@@ -1,7 +1,7 @@
-"""Measures what `docs/` say, on a real node: `python -m tests.node.figures`. It prints, and asserts nothing.
+"""Measures the figures of `docs/` on a real node: `python -m tests.node.figures`. It prints, and asserts nothing.
 
-How long it takes from a viewer's connection until `kubectl` would show it, and from its end until it is gone; what the
-kernel charges to an agent's and to the handler's container.
+It measures the time from a viewer's connection until `kubectl` would show it, and from its end until it is gone; and
+the memory that the kernel charges to an agent's and to the handler's container.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from tests.node.pods import NodePod
 from tests.node.site import Site
 
 CONNECTS = 50
-# Seconds: a VMI is written once a second at most, which would be measured otherwise.
+# Seconds: a VMI is written at most once a second, a delay that would otherwise be measured too.
 PAUSE = 1.2
 
 
@@ -48,14 +48,14 @@ def _measure(site: Site) -> None:
     machine.vmi.wait_told(seen(0))
     with machine.vmi.record_companion() as versions:
         pairs = [_visit(machine, versions) for _ in range(CONNECTS)]
-    _tell("connect -> visible", [connected for connected, _ in pairs])
-    _tell("close -> gone", [closed for _, closed in pairs])
-    _tell_memory("agent", machine.launcher, AGENT_CONTAINER)
-    _tell_memory("handler", installation.handler, HANDLER_CONTAINER)
+    _print_times("connect -> visible", [connected for connected, _ in pairs])
+    _print_times("close -> gone", [closed for _, closed in pairs])
+    _print_memory("agent", machine.launcher, AGENT_CONTAINER)
+    _print_memory("handler", installation.handler, HANDLER_CONTAINER)
 
 
 def _visit(machine: Machine, versions: Recorder) -> tuple[float, float]:
-    """Seconds until a viewer is in the object, as a watch sees it, and from its end until it is out of it."""
+    """Return the seconds until a viewer is in the object, seen by a watch, and from its end until it is gone."""
     start = time.monotonic()
     viewer = Viewer.establish(machine.display)
     connected = _wait(versions, 1) - start
@@ -68,17 +68,17 @@ def _visit(machine: Machine, versions: Recorder) -> tuple[float, float]:
 
 
 def _wait(versions: Recorder, sessions: int) -> float:
-    """When the object was first seen with this number."""
+    """Return when the object was first seen with this number."""
     versions.wait_for(told, seen(sessions))
     return versions.events[-1].at
 
 
-def _tell(what: str, seconds: list[float]) -> None:
+def _print_times(what: str, seconds: list[float]) -> None:
     cuts = quantiles(seconds, n=100, method="inclusive")
     _say(f"{what}: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms, of {len(seconds)}")
 
 
-def _tell_memory(what: str, pod: NodePod, container: str) -> None:
+def _print_memory(what: str, pod: NodePod, container: str) -> None:
     parts = (f"{name} {size / 1024 / 1024:.1f}" for name, size in pod.memory(container).items())
     _say(f"memory of the {what}'s container in MiB: {', '.join(parts)}")
 

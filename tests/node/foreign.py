@@ -1,7 +1,7 @@
-"""Somebody's cluster in place of the project's own node: kind, minikube, kubevirtci, whatever a kubeconfig names.
+"""A foreign cluster in place of the project's own node: kind, minikube, kubevirtci, or any that a kubeconfig names.
 
-It must be one in which nothing is lost: with no KubeVirt, whose controllers would take the tests' VMIs for theirs, and
-no installation of this project. What the tests put there is removed at the end.
+It must be one for tests: without KubeVirt, whose controllers would act on the tests' VMIs, and without an installation
+of this project. Everything that the tests create there is removed at the end.
 """
 
 import base64
@@ -34,7 +34,7 @@ IMAGES = "KUBECONFIG_E2E_IMAGES"
 HELP = (
     f"{IMAGES} must say where the nodes of {KUBECONFIG} have the images from: REGISTRY/FOLDER:TAG, in which there are "
     f"{HANDLER}, {AGENT}, launcher and busybox, all with that tag, or the word `loaded`, if the nodes were given the "
-    "archives of `make images` and `python -m tests.node.foreign` themselves; CONTRIBUTING.md tells how"
+    "archives of `make images` and `python -m tests.node.foreign` themselves; see CONTRIBUTING.md"
 )
 NAMESPACE = "vmi-service-status"
 MANIFESTS = REPOSITORY / "manifests"
@@ -43,11 +43,11 @@ TIMEOUT = 120.0
 
 
 class UnfitError(Exception):
-    """The cluster cannot be used, or not yet; the text tells what to do."""
+    """The cluster cannot be used, or not yet; the message says what to do."""
 
 
 def images_of(environment: Mapping[str, str]) -> Images:
-    """What KUBECONFIG_E2E_IMAGES says; raises UnfitError."""
+    """Return the images of KUBECONFIG_E2E_IMAGES; raise UnfitError."""
     stated = environment.get(IMAGES, "")
     if stated == "loaded":
         return LOADED
@@ -59,7 +59,7 @@ def images_of(environment: Mapping[str, str]) -> Images:
 
 
 def flattened(kubeconfig: Path, folder: Path) -> Path:
-    """The current context of any kubeconfig, in the one form that the tests read; raises UnfitError."""
+    """Return the current context of any kubeconfig in the one form that the tests read; raise UnfitError."""
     try:
         view = run(tool("kubectl"), "config", "view", f"--kubeconfig={kubeconfig}", "--minify", "--flatten", "-o=json")
     except CommandError as error:
@@ -85,7 +85,7 @@ def _write(path: Path, data: bytes) -> Path:
 
 
 def overlay_of(images: Images, folder: Path) -> Path:
-    """The kustomization for these images."""
+    """Return the kustomization for these images."""
     if images == LOADED:
         return MANIFESTS / "overlays/test-node"
     chosen = []
@@ -98,7 +98,7 @@ def overlay_of(images: Images, folder: Path) -> Path:
 
 
 class Foreign(Place):
-    """A cluster that somebody else's kubeconfig names, while the context lasts."""
+    """A cluster that a foreign kubeconfig names, while the context lasts."""
 
     def __init__(self, kubeconfig: Path, images: Images, folder: Path) -> None:
         """`folder` is the tests' own, with a path that is short enough for sockets."""
@@ -111,7 +111,7 @@ class Foreign(Place):
         self._relays: dict[PodSocket, Relay] = {}
 
     def _choose(self) -> str:
-        """The first node, by name, on which any pod may be put."""
+        """Return the first node, by name, on which any pod may be scheduled."""
         nodes = self.client.get("/api/v1/nodes")["items"]
         free = [node["metadata"]["name"] for node in nodes if not _taints(node)]
         if not free:
@@ -119,7 +119,7 @@ class Foreign(Place):
         return str(min(free))
 
     def checked(self) -> Self:
-        """Itself, if it serves; raises UnfitError. Nothing is changed by it."""
+        """Return itself, if it is usable; raise UnfitError. Nothing is changed by it."""
         crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
         ours = f"/api/v1/namespaces/{NAMESPACE}"
         for path, what, kustomization in (
@@ -145,23 +145,23 @@ class Foreign(Place):
         self.close()
 
     def close(self) -> None:
-        """Lets go of it as it is."""
+        """Disconnect from it without a change."""
         for relay in self._relays.values():
             relay.close()
         self.client.close()
 
     @property
     def node(self) -> Node:
-        raise UnfitError("a node of somebody else's cannot be looked into; the test lacks its mark `needs`")
+        raise UnfitError("a foreign cluster's node cannot be looked into; the test lacks its mark `needs`")
 
     def volumes(self, pod_uid: str) -> Path:
-        raise UnfitError("a node of somebody else's cannot be looked into; the test lacks its mark `needs`")
+        raise UnfitError("a foreign cluster's node cannot be looked into; the test lacks its mark `needs`")
 
     def has(self, socket: PodSocket) -> bool:
         try:
             where = ("exec", f"--namespace={socket.namespace}", socket.pod, f"--container={socket.container}")
             self.cluster.kubectl(*where, "--", "test", "-S", socket.inside)
-        except KubectlError:  # not there, or its container is not
+        except KubectlError:  # the pod, or its container, does not exist
             return False
         return True
 
@@ -173,14 +173,14 @@ class Foreign(Place):
 
 
 def main() -> None:
-    """Prints where the archives of all four images are."""
+    """Print the paths of the archives of all four images."""
     builtin = write_builtin(CACHE / "busybox.tar", debian.unpacked() / "bin/busybox")
     for archive in (archive_of(HANDLER), archive_of(AGENT), launcher_archive(), builtin):
         sys.stdout.write(f"{archive}\n")
 
 
 def _taints(node: Any) -> list[str]:
-    """Those that keep pods away."""
+    """Return those that keep pods away."""
     return [taint["key"] for taint in node["spec"].get("taints", ()) if taint["effect"] != "PreferNoSchedule"]
 
 

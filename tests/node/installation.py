@@ -1,4 +1,4 @@
-"""The project in a cluster, as an admin puts it there and takes it away: `kubectl apply -k` and `kubectl delete -k`."""
+"""The project in a cluster, installed and removed as an admin does it: `kubectl apply -k` and `kubectl delete -k`."""
 
 import json
 import uuid
@@ -24,13 +24,13 @@ TIMEOUT = 90.0
 
 
 def uninstall(kubectl: Kubectl, overlay: Path, timeout: float) -> None:
-    """In the order of docs/install.md, which says why; returns when all is gone."""
+    """Remove it in the order of docs/install.md, which gives the reason; return when all is gone."""
     kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
     kubectl("delete", "-k", overlay, "--ignore-not-found", f"--timeout={timeout:g}s", timeout=timeout + 10)
 
 
 class Installation:
-    """The place's overlay, upon a stock KubeVirt's VMIs."""
+    """The place's overlay, on a stock KubeVirt's VMIs."""
 
     def __init__(self, site: Place) -> None:
         self._site = site
@@ -38,27 +38,27 @@ class Installation:
         self._applied = False
 
     def ensure(self) -> None:
-        """Ready, as `apply` leaves it; what is there need not be applied again, which takes seconds."""
+        """Make it ready, as `apply` leaves it; an existing one is not applied again, which takes seconds."""
         if self._applied:
             self.wait_ready()
         else:
             self.apply()
 
     def apply(self) -> None:
-        """Returns when the handler is ready and new launcher pods are given their agent."""
+        """Return when the handler is ready and new launcher pods get their agent."""
         self._kubectl("apply", "--server-side", "-k", STOCK)
-        # A CRD is served a moment after it was taken, a namespace that is still ending takes nothing.
+        # A CRD is served a moment after it was accepted; a namespace that is still ending accepts nothing.
         self._kubectl("apply", "--server-side", "-k", self._site.overlay)
         self.wait_ready()
         wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
         self._applied = True
 
     def restore(self) -> None:
-        """Set what a test has patched back; by force, since a patch owns the fields that it changed."""
+        """Restore what a test has patched; by force, since a patch owns the fields that it changed."""
         self._kubectl("apply", "--server-side", "--force-conflicts", "-k", self._site.overlay)
 
     def delete(self) -> None:
-        """Returns when all is gone."""
+        """Return when all is gone."""
         self._applied = False
         uninstall(self._kubectl, self._site.overlay, TIMEOUT)
 
@@ -68,23 +68,23 @@ class Installation:
         wait_until(self._serves, what="the handler serves", timeout=TIMEOUT, interval=0.2)
 
     def restart(self) -> None:
-        """A new handler in the place of the old one, as an upgrade does it; returns when it is ready."""
+        """Replace the handler, as an upgrade does; return when the new one is ready."""
         self._kubectl("rollout", "restart", DAEMON_SET, f"--namespace={NAMESPACE}")
         self.wait_ready()
 
     def remove_handler(self) -> None:
-        """The handler alone; returns when it has ended."""
+        """Remove only the handler; return when it has ended."""
         self._applied = False
         self._kubectl("delete", DAEMON_SET, f"--namespace={NAMESPACE}", "--cascade=foreground", timeout=TIMEOUT)
 
     @property
     def handler(self) -> NodePod:
-        """The place's handler that is meant to stay."""
+        """The place's handler that is not being deleted."""
         (pod,) = (pod for pod in self._handlers() if "deletionTimestamp" not in pod["metadata"])
         return NodePod(self._site, pod)
 
     def statuses(self) -> list[Any]:
-        """What the handler says of all its VMIs."""
+        """The handler's answer about all its VMIs."""
         return list(self._admin().call(LIST).get("statuses", []))
 
     def _admin(self) -> Grpcurl:

@@ -1,7 +1,7 @@
-"""Where the tests of this part run: on a node of the project's own, or in somebody's cluster (`KUBECONFIG_E2E`).
+"""Where the tests of this part run: on a node of the project's own, or in a foreign cluster (`KUBECONFIG_E2E`).
 
-A test that needs more of it than the API says so, `@pytest.mark.needs(Ability...)`. Where the place does not give that,
-the test is left out as tests are collected, with a line that says why; on the project's own node nothing ever is.
+A test that needs more than the API declares it, `@pytest.mark.needs(Ability...)`. Where the place cannot do that, the
+test is left out at collection, with a line that says why; on the project's own node no test is left out.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ from tests.node.launcher.image import LAUNCHER
 
 
 class Ability(Enum):
-    """What only a node of our own lets a test do; the words say what the test does."""
+    """What a test can do only on a node of the project's own; the text says what the test does."""
 
     IMPORT = "it gives the node an image of its own making"
     POWER = "it stops the node and starts it again"
@@ -29,13 +29,13 @@ class Ability(Enum):
 
 @dataclass(frozen=True)
 class Images:
-    """What the nodes have, or know where to get."""
+    """Images that the nodes have, or can pull."""
 
     handler: str
     agent: str
     launcher: str
     busybox: str
-    # Where nothing can be pulled, an image that is missing shall fail at once.
+    # If nothing can be pulled, a missing image must fail at once.
     pull_policy: str
 
 
@@ -63,7 +63,7 @@ class PodSocket:
 
 
 class Place(ABC):
-    """A cluster and what a test may do with it; all that is not here needs an ability."""
+    """A cluster and what a test may do with it; everything else needs an ability."""
 
     cluster: Workloads
     # The admin's.
@@ -81,12 +81,12 @@ class Place(ABC):
 
     @abstractmethod
     def volumes(self, pod_uid: str) -> Path:
-        """Where the machine sees a pod's emptyDirs; the ability is LOOK."""
+        """The path of a pod's emptyDirs on this machine; the ability is LOOK."""
 
     @abstractmethod
     def has(self, socket: PodSocket) -> bool:
-        """Whether it is there."""
+        """Return whether the socket exists."""
 
     @abstractmethod
     def address(self, socket: PodSocket) -> UnixAddress:
-        """Where a client on this machine dials to get to it."""
+        """Return the address at which a client on this machine reaches it."""

@@ -1,4 +1,4 @@
-"""A pod as its node sees it: its directories, its processes, and what they hold of its cgroups' memory."""
+"""A pod as its node sees it: its directories, its processes, and the memory charged to its cgroups."""
 
 from pathlib import Path
 from typing import cast
@@ -8,12 +8,12 @@ from tests.cluster.node import Node
 from tests.cluster.objects import Object
 from tests.node.place import Place
 
-# A pod whose image is there runs within 2 s, 20 of them at once on two busy cores within half a minute.
+# A pod whose image is present runs within 2 s, 20 of them at once on two busy cores within half a minute.
 TIMEOUT = 60.0
 
 
 class NodePod:
-    """One pod on the place's node, which may have ended meanwhile."""
+    """One pod on the place's node, which may have ended since."""
 
     def __init__(self, site: Place, created: Object) -> None:
         """`created` as the API server has stored it."""
@@ -24,7 +24,7 @@ class NodePod:
         self._path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
     def volume(self, name: str) -> Path:
-        """An emptyDir, as the machine sees it, by a path that is short enough for a socket in it."""
+        """Return an emptyDir's path on this machine, short enough for a socket in it."""
         return self._site.volumes(self.uid) / name
 
     @property
@@ -32,10 +32,10 @@ class NodePod:
         """The socket of the agent's debug API, if there is an agent."""
         return self.volume("service-status") / "agent.sock"
 
-    # --- what the API server says ---
+    # --- what the API server reports ---
 
     def find(self) -> Object | None:
-        """None when it is gone."""
+        """Return the pod, or None when it is gone."""
         found = self._site.client.find(self._path)
         return found if found is not None and found["metadata"]["uid"] == self.uid else None
 
@@ -57,7 +57,7 @@ class NodePod:
         return cast("str", self.object()["status"]["phase"])
 
     def wait_started(self) -> None:
-        """Until all containers run."""
+        """Wait until all containers run."""
         running = f"{self.name} runs"
         wait_until(self._states, lambda seen: seen == {"running"}, what=running, timeout=TIMEOUT, interval=0.05)
 
@@ -65,42 +65,42 @@ class NodePod:
         return {state for container in self._containers() for state in container["state"]}
 
     def log(self, container: str) -> str:
-        """Of its run now; empty where there is none."""
+        """Return the log of its current run; empty if there is none."""
         which = (self.name, f"--namespace={self.namespace}", f"--container={container}")
         return self._site.cluster.kubectl("logs", *which, check=False)
 
     def delete(self) -> None:
-        """Asks for its end, and does not wait for it."""
+        """Delete it without waiting for its end."""
         self._site.client.delete(self._path)
 
     def wait_gone(self, timeout: float = TIMEOUT) -> None:
         what = f"{self.name} is gone"
         wait_until(self.find, lambda found: found is None, what=what, timeout=timeout, interval=0.05)
 
-    # --- what its node says ---
+    # --- what its node reports ---
 
     @property
     def node(self) -> Node:
         return self._site.node
 
     def process(self, container: str) -> int:
-        """Its process 1, as the node calls it."""
+        """Return its process 1 by its number on the node."""
         identity = self.container(container)["containerID"].rpartition("/")[2]
         tasks = (line.split() for line in self.node.ctr("tasks", "list").splitlines()[1:])
         return next(int(task[1]) for task in tasks if task[0] == identity)
 
     def children(self, container: str) -> list[int]:
-        """The processes that process 1 has started, as the node calls them."""
+        """Return the processes that process 1 has started, by their numbers on the node."""
         first = self.process(container)
         return [int(number) for number in self.node.exec("cat", f"/proc/{first}/task/{first}/children").split()]
 
     def kill_agent(self) -> None:
-        """SIGKILL for the agent's Python: what the kernel does to one that takes too much memory."""
+        """Send SIGKILL to the agent's Python, as the kernel does when memory runs out."""
         (agent,) = self.children("launcher-agent")
         self.node.exec("kill", "-KILL", str(agent))
 
     def memory(self, container: str) -> dict[str, int]:
-        """What is charged to the container, in bytes: `anon`, `file` and `kernel`."""
+        """Return what is charged to the container, in bytes: `anon`, `file` and `kernel`."""
         lines = self.node.exec("cat", f"/proc/{self.process(container)}/cgroup").splitlines()
         paths = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
         if "memory" not in paths:

@@ -12,8 +12,7 @@ from tests.cluster.ports import free_port
 from tests.monitoring.rules import groups, write
 
 _JOB = "vmi-service-status-handler"
-# What passes in a cluster in minutes passes here in seconds; the rules are the same but for that. A rate looks back
-# over several scrapes.
+# The rules with seconds in place of minutes, otherwise unchanged. A rate looks back over several scrapes.
 _FOR, _WINDOW = "2s", "[10s]"
 
 
@@ -23,7 +22,7 @@ def _hurried(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 class Prometheus(ManagedProcess):
-    """A server whose one target is told by `watch`."""
+    """A server with one target, which `watch` sets."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the test's own."""
@@ -48,22 +47,22 @@ class Prometheus(ManagedProcess):
         super().__init__(argv, log=folder / "prometheus.log")
 
     def watch(self, port: int, node: str) -> Self:
-        """The handler of that node is to be had at this port of this machine's loopback."""
+        """Scrape the handler of that node at this port of this machine's loopback."""
         self._targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": {"node": node}}]))
         return self
 
     def query(self, expression: str) -> dict[str, float]:
-        """An instant query; values by their labels but for the target's own."""
+        """Run an instant query; return values by their labels without the target's own."""
         found = self._get(f"query?query={urllib.request.quote(expression)}")["result"]  # type: ignore[attr-defined]
         return {_named(one["metric"]): float(one["value"][1]) for one in found}
 
     def firing(self) -> dict[str, dict[str, str]]:
-        """Labels by alert's name."""
+        """Return labels by alert's name."""
         found = self._get("alerts")["alerts"]
         return {one["labels"]["alertname"]: one["labels"] for one in found if one["state"] == "firing"}
 
     def wait_firing(self, *names: str, timeout: float = 60.0) -> dict[str, dict[str, str]]:
-        """Until all of these fire at once."""
+        """Wait until all of these fire at once."""
         wanted = set(names)
         return wait_until(
             self.firing, lambda now: wanted <= now.keys(), what=f"{sorted(wanted)} fire", timeout=timeout, interval=0.2,

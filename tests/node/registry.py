@@ -1,4 +1,4 @@
-"""A registry of images on the node, which asks for a password: Debian's docker-registry."""
+"""A registry of images on the node with a password: Debian's docker-registry."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from tests.cluster import debian
 from tests.cluster.node import Node
 from tests.cluster.objects import Object
 
-# On the node's own loopback, where containerd speaks plain HTTP. Nothing else of the node listens there.
+# On the node's own loopback, where containerd uses plain HTTP. Nothing else of the node listens there.
 ADDRESS = "127.0.0.1:5005"
 USER, PASSWORD = "vss", "secret"
 # PASSWORD, as `htpasswd -B` writes it.
@@ -47,8 +47,8 @@ class Registry:
     def push(self, archive: Path, name: str) -> str:
         """Push a variant of an archive's image; return its name, which the node does not have.
 
-        The variant has an ID of its own. The kubelet remembers by ID which images were pulled with a secret, and would
-        refuse the node's own image to every pod without that secret from then on.
+        The variant has an ID of its own. The kubelet records by ID which images were pulled with a secret, and would
+        deny the node's own image to every pod without that secret from then on.
         """
         pushed = f"{ADDRESS}/{name}"
         self._node.import_images(_variant(archive, self._folder / "variant.tar", pushed))

@@ -1,7 +1,7 @@
-"""A socket here that leads to one in a pod, by `kubectl exec`: all that a cluster of somebody else's offers for it.
+"""A local socket that leads to one in a pod, by `kubectl exec`, the only access that a foreign cluster offers.
 
-Each connection is one kubectl, whose standard input and output are the connection itself; in the container the
-launcher's Perl copies bytes. Either side's end ends the other.
+Each connection is one kubectl, whose standard input and output are the connection; in the container the launcher's Perl
+copies bytes. The end of either side ends the other.
 """
 
 import socket

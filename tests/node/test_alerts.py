@@ -1,6 +1,6 @@
-"""Each alert fires once for real: its fault is caused on the node, and a real Prometheus with our rules sees it.
+"""Each alert fires once for real: its fault is caused on the node, and a real Prometheus with the rules detects it.
 
-The faults are laid upon each other, so that their times run together.
+The faults overlap, so that their durations run in parallel.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tests.node.site import Site
 from tests.node.test_manifests import overlay
 
 HTTP_PORT = 8187
-# Three a second, each with its snapshot: well below what a socket may send.
+# Three a second, each with its snapshot: well below a socket's limit.
 STORM = 15
 
 
@@ -45,7 +45,7 @@ def peers() -> Iterator[Peers]:
 
 @contextlib.contextmanager
 def scraped(prometheus: Prometheus, site: Site, installation: Installation) -> Iterator[None]:
-    """By the way that `kubectl port-forward` makes."""
+    """By a port that `kubectl port-forward` opens."""
     with site.cluster.port_forward(NAMESPACE, f"pod/{installation.handler.name}", HTTP_PORT) as port:
         prometheus.watch(port, site.node_name)
         wait_until(
@@ -55,7 +55,7 @@ def scraped(prometheus: Prometheus, site: Site, installation: Installation) -> I
 
 
 def lose_track(peer: Peer) -> None:
-    """An agent whose messages do not follow from each other."""
+    """An agent whose messages are not in sequence."""
     for _ in range(STORM):
         peer.sequence += 7
         peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
@@ -64,7 +64,7 @@ def lose_track(peer: Peer) -> None:
 
 @contextlib.contextmanager
 def without_rights(cluster: Workloads) -> Iterator[None]:
-    """Somebody removes the handler's role, and puts it back."""
+    """Remove the handler's role as an admin might by mistake, and restore it."""
     binding = ("clusterrolebinding", "vmi-service-status-handler")
     kept = cluster.kubectl("get", *binding, "--output=json")
     cluster.kubectl("delete", *binding)
@@ -75,7 +75,7 @@ def without_rights(cluster: Workloads) -> Iterator[None]:
 
 
 def publish_into_vmis(cluster: Workloads, folder: Path) -> None:
-    """The component `vmi-status`, on a KubeVirt that it is not for."""
+    """The component `vmi-status`, on a KubeVirt that does not support it."""
     chosen = overlay(folder, {"components": ["vmi-status"]}, base="overlays/test-node")
     cluster.kubectl("apply", "--server-side", "-k", chosen)
 
@@ -92,7 +92,7 @@ def test_each_alert_fires_when_its_fault_is_there(
     peers: Peers,
     tmp_path: Path,
 ) -> None:
-    """Nothing before; then each by its own fault, with the labels that its runbook begins with."""
+    """None before; then each by its own fault, with the labels that its runbook begins with."""
     node = site.node_name
     machine = kubevirt.start("vm", command=IDLE, owns_status=True)
     machine.launcher.wait_started()
@@ -100,10 +100,12 @@ def test_each_alert_fires_when_its_fault_is_there(
         peer = peers.connect(machine.launcher.volume("service-status") / "handler.sock")
         machine.vmi.wait_told(seen(0))
         series = 'kubevirt_vmi_service_sessions{name="vm"}'
-        told = {f"name=vm,namespace={namespace},service=vnc": 0.0}
-        wait_until(lambda: prometheus.query(series), lambda now: now == told, what=f"{told} is scraped", interval=0.2)
+        expected = {f"name=vm,namespace={namespace},service=vnc": 0.0}
+        wait_until(
+            lambda: prometheus.query(series), lambda now: now == expected, what=f"{expected} is scraped", interval=0.2
+        )
         wait_until(prometheus.firing, lambda now: "VMIServiceStatusHandlerDown" not in now, what="calm", interval=0.2)
-        # The controller is not scraped here, which is what its alert is about.
+        # The controller is not scraped here, which is the fault of its alert.
         assert prometheus.firing().keys() <= {"VMIServiceStatusControllerDown"}
         assert_scraped(prometheus)
 
@@ -139,7 +141,8 @@ def test_each_alert_fires_when_its_fault_is_there(
         "VMIServiceStatusNoAgent",
         "VMIServiceStatusPublishingFails",
         "VMIServiceStatusNotKept",
-        # Of the controller, whose metrics are not scraped here: tests/monitoring, tests/apiserver/test_handler_away.py
+        # Those of the controller, whose metrics are not scraped here: tests/monitoring,
+        # tests/apiserver/test_handler_away.py
         "VMIServiceStatusHandlersAway",
         "VMIServiceStatusControllerDown",
         "VMIServiceStatusResyncStorm",
@@ -147,9 +150,9 @@ def test_each_alert_fires_when_its_fault_is_there(
 
 
 def assert_scraped(prometheus: Prometheus) -> None:
-    """What the dashboard asks for is there, in the handler of the image too."""
+    """The metrics of the dashboard exist, in the handler of the image too."""
     late = {"vmi_service_status_streams_refused_total"}  # appears with the first
     for query in queries():
         for name in names(query) - FOREIGN - late:
-            if not name.startswith("vmi_service_status_agent_"):  # the peer tells nothing of itself
+            if not name.startswith("vmi_service_status_agent_"):  # the peer reports none of its own
                 assert prometheus.query(f"count({name})"), name

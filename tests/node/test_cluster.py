@@ -25,7 +25,7 @@ pytestmark = pytest.mark.needs(Ability.OWN)
 
 
 def left_of(folder: Path) -> list[str]:
-    """What a machine still has of a cluster: cgroups, links, processes that name its folder, and the folder."""
+    """Return what a machine still has of a cluster: cgroups, links, processes that name its folder, and the folder."""
     cgroups = [str(path) for tree in Tree.find(cluster_id(folder)) for path in tree.paths]
     links = [line for line in run("ip", "-oneline", "link").splitlines() if cluster_id(folder) in line]
     named = [pid for pid in procfs.pids() if any(str(folder).encode() in word for word in procfs.command_line(pid))]
@@ -38,7 +38,7 @@ def command_line(folder: Path, *arguments: str) -> list[str | Path]:
 
 
 def test_two_nodes_beside_another_cluster(cluster: Workloads, tmp_path: Path) -> None:
-    """A pod on one node reaches a pod on the other at its own address; the other cluster does not notice."""
+    """A pod on one node reaches a pod on the other at its own address; the other cluster is not affected."""
     with Cluster(tmp_path / "c", nodes=2) as pair:
         namespace = pair.create_namespace()
         listen = ["sh", "-c", "while true; do echo reached | nc -l -p 7000; done"]
@@ -62,7 +62,7 @@ def test_the_command_line_starts_and_ends_a_cluster(tmp_path: Path) -> None:
     assert left_of(folder) == []
 
 
-# How far a start has come, by what it has made. One that has come to its end is another test's.
+# How far a start has come, by what it has made. A completed start is another test's.
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "its cgroup": lambda folder: bool(Tree.find(cluster_id(folder))),
     "its plan": lambda folder: plan_file(folder).exists(),
@@ -85,7 +85,7 @@ def test_nothing_is_left_of_a_cluster_whose_starter_was_killed(moment: str, tmp_
 
 
 def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
-    """A start in the same folder begins anew, and one in any folder sweeps the cgroups that nobody uses."""
+    """A start in the same folder starts from nothing, and one in any folder removes unused cgroups."""
     with subprocess.Popen(command_line(tmp_path / "c", "up"), cwd=REPOSITORY, stdout=subprocess.DEVNULL) as starter:
         wait_until(lambda: MOMENTS["its kubelet"](tmp_path / "c"), what="a node's kubelet is started", timeout=60)
         os.kill(starter.pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ with Cluster(Path(sys.argv[1])):
 
 
 def test_a_cluster_of_a_killed_test_ends_with_it(tmp_path: Path) -> None:
-    """All of its processes end by themselves; `down` finds only what is no process."""
+    """All of its processes end by themselves; `down` finds only files, links and cgroups."""
     folder = tmp_path / "c"
     command: list[str | Path] = [sys.executable, "-c", STARTER, folder]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as starter:
@@ -124,7 +124,7 @@ def test_a_cluster_of_a_killed_test_ends_with_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
-    """Neither a start nor an end in somebody's folder touches what is there."""
+    """Neither a start nor an end touches the files in a folder with other content."""
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="holds something else than a cluster"):
         Cluster(tmp_path).up()

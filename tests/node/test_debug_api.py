@@ -26,7 +26,7 @@ REPORT = "servicestatus.v1.SessionReportService/ReportSessions"
 
 @pytest.fixture(scope="module")
 def machine(place: Place, session_installation: Installation) -> Iterator[Machine]:
-    """With one viewer, for all tests here."""
+    """A VM with one viewer, for all tests here."""
     session_installation.ensure()
     namespace = place.cluster.create_namespace()
     with ViewerPool() as viewers:
@@ -39,7 +39,7 @@ def machine(place: Place, session_installation: Installation) -> Iterator[Machin
 
 @pytest.fixture
 def forwarded(cluster: Workloads, installation: Installation) -> Iterator[int]:
-    """A port of the admin's machine that leads to the handler's debug API."""
+    """A port of the admin's machine that is forwarded to the handler's debug API."""
     with cluster.port_forward(NAMESPACE, DAEMON_SET, PORT) as port:
         yield port
 
@@ -60,8 +60,8 @@ def of(machine: Machine, answer: Any) -> Any:
     return next(status for status in answer["statuses"] if status["vmi"]["uid"] == machine.vmi.uid)
 
 
-def test_an_admin_asks_the_handler_from_his_desk(machine: Machine, forwarded: int) -> None:
-    """What it offers, and what it knows of a VM."""
+def test_an_admin_asks_the_handler_by_a_forwarded_port(machine: Machine, forwarded: int) -> None:
+    """The services that it offers, and what it knows of a VM."""
     assert set(grpcurl(forwarded, "list").split()) == {HANDLERS, *COMMON}
     status = of(machine, json.loads(grpcurl(forwarded, LIST)))
     assert status["services"][0]["sessions"] == 1
@@ -70,7 +70,7 @@ def test_an_admin_asks_the_handler_from_his_desk(machine: Machine, forwarded: in
 
 @pytest.mark.needs(Ability.LOOK)
 def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
-    """Its socket lies beside the handler's, in the pod's directory."""
+    """Its socket is next to the handler's, in the pod's directory."""
     agent = Grpcurl(machine.launcher.agent_socket)
     assert set(agent.services()) == {AGENTS, *COMMON}
     status = agent.call(f"{AGENTS}/GetAgentStatus")["status"]
@@ -79,8 +79,8 @@ def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
 
 
 @pytest.mark.needs(Ability.LOOK)
-def test_nothing_can_be_changed_through_a_door(machine: Machine, forwarded: int) -> None:
-    """Both only answer; reports are taken at a pod's own socket, and nowhere else."""
+def test_nothing_can_be_changed_by_a_debug_api(machine: Machine, forwarded: int) -> None:
+    """Both are read-only; reports are accepted at a pod's own socket, and nowhere else."""
     agent = Grpcurl(machine.launcher.agent_socket)
     assert methods(agent.describe(AGENTS)) == {"GetAgentStatus", "WatchAgentStatus"}
     assert methods(grpcurl(forwarded, "describe", HANDLERS)) == {
@@ -94,8 +94,8 @@ def test_nothing_can_be_changed_through_a_door(machine: Machine, forwarded: int)
         grpcurl(forwarded, REPORT)
 
 
-def test_no_other_pod_reaches_the_handlers_door(place: Place, installation: Installation, namespace: str) -> None:
-    """It is on the pod's loopback. The port of its probes and metrics is everybody's."""
+def test_no_other_pod_reaches_the_handlers_debug_api(place: Place, installation: Installation, namespace: str) -> None:
+    """It is on the pod's loopback. The port of its probes and metrics is open to all pods."""
     place.cluster.run_pod(pod("stranger", namespace, image=place.images.busybox, command=["sleep", "3600"]))
     address = installation.handler.object()["status"]["podIP"]
 

@@ -1,4 +1,4 @@
-"""Somebody's cluster in place of our node: what is said before anything is changed, and the way to a VM's display."""
+"""A foreign cluster in place of the project's node: the messages before anything is changed, and access to displays."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.node.site import Site
 
 
 def test_the_images_are_named_as_the_registry_has_them() -> None:
-    """All four in one place, by one tag; or as the archives that the nodes were given."""
+    """All four in one place, with one tag; or as the archives that the nodes were given."""
     images = images_of({IMAGES: "registry.example:5000/vss:try"})
     assert images.handler == "registry.example:5000/vss/handler-service:try"
     assert images.launcher == "registry.example:5000/vss/launcher:try"
@@ -29,13 +29,13 @@ def test_the_images_are_named_as_the_registry_has_them() -> None:
 
 
 @pytest.mark.parametrize("stated", ["", "registry.example/vss", "registry.example:5000/vss", ":try"])
-def test_images_that_nobody_can_find_are_told_by_the_variables_name(stated: str) -> None:
-    """Without a tag, or nothing at all: before anything is asked of the cluster."""
+def test_images_without_a_source_are_an_error_that_names_the_variable(stated: str) -> None:
+    """Without a tag, or nothing at all: before any request to the cluster."""
     with pytest.raises(UnfitError, match="KUBECONFIG_E2E_IMAGES must say where"):
         images_of({IMAGES: stated})
 
 
-def test_what_is_left_out_is_told_with_its_reason() -> None:
+def test_what_is_left_out_is_listed_with_its_reason() -> None:
     """One line for each test, and no skip."""
     environment = {**os.environ, KUBECONFIG: "/nowhere"}
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly", "tests/node/test_node.py"]
@@ -51,12 +51,12 @@ def test_what_is_left_out_is_told_with_its_reason() -> None:
     assert f"({len(left_out)} deselected)" in done.stdout
 
 
-# --- our own node, seen as somebody's ---------------------------------------------------------------------------------
+# --- the project's own node, used as a foreign one --------------------------------------------------------------------
 
 
 @pytest.fixture
 def foreign(site: Site) -> Iterator[Foreign]:
-    """By its API alone."""
+    """By its API only."""
     with tempfile.TemporaryDirectory(prefix="vss-", dir="/tmp") as folder:
         there = Foreign(site.cluster.kubeconfig, LOADED, Path(folder))
         yield there
@@ -67,7 +67,7 @@ def foreign(site: Site) -> Iterator[Foreign]:
 def test_a_viewer_gets_to_a_display_by_exec(
     foreign: Foreign, kubevirt: KubeVirt, namespace: str, viewers: ViewerPool
 ) -> None:
-    """Either side's end is the other's: a viewer that closes is gone, and one whose VM ends is closed."""
+    """Each side's end ends the other: a viewer that closes is gone, and one whose VM ends is closed."""
     machine = KubeVirt(foreign, namespace).start()
     stays, leaves = viewers.establish(machine.display), viewers.establish(machine.display)
     machine.vmi.wait_told(seen(2))
@@ -79,14 +79,14 @@ def test_a_viewer_gets_to_a_display_by_exec(
 
 @pytest.mark.needs(Ability.OWN)
 def test_a_cluster_that_is_used_is_left_alone(foreign: Foreign, kubevirt: KubeVirt) -> None:
-    """VMIs there are somebody's."""
+    """The VMIs there belong to others."""
     with pytest.raises(UnfitError, match="there is a KubeVirt in this cluster"):
         foreign.checked()
 
 
 @pytest.mark.needs(Ability.OWN)
 def test_any_kubeconfig_is_brought_into_one_form(site: Site, tmp_path: Path) -> None:
-    """Of its current context, with files in place of data."""
+    """Its current context, with files in place of data."""
     given = tmp_path / "given"
     given.write_text(site.cluster.kubectl("config", "view", "--raw", "--flatten"))
     made = json.loads(flattened(given, tmp_path).read_text())
@@ -95,15 +95,15 @@ def test_any_kubeconfig_is_brought_into_one_form(site: Site, tmp_path: Path) -> 
     assert (tmp_path / "kubeconfig").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_kubeconfig_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     """By the variable's name."""
     with pytest.raises(UnfitError, match=r"^KUBECONFIG_E2E: .*nowhere"):
         flattened(tmp_path / "nowhere", tmp_path)
 
 
 @pytest.mark.needs(Ability.OWN)
-def test_a_user_that_the_tests_cannot_be_is_told(tmp_path: Path) -> None:
-    """One by a plugin, say."""
+def test_a_user_that_the_tests_cannot_be_is_an_error(tmp_path: Path) -> None:
+    """For example one by a plugin."""
     given = tmp_path / "given"
     user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Never"}}
     given.write_text(

@@ -1,4 +1,4 @@
-"""The node's handler comes, goes and is replaced: VMs start and end all the same, and no number is ever wrong."""
+"""The node's handler starts, ends and is replaced: VMs start and end as before, and no number is ever wrong."""
 
 import pytest
 
@@ -10,14 +10,14 @@ from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
 from tests.node.place import Ability
 
-# The agent dials again within 3 s of the handler's return; the handler then has its own start behind it.
+# The agent dials again within 3 s of the handler's return, after the handler's own start.
 TIMEOUT = 60.0
 
 
 def test_a_new_handler_takes_over_with_viewers_connected(
     kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
 ) -> None:
-    """An upgrade: the number is there at each moment and in each version of the object, and goes on afterwards."""
+    """An upgrade: the number is there at each moment and in each version of the object, and is updated afterwards."""
     machine = kubevirt.start()
     viewers.establish(machine.display)
     machine.vmi.wait_told(seen(1))
@@ -34,7 +34,7 @@ def test_a_new_handler_takes_over_with_viewers_connected(
 def test_without_a_handler_vms_run_and_the_next_one_finds_them(
     kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
 ) -> None:
-    """What was published stays, whoever comes and goes meanwhile; a VM that was started meanwhile is counted too."""
+    """The published value stays, whatever happens; a VM that was started in the meantime is counted afterwards."""
     before = kubevirt.start("before")
     leaves = viewers.establish(before.display)
     before.vmi.wait_told(seen(1))
@@ -65,7 +65,7 @@ def test_without_a_handler_vms_run_and_the_next_one_finds_them(
 def test_a_node_that_loses_its_power_comes_back(
     kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
 ) -> None:
-    """While it is down nothing changes. Afterwards the VM that is gone is told as unknown, and a new one is counted."""
+    """While it is down nothing changes. Afterwards the former VM is marked as unknown, and a new one is counted."""
     machine = kubevirt.start("lost")
     viewers.establish(machine.display)
     machine.vmi.wait_told(seen(1))

@@ -1,4 +1,4 @@
-"""Many pods, and malicious ones: the handler lets go of all that ends, and no VM is harmed by another."""
+"""Many pods, and malicious ones: the handler releases everything of an ended pod, and no VM is harmed by another."""
 
 import contextlib
 import socket
@@ -19,33 +19,33 @@ from tests.node.pods import NodePod
 
 pytestmark = pytest.mark.needs(Ability.LOOK)
 
-# Seconds in which a neighbour's value must follow: a fall has 1 s of patience, a busy machine needs some more.
+# Seconds in which a neighbour's value must follow: a fall is delayed by 1 s, a busy machine needs some more.
 PROMPTLY = 10.0
 
 
 def descriptors(pod: NodePod) -> int:
-    """How many files the handler has open."""
+    """Return how many files the handler has open."""
     return len(pod.node.exec("ls", f"/proc/{pod.process(HANDLER)}/fd").split())
 
 
 def reporting(installation: Installation) -> int:
-    """How many agents have an open stream to the handler."""
+    """Return how many agents have an open stream to the handler."""
     endpoints = [endpoint for status in installation.statuses() for endpoint in status.get("endpoints", [])]
     return sum(endpoint["state"] == "ENDPOINT_STATE_REPORTING" for endpoint in endpoints)
 
 
 def test_nothing_is_left_of_pods_that_came_and_went(kubevirt: KubeVirt, installation: Installation) -> None:
-    """15 of them at once: no endpoint, no open file, no companion of any."""
+    """15 of them at once: no endpoint, no open file, no companion is left."""
     handler = installation.handler
-    wait_until(installation.statuses, lambda told: not told, what="no VM is there", interval=0.2)
+    wait_until(installation.statuses, lambda statuses: not statuses, what="no VM is there", interval=0.2)
     before, restarts = descriptors(handler), handler.container(HANDLER)["restartCount"]
     machines = [kubevirt.start(f"vm-{number}", command=IDLE) for number in range(15)]
     # An agent that starts while 14 others do needs some time for it.
     everywhere = "all agents report"
     wait_until(lambda: reporting(installation), lambda count: count == 15, what=everywhere, timeout=60, interval=0.5)
     kubevirt.stop(*machines)
-    wait_until(installation.statuses, lambda told: not told, what="all are let go of", interval=0.2)
-    # Each pod takes three. Connections to the API server are kept for some time, so of these there may be some more.
+    wait_until(installation.statuses, lambda statuses: not statuses, what="all are dropped", interval=0.2)
+    # Each pod takes three. Connections to the API server are kept for some time, so there may be some more.
     few = before + 10
     wait_until(lambda: descriptors(handler), lambda now: now < few, what=f"fewer than {few} files", interval=0.2)
     for machine in machines:
@@ -53,7 +53,7 @@ def test_nothing_is_left_of_pods_that_came_and_went(kubevirt: KubeVirt, installa
     assert handler.container(HANDLER)["restartCount"] == restarts
 
 
-# What someone does in a launcher pod that is his, to the directory in which the handler makes its socket.
+# What a process in its own launcher pod does to the directory in which the handler makes its socket.
 TRICKS = {
     "file": "while true; do rm -rf handler.sock; echo mine > handler.sock; sleep 0.3; done",
     "directory": "while true; do rm -rf handler.sock; mkdir -p handler.sock/deep; sleep 0.3; done",
@@ -66,7 +66,7 @@ TRICKS = {
 
 @contextlib.contextmanager
 def flood(path: Path) -> Iterator[list[int]]:
-    """Connections to a socket, as fast as they are taken, each with some bytes of nonsense; 200 are held at a time."""
+    """Open connections to a socket as fast as it accepts them, each with some invalid bytes; 200 are held at a time."""
     ending, made = threading.Event(), [0]
 
     def run() -> None:
@@ -114,7 +114,7 @@ def test_a_hostile_pod_harms_no_other_vm(kubevirt: KubeVirt, installation: Insta
             machine.vmi.wait_told(seen(2), timeout=PROMPTLY)
             viewers.close_all()
             machine.vmi.wait_told(seen(0), timeout=PROMPTLY)
-        # More than the handler takes at once and the kernel keeps waiting, so the flood went on all the while.
+        # More than the handler's limit and the kernel's backlog, so the flood went on all the while.
         wait_until(lambda: made[0], lambda count: count > 200, what="200 connections were made")
     assert own.stat().st_ino == inode
     assert installation.handler.container(HANDLER)["restartCount"] == restarts

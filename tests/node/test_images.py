@@ -1,4 +1,4 @@
-"""What is in the two images, and that each runs as it is deployed: root read-only, no capability, a seccomp profile."""
+"""The contents of the two images, and that each runs as deployed: root read-only, no capability, a seccomp profile."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def image(request: pytest.FixtureRequest) -> Archive:
     return Archive(archive_of(request.param))
 
 
-# --- what is in them --------------------------------------------------------------------------------------------------
+# --- their contents ---------------------------------------------------------------------------------------------------
 
 
 def test_an_image_is_small(image: Archive) -> None:
@@ -53,7 +53,7 @@ def test_an_image_has_no_tool_that_an_intruder_could_use(image: Archive) -> None
 
 
 def test_no_file_of_an_image_gives_privileges_or_may_be_written_by_all(image: Archive) -> None:
-    """No setuid, no setgid; only the directories that POSIX wants so are for all, and sticky."""
+    """No setuid, no setgid; only the directories that POSIX requires are writable by all, and sticky."""
     files = {path: entry.mode for path, entry in image.entries.items() if not entry.issym()}
     assert [path for path, mode in files.items() if mode & 0o6000 and not path.startswith("var/")] == []
     assert {path for path, mode in files.items() if mode & 0o002} <= {"tmp", "var/tmp", "run/lock", "var/lock"}
@@ -69,7 +69,7 @@ def test_an_image_says_what_a_scanner_asks_for(image: Archive) -> None:
 
 
 def test_every_module_is_compiled(image: Archive) -> None:
-    """A read-only root never gets its .pyc, and without them each process takes 7.5 MiB more."""
+    """A read-only root never gets its .pyc, and without them each process needs 7.5 MiB more."""
     files = {path for path, entry in image.entries.items() if entry.isreg() and path.startswith("usr/")}
     modules = {path for path in files if path.endswith(".py")}
     compiled = {re.sub(r"__pycache__/(.*)\.cpython-313\.opt-2\.pyc$", r"\1.py", p) for p in files if p.endswith(".pyc")}
@@ -78,7 +78,7 @@ def test_every_module_is_compiled(image: Archive) -> None:
 
 
 def test_an_image_is_the_same_wherever_it_is_built(image: Archive) -> None:
-    """No date in it is that of its building."""
+    """It contains no date of its build."""
     assert {entry.mtime for entry in image.entries.values()} == {EPOCH}
     assert image.created == "1980-01-01T00:00:00Z"
 
@@ -104,7 +104,7 @@ def test_both_images_share_what_they_have_in_common(agent: Archive, handler: Arc
 
 
 def test_each_image_holds_its_own_program_alone(agent: Archive, handler: Archive) -> None:
-    """And nothing of what only the other one needs."""
+    """And nothing that only the other one needs."""
 
     def packages(image: Archive) -> set[str]:
         names = (path.removeprefix(f"{SITE}/").split("/")[0] for path in image.entries if path.startswith(f"{SITE}/"))
@@ -122,7 +122,7 @@ Run = Callable[..., str]
 
 
 def deployed(name: str, image: str, namespace: str, *arguments: str) -> Object:
-    """A pod of an image, in all that confines it like the manifests'."""
+    """A pod of an image, with all restrictions of the manifests."""
     made = pod(name, namespace, image=image)
     made["spec"] |= {
         "restartPolicy": "Never",
@@ -148,7 +148,7 @@ def deployed(name: str, image: str, namespace: str, *arguments: str) -> Object:
 
 @pytest.fixture
 def run(place: Place, namespace: str) -> Iterator[Run]:
-    """Runs an image with arguments and returns its log as soon as it holds some text."""
+    """Run an image with arguments and return its log as soon as it contains a text."""
 
     def started(image: str, *arguments: str, until: str) -> str:
         where = {AGENT: place.images.agent, HANDLER: place.images.handler}[image]
@@ -167,7 +167,7 @@ def run(place: Place, namespace: str) -> Iterator[Run]:
 
 @pytest.mark.parametrize("image", [AGENT, HANDLER])
 def test_an_image_says_its_version(run: Run, image: str) -> None:
-    """It starts as it is deployed; the DaemonSet's init container does just this."""
+    """It starts as it is deployed; the DaemonSet's init container does the same."""
     assert re.fullmatch(rf"{image} \d+\.\d+\.\d+\n", run(image, "--version", until=image))
 
 
@@ -187,14 +187,14 @@ done
 
 @pytest.mark.needs(Ability.LOOK)
 def test_the_agent_waits_for_libvirt_and_ends_within_a_second(site: Site, run: Run) -> None:
-    """With the CPU that its container has, and neither a libvirt nor a handler there: a VM's end never waits for it."""
+    """With the CPU of its container, without libvirt and handler: a VM's end never waits for it."""
     run(AGENT, until="waiting for libvirt")
     (milliseconds,) = site.node.exec("sh", "-c", STOP).split()
     assert int(milliseconds) < 1000
 
 
 def test_the_handler_serves_and_its_memory_is_jemallocs(cluster: Workloads, namespace: str, run: Run) -> None:
-    """Without a cluster here; what it does in one is another test's."""
+    """Without a cluster; other tests run it in one."""
     folder = "/var/run/service-status"
     paths = (f"--endpoint=default/vm={folder}/handler.sock", f"--file-dir={folder}", f"--admin-socket={folder}/a.sock")
     run(HANDLER, *paths, until="serving 1 endpoints")

@@ -1,4 +1,4 @@
-"""The manifests by themselves: that a real API server takes them without a warning, and what they promise."""
+"""The manifests: a real API server accepts them without a warning, and they contain what the docs promise."""
 
 import json
 import os
@@ -19,12 +19,12 @@ NAMESPACE = "vmi-service-status"
 
 
 def build(kustomization: Path) -> list[Object]:
-    """The objects, as `kubectl kustomize` makes them."""
+    """Return the objects, as `kubectl kustomize` makes them."""
     return list(yaml.safe_load_all(run(tool("kubectl"), "kustomize", kustomization)))
 
 
 def overlay(folder: Path, content: Object, *, base: str = "base") -> Path:
-    """A kustomization of an admin's own; `components` are ours, by name."""
+    """A kustomization of an admin's own; `components` are the project's, by name."""
     where = {"resources": [os.path.relpath(MANIFESTS / base, folder)]}
     if components := content.pop("components", None):
         where["components"] = [os.path.relpath(MANIFESTS / "components" / name, folder) for name in components]
@@ -38,7 +38,7 @@ def one(objects: list[Object], kind: str) -> Object:
 
 
 def images_in(thing: Any) -> Iterator[str]:
-    """Every image that an object names, wherever it does so."""
+    """Return every image that an object names, in any field."""
     if isinstance(thing, dict):
         if isinstance(thing.get("image"), str):
             yield thing["image"]
@@ -69,7 +69,7 @@ def objects() -> list[Object]:
 
 @pytest.fixture(scope="module")
 def project_namespace(cluster: Workloads) -> Iterator[None]:
-    """A dry run finds no namespace that is only in the run."""
+    """A dry run does not see a namespace that is only in the run."""
     before = cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
     if not before:
         cluster.kubectl("create", "namespace", NAMESPACE)
@@ -80,7 +80,7 @@ def project_namespace(cluster: Workloads) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def operator_kinds(cluster: Workloads) -> Iterator[None]:
-    """PodMonitor and PrometheusRule: by hand, unless the operator that acts by them is here."""
+    """PodMonitor and PrometheusRule: their CRDs without a schema, unless the operator that uses them is here."""
     if cluster.kubectl("get", "crd", "podmonitors.monitoring.coreos.com", "--ignore-not-found", "--output=name"):
         yield
         return
@@ -93,7 +93,7 @@ def operator_kinds(cluster: Workloads) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["kubevirt", "test-node"])
 def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, name: str) -> None:
-    """Every object of it is valid, and none brings a warning: not of a Pod Security Standard, not of an old version."""
+    """Every object is valid, and none causes a warning about a Pod Security Standard or an old version."""
     dry = ("apply", "--server-side", "--dry-run=server", "--warnings-as-errors")
     applied = cluster.kubectl(*dry, "-k", MANIFESTS / "overlays" / name)
     assert "daemonset.apps/vmi-service-status-handler serverside-applied (server dry run)\n" in applied
@@ -103,21 +103,21 @@ def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, nam
 def test_a_component_is_accepted(
     cluster: Workloads, project_namespace: None, operator_kinds: None, component: str, tmp_path: Path
 ) -> None:
-    """Upon the base alone."""
+    """On the base."""
     folder = overlay(tmp_path, {"components": [component]})
     cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)
 
 
-# --- told apart -------------------------------------------------------------------------------------------------------
+# --- names and labels -------------------------------------------------------------------------------------------------
 
 
 def test_everything_bears_the_projects_name(objects: list[Object]) -> None:
-    """So that one label selects all of it, and an uninstall can be seen to be complete."""
+    """So that one label selects all of it, and an uninstall can be checked for completeness."""
     assert {thing["metadata"]["labels"]["app.kubernetes.io/name"] for thing in objects} == {"vmi-service-status"}
 
 
 def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> None:
-    """Nothing is put where others live."""
+    """Nothing is created in other namespaces."""
     namespaces = {thing["kind"]: thing["metadata"].get("namespace") for thing in objects}
     assert {kind for kind, namespace in namespaces.items() if namespace == NAMESPACE} == {
         "DaemonSet",
@@ -132,7 +132,7 @@ def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> N
 
 
 def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
-    """`images:` reaches the DaemonSet, the Deployment and what is injected alike; no other image is named anywhere."""
+    """`images:` reaches the DaemonSet, the Deployment and the injected container; no other image is named anywhere."""
     images = [
         {"name": f"vmi-service-status/{name}", "newName": f"registry.example/vms/{name}", "newTag": "1.2.3"}
         for name in ("handler-service", "launcher-agent")
@@ -151,21 +151,21 @@ def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
 
 
 def test_injection_never_stands_in_a_vms_way(objects: list[Object]) -> None:
-    """Whatever fails in it, the pod is created; only this policy may be so lenient."""
+    """If any part of it fails, the pod is created; only this policy may ignore failures."""
     assert one(objects, "MutatingAdmissionPolicy")["spec"]["failurePolicy"] == "Ignore"
     binding = one(objects, "MutatingAdmissionPolicyBinding")["spec"]
     assert binding["paramRef"]["parameterNotFoundAction"] == "Allow"
 
 
 def test_the_policy_finds_the_container_that_it_adds(objects: list[Object]) -> None:
-    """The binding names the template by its name and namespace, which no transformer of kustomize sees."""
+    """The binding names the template by name and namespace, which kustomize's transformers do not change."""
     template, binding = one(objects, "PodTemplate"), one(objects, "MutatingAdmissionPolicyBinding")
     assert binding["spec"]["paramRef"]["name"] == template["metadata"]["name"]
     assert binding["spec"]["paramRef"]["namespace"] == template["metadata"]["namespace"]
 
 
 def test_the_handler_is_confined(objects: list[Object]) -> None:
-    """Root without a capability, on a root that it cannot write, and one directory of the node."""
+    """Root without a capability, on a read-only root, and one directory of the node."""
     spec = handler_of(objects)
     assert spec["securityContext"] == {"runAsUser": 0, "runAsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"}}
     for container in (*spec["initContainers"], *spec["containers"]):
@@ -195,13 +195,13 @@ def test_every_node_gets_the_agents_image_before_a_vm_needs_it(objects: list[Obj
 
 
 def test_a_roll_out_leaves_nine_nodes_of_ten_alone(objects: list[Object]) -> None:
-    """And never runs two handlers on one node, which would take each other's sockets away."""
+    """And never runs two handlers on one node, which would replace each other's sockets."""
     strategy = one(objects, "DaemonSet")["spec"]["updateStrategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}
 
 
 def test_no_vm_is_moved_away_for_the_handlers_sake(objects: list[Object]) -> None:
-    """It stands above VMs where memory is short, and preempts nobody."""
+    """Its priority is above that of VMs when memory is short, and it preempts no pod."""
     priority = one(objects, "PriorityClass")
     assert priority["preemptionPolicy"] == "Never"
     assert priority["value"] == 1000000
@@ -217,7 +217,7 @@ def test_with_vmi_status_the_handler_publishes_into_the_vmi_alone(tmp_path: Path
 
 
 def test_the_dashboard_is_where_grafana_looks(tmp_path: Path) -> None:
-    """A ConfigMap with its sidecar's label, under a name that stays."""
+    """A ConfigMap with its sidecar's label, under a fixed name."""
     built = build(overlay(tmp_path, {"components": ["monitoring"]}))
     board = one(built, "ConfigMap")
     assert board["metadata"]["name"] == "vmi-service-status-dashboard"
@@ -259,7 +259,7 @@ def test_the_controller_is_confined(objects: list[Object]) -> None:
 
 
 def test_a_rolling_update_leaves_a_controller_that_has_seen_every_lease(objects: list[Object]) -> None:
-    """A replica knows of an expiry 30 s after it started; until then the former one stays."""
+    """A replica knows of an expiry 30 s after its start; until then the former one stays."""
     spec = one(objects, "Deployment")["spec"]
     assert spec["replicas"] == 2
     assert spec["minReadySeconds"] > 30

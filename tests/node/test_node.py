@@ -1,4 +1,4 @@
-"""A real node: what the tests of the DaemonSet and of KubeVirt stand on."""
+"""A real node: the basis of the tests of the DaemonSet and of KubeVirt."""
 
 import json
 import urllib.request
@@ -18,7 +18,7 @@ from tests.node.site import Site
 
 
 def program(name: str, path: Path) -> dict[str, File]:
-    """The files of a layer in which a program of this machine runs: itself and the libraries that it is linked with."""
+    """Return the files of a layer in which a program of this machine runs: itself and its shared libraries."""
     libraries = [word for word in run("ldd", path).split() if word.startswith("/")]
     files = {name: path, **{library: Path(library) for library in libraries}}
     return {inside: File(outside.read_bytes(), mode=0o755) for inside, outside in files.items()}
@@ -26,7 +26,7 @@ def program(name: str, path: Path) -> dict[str, File]:
 
 @pytest.mark.needs(Ability.OWN)
 def test_the_node_is_ready_with_a_real_runtime(cluster: Workloads) -> None:
-    """kubelet and containerd are those that go.mod names."""
+    """kubelet and containerd have the versions of go.mod."""
     versions = "{.items[*].status.nodeInfo['kubeletVersion','containerRuntimeVersion']}"
     assert cluster.kubectl("get", "nodes", f"--output=jsonpath={versions}") == "v1.37.2 containerd://2.4.2"
 
@@ -66,7 +66,7 @@ def test_a_pod_reaches_the_api_server_as_its_service(site: Site, namespace: str,
 
 
 def test_a_port_of_a_pod_is_forwarded(place: Place, namespace: str) -> None:
-    """What a pod serves can be fetched from outside the cluster."""
+    """A server in a pod can be reached from outside the cluster."""
     serve = "mkdir /www; echo served > /www/index.html; exec httpd -f -p 8080 -h /www"
     place.cluster.run_pod(pod("server", namespace, image=place.images.busybox, command=["sh", "-c", serve]))
     with place.cluster.port_forward(namespace, "pod/server", 8080) as port:
@@ -94,7 +94,7 @@ def test_kubelet_keeps_a_pods_volumes_where_a_daemon_set_looks_for_them(site: Si
 
 @pytest.mark.needs(Ability.POWER)
 def test_a_stopped_node_comes_back_and_runs_its_pods_again(site: Site, namespace: str) -> None:
-    """After a power cut the pod is the same, its container a new one; what its volume held is still there."""
+    """After a power cut the pod is the same, its container a new one; the content of its volume is still there."""
     manifest = pod("counter", namespace, image=site.images.busybox)
     manifest["spec"]["containers"][0]["command"] = ["sh", "-c", "echo boot >> /v/boots; cat /v/boots; exec sleep 3600"]
     manifest["spec"]["volumes"] = [{"name": "volume", "emptyDir": {}}]

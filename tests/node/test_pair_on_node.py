@@ -1,4 +1,4 @@
-"""The whole way on a real node, from a viewer at QEMU's socket to what `kubectl get vmiss` prints."""
+"""The whole path on a real node, from a viewer at QEMU's socket to the output of `kubectl get vmiss`."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.node.place import Ability
 
 
 def printed(cluster: Workloads, machine: Machine) -> dict[str, str]:
-    """A person's view: the columns of `kubectl get vmiss`."""
+    """Return the columns of `kubectl get vmiss`."""
     vmi = machine.vmi
     header, line = cluster.kubectl("get", "vmiss", vmi.name, f"--namespace={vmi.namespace}").splitlines()
     columns = re.finditer(r"\S+\s*", header)
@@ -30,7 +30,7 @@ def assert_printed(cluster: Workloads, machine: Machine, sessions: str, idle: st
 
 
 def test_viewers_are_counted(cluster: Workloads, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """Nobody, one, one in place of another, three, nobody: `kubectl` shows each."""
+    """No viewer, one, one in place of another, three, none: `kubectl` shows each."""
     machine = kubevirt.start()
     machine.vmi.wait_told(seen(0))
     assert_printed(cluster, machine, sessions="", idle="True")
@@ -53,17 +53,17 @@ def test_viewers_are_counted(cluster: Workloads, kubevirt: KubeVirt, viewers: Vi
 
 
 def assert_does_not_show(machine: Machine, take_over: Callable[[], Viewer]) -> None:
-    """One viewer comes in the place of another, and has a fall's patience, and more, to show."""
+    """One viewer replaces another, and a wrong value has more time to show than a fall's delay."""
     with machine.vmi.record_companion() as versions, Sampler(machine.vmi.told) as samples:
         assert take_over().connected
-        wait_until(lambda: samples.samples, lambda count: count > 150, what="it was watched for long enough")
+        wait_until(lambda: samples.samples, lambda count: count > 150, what="150 samples were taken")
     assert samples.values == [seen(1)], str(samples)
     assert versions.values(told) == [seen(1)]
 
 
 @pytest.mark.needs(Ability.LOOK)
 def test_a_pod_needs_no_network(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """Its address may be the guest's, so that nothing in the pod can use it."""
+    """Its address may be the guest's, so that no process in the pod can use it."""
     machine = kubevirt.start()
     machine.launcher.cut_off()
     viewers.establish(machine.display)
@@ -71,7 +71,7 @@ def test_a_pod_needs_no_network(kubevirt: KubeVirt, viewers: ViewerPool) -> None
 
 
 def test_two_launchers_of_one_vmi_add_up(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """As long as both are on the node; with a launcher go its viewers."""
+    """While both are on the node; when a launcher ends, its viewers end."""
     machine = kubevirt.start(launchers=2)
     machine.vmi.wait_told(seen(0))
     one, other = machine.launchers
@@ -86,7 +86,7 @@ def test_two_launchers_of_one_vmi_add_up(kubevirt: KubeVirt, viewers: ViewerPool
     machine.vmi.wait_told(seen(1))
 
 
-def test_vms_of_one_node_are_told_apart(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
+def test_vms_of_one_node_are_distinguished(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
     """Each has its own viewers and no others."""
     machines = [kubevirt.start(name) for name in ("first", "second")]
     for count, machine in enumerate(machines, start=1):

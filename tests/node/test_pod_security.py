@@ -22,7 +22,7 @@ def enforce(place: Place, namespace: str, level: str) -> None:
 def test_a_launcher_that_is_admitted_runs_with_its_agent(
     place: Place, kubevirt: KubeVirt, namespace: str, viewers: ViewerPool, level: str
 ) -> None:
-    """In all that confines it there, it sees viewers come and go."""
+    """With all restrictions, it reports viewers that come and go."""
     enforce(place, namespace, level)
     machine = kubevirt.start()
     assert [container["name"] for container in machine.launcher.object()["spec"]["initContainers"]] == [AGENT]
@@ -32,7 +32,7 @@ def test_a_launcher_that_is_admitted_runs_with_its_agent(
     machine.vmi.wait_told(seen(0))
 
 
-# What a launcher of some VMs needs, and what the standard says to it.
+# What a launcher of some VMs needs, and the message of the standard.
 GUILTY: dict[str, tuple[str, dict[str, Any], str]] = {
     "privileged": ("baseline", {"privileged": True}, 'privileged (container "compute" must not set'),
     "a capability": (
@@ -48,7 +48,7 @@ GUILTY: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_a_launcher_that_is_not_admitted_is_so_for_its_own_sake(
     place: Place, installation: Installation, namespace: str, guilty: str
 ) -> None:
-    """The agent is in the pod that is refused, and is no part of the reason."""
+    """The agent is in the denied pod, and is no part of the reason."""
     level, context, words = GUILTY[guilty]
     vmi = {"metadata": {"name": "vm", "namespace": namespace, "uid": str(uuid.uuid4())}}
     pod = launcher(place, vmi, command=IDLE)

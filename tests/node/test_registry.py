@@ -1,4 +1,4 @@
-"""The agent's image in a registry that asks for a password: docs/install.md, the section about it."""
+"""The agent's image in a registry with a password: the section of docs/install.md about it."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def image(site: Site, installation: Installation, tmp_path: Path) -> Iterator[st
 
 
 def waiting(pod: NodePod) -> str:
-    """Why the agent's container waits."""
+    """Return why the agent's container waits."""
     reason: str = pod.container(AGENT).get("state", {}).get("waiting", {}).get("reason", "")
     return reason
 
@@ -50,7 +50,7 @@ def waiting(pod: NodePod) -> str:
 def test_a_vm_starts_whose_namespace_has_the_secret_and_no_other(
     site: Site, image: str, kubevirt: KubeVirt, namespace: str
 ) -> None:
-    """The image is on the node then, pulled with the secret, and is still refused to a pod that does not have it."""
+    """The image is on the node then, pulled with the secret, and is still denied to a pod without that secret."""
     site.client.post(f"/api/v1/namespaces/{namespace}/secrets", pull_secret(PULL_SECRET, namespace))
     pod = kubevirt.start("first", command=IDLE).launcher
     pod.wait_started()

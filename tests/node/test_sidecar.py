@@ -1,4 +1,4 @@
-"""What the agent is to a launcher's pod: nothing that its VM, its class or its end would depend on."""
+"""The agent's effects on a launcher's pod: its VM, its class and its end do not depend on the agent."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from tests.node.pods import NodePod
 
 
 def test_a_guaranteed_pod_stays_guaranteed(kubevirt: KubeVirt) -> None:
-    """Such a VM may have CPUs of its own; a container whose requests are below its limits would cost it these."""
+    """Such a VM may have exclusive CPUs; a container whose requests are below its limits would cost it these."""
     pod = kubevirt.start(command=IDLE, guaranteed=True).launcher
     pod.wait_started()
     running = pod.object()
@@ -30,7 +30,7 @@ def test_a_guaranteed_pod_stays_guaranteed(kubevirt: KubeVirt) -> None:
 
 
 def test_any_other_pod_asks_for_little(kubevirt: KubeVirt) -> None:
-    """What is requested is withheld from VMs."""
+    """What is requested is not available to VMs."""
     pod = kubevirt.start(command=IDLE).launcher
     pod.wait_started()
     running = pod.object()
@@ -40,7 +40,7 @@ def test_any_other_pod_asks_for_little(kubevirt: KubeVirt) -> None:
 
 @pytest.mark.parametrize("command", [IDLE, ()], ids=["no VM yet", "a VM"])
 def test_a_pods_deletion_does_not_wait_for_the_agent(kubevirt: KubeVirt, command: tuple[str, ...]) -> None:
-    """One that ignored SIGTERM would make it last as long as the pod's 30 s of grace."""
+    """An agent that ignored SIGTERM would prolong it by the pod's 30 s of grace."""
     machine = kubevirt.start(command=command)
     pod = machine.launcher
     pod.wait_started()
@@ -53,9 +53,9 @@ def test_a_pods_deletion_does_not_wait_for_the_agent(kubevirt: KubeVirt, command
 
 @pytest.mark.parametrize(("status", "phase"), [(0, "Succeeded"), (3, "Failed")])
 def test_the_pod_ends_when_the_vm_does(kubevirt: KubeVirt, status: int, phase: str) -> None:
-    """The agent is ended then, and has no say in how the pod has ended; here it has only just been started.
+    """The agent is ended then, without an effect on the pod's phase; here it has only just been started.
 
-    A process 1 does not notice a signal that it has not asked for, and Python takes seconds to come that far.
+    A process 1 ignores a signal without a handler, and Python needs seconds until it has one.
     """
     pod = kubevirt.start(command=["sh", "-c", f"exit {status}"]).launcher
     wait_until(lambda: pod.phase, lambda seen: seen == phase, what=f"the pod is {phase}", interval=0.1)
@@ -74,7 +74,7 @@ def test_a_pod_that_is_deleted_as_its_agent_starts_is_gone_at_once(kubevirt: Kub
 
 
 def readiness(pod: Object) -> str:
-    """The status of a pod's condition Ready."""
+    """Return the status of a pod's condition Ready."""
     statuses: dict[str, str] = {c["type"]: c["status"] for c in pod["status"].get("conditions", ())}
     return statuses.get("Ready", "")
 
@@ -84,13 +84,13 @@ def wait_ready(pod: NodePod) -> None:
 
 
 def starts_again(pod: NodePod) -> int:
-    """How often process 1 of the agent's container has announced that it starts the agent again."""
+    """Return how often process 1 of the agent's container has announced that it starts the agent again."""
     return pod.log(AGENT).count("it is started again in ")
 
 
 @pytest.mark.needs(Ability.LOOK)
 def test_an_agent_that_was_killed_comes_back_and_knows_who_is_there(kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """The pod stays Ready, and no container is restarted. Meanwhile the published number stays as it was."""
+    """The pod stays Ready, and no container is restarted. Until then the published number stays as it was."""
     machine = kubevirt.start()
     pod = machine.launcher
     stays, leaves = viewers.establish(machine.display), viewers.establish(machine.display)
@@ -115,7 +115,7 @@ def test_an_agent_that_was_killed_comes_back_and_knows_who_is_there(kubevirt: Ku
 
 @pytest.fixture
 def starved(cluster: Workloads, installation: Installation) -> Iterator[None]:
-    """New agents are given less memory than a Python takes to start."""
+    """New agents get less memory than a Python needs to start."""
 
     resources = {"requests": {"memory": "10Mi"}, "limits": {"memory": "10Mi"}}
     patch = {"template": {"spec": {"containers": [{"name": AGENT, "resources": resources}]}}}
@@ -125,9 +125,9 @@ def starved(cluster: Workloads, installation: Installation) -> Iterator[None]:
 
 
 def test_an_agent_that_never_comes_up_is_no_harm(starved: None, kubevirt: KubeVirt, viewers: ViewerPool) -> None:
-    """It ends for want of memory again and again: the VM starts, is Ready, runs on, and goes as if it had no agent.
+    """It fails for lack of memory again and again: the VM starts, is Ready, runs on, and ends as if it had no agent.
 
-    It ends with a failed allocation of its own. Where the kernel had to kill it, cgroup v2 would end process 1 too.
+    It ends with a failed allocation of its own. If the kernel had to kill it, cgroup v2 would end process 1 too.
     """
     machine = kubevirt.start()
     pod = machine.launcher

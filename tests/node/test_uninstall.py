@@ -1,4 +1,4 @@
-"""Uninstalled as docs/install.md has it, nothing of ours is left, and VMs do not notice."""
+"""After an uninstall by docs/install.md nothing of the project is left, and VMs are not affected."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.node.site import Site
 
 
 def left_in_the_api(site: Site) -> list[str]:
-    """Whatever bears the project's name or label, of every kind that can be listed."""
+    """Return every object with the project's name or label, of every kind that can be listed."""
     kinds = site.cluster.kubectl("api-resources", "--verbs=list", "--output=name", "--cached=false").split()
     ours = f"--selector=app.kubernetes.io/name={NAMESPACE}"
     listed = site.cluster.kubectl("get", ",".join(kinds), "--all-namespaces", ours, "--output=name").split()
@@ -23,7 +23,7 @@ def left_in_the_api(site: Site) -> list[str]:
 
 
 def left_on_the_node(site: Site, handler: str) -> list[str]:
-    """The handler's sockets, its pod's directories, what is mounted for it, and its containers."""
+    """Return the handler's sockets, its pod's directories, its mounts, and its containers."""
     node = site.node
     sockets = node.exec("find", "/var/lib/kubelet/pods", "-name", "handler.sock").splitlines()
     directories = node.exec("find", "/var/lib/kubelet/pods", "-maxdepth", "1", "-name", handler).splitlines()
@@ -45,7 +45,7 @@ def test_nothing_is_left_and_vms_run_on(
 
     installation.delete()
     assert left_in_the_api(site) == []
-    # The kubelet puts dead containers away once a minute.
+    # The kubelet removes dead containers once a minute.
     wait_until(lambda: left_on_the_node(site, handler), lambda left: left == [], what="nothing is left", timeout=120)
     with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
         site.cluster.kubectl("get", "vmiss")

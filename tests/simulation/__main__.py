@@ -1,4 +1,4 @@
-"""`make simulate` and `make mutants`: histories without end, one of them again, or the planted bugs."""
+"""`make simulate` and `make mutants`: any number of histories, one of them again, or the planted bugs."""
 
 import argparse
 import os

@@ -1,7 +1,8 @@
-"""A model of the API server: objects, versions, preconditions, watches, and all that it may do to a writer.
+"""A model of the API server: objects, versions, preconditions, watches, and all faults that a writer may see.
 
-It answers like the real one where the handler looks: a JSON patch whose test fails is 422, a stale resourceVersion 409,
-a watch from a version that is no longer kept 410. Whatever it holds of a VMI is noted at the moment it is committed.
+It answers like the real one in every respect that the handler reads: a JSON patch whose test fails is 422, a stale
+resourceVersion 409, a watch from a version that is no longer kept 410. Each stored VMI is recorded when it is
+committed.
 """
 
 import asyncio
@@ -21,21 +22,21 @@ Object = dict[str, Any]
 VMIS: Final = "virtualmachineinstances"
 CRDS: Final = "customresourcedefinitions"
 LEASES: Final = "leases"
-#: Seconds after which a request without an answer is given up.
+#: Seconds after which a request without a response times out.
 TIMEOUT: Final = 2.0
 
 
 class Fate(Enum):
-    """What becomes of a write."""
+    """What happens to a write."""
 
     CONFLICT = auto()
     #: It never arrives.
     LOST = auto()
-    #: It is done, and the answer is lost.
+    #: It is done, and the response is lost.
     DONE_AND_LOST = auto()
     #: 500.
     FAILED = auto()
-    #: 429, with a second's peace asked for.
+    #: 429, with `Retry-After: 1`.
     THROTTLED = auto()
     #: 403.
     FORBIDDEN = auto()
@@ -56,7 +57,7 @@ class Request:
     method: str
     path: str
     body: Any
-    #: Whose token it bears; "" for somebody else than a handler.
+    #: The handler whose token it has; "" for any other client.
     by: str
 
 
@@ -76,7 +77,7 @@ class Watcher:
     kind: str
     label: tuple[str, str | None] | None
     lines: deque[bytes] = field(default_factory=deque)
-    #: None: alive; else how it ended: an error, or in good order.
+    #: None: alive; otherwise how it ended: an error, or in good order.
     over: bool = False
     error: errors.KubeError | None = None
     awaited: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,7 +90,7 @@ class Watcher:
         self.awaited.set()
 
     def line(self, change: _Change) -> bytes | None:
-        """The change as this watch tells it; None if it is none for its selection."""
+        """The change as this watch reports it; None if it is none for its selection."""
         if change.kind != self.kind:
             return None
         before, after = self._selects(change.before), self._selects(change.after)
@@ -134,7 +135,7 @@ class ApiServer:
     # --- requests ---
 
     async def ask(self, request: Request) -> Object:
-        """A handler's request; raises KubeError. What is on its way arrives even if nobody waits for the answer."""
+        """A handler's request; raises KubeError. A sent request arrives even if its caller no longer waits."""
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._loop.call_later(self._lag(), self._arrive, request, answer)
         try:
@@ -168,7 +169,7 @@ class ApiServer:
     def _fate(self, request: Request) -> Fate | None:
         if request.method == "GET":
             return None
-        # What is meant for the next writes of a value is not used up by a Lease's renewal.
+        # A fate for the next writes of a value is not used up by a Lease's renewal.
         return self.fates.popleft() if self.fates and f"/{LEASES}" not in request.path else self.refuses
 
     def _fail(self, answer: "asyncio.Future[bytes]", error: errors.KubeError) -> None:
@@ -222,11 +223,11 @@ class ApiServer:
     # --- what is stored ---
 
     def get(self, path: str) -> Object | None:
-        """An object as it is."""
+        """Return an object as it is."""
         return self._objects.get(path)
 
     def commit(self, method: str, path: str, after: Object, by: str = "") -> Object:
-        """Store an object: what a handler asked for, or somebody else did."""
+        """Store an object, for a handler or for another client."""
         if f"/{VMIS}/" in path and not self.knows_field:
             after["status"].pop("serviceStatus", None)
         before = self._objects.get(path)
@@ -240,7 +241,7 @@ class ApiServer:
         return after
 
     def delete(self, path: str, by: str = "") -> None:
-        """Remove an object, and in a while what it owns."""
+        """Remove an object, and after a while what it owns."""
         before = self._objects.pop(path, None)
         if before is None:
             return
@@ -257,7 +258,7 @@ class ApiServer:
                 self.delete(path)
 
     def learn_field(self, knows: bool) -> None:
-        """The VMI's schema is changed."""
+        """Change the VMI's schema."""
         if knows != self.knows_field:
             self.knows_field = knows
             self.commit("PUT", f"{schema._PATH}/{schema.CRD}", self._crd())
@@ -271,24 +272,24 @@ class ApiServer:
     # --- watches ---
 
     def list(self, kind: str, label: tuple[str, str | None] | None) -> Object:
-        """All objects of a kind that bear a label."""
+        """Return all objects of a kind with a label."""
         selects = Watcher(kind, label)._selects
         items = [object_ for path, object_ in self._objects.items() if f"/{kind}/" in path and selects(object_)]
         return {"items": items, "metadata": {"resourceVersion": str(self._version)}}
 
     def watch(self, kind: str, label: tuple[str, str | None] | None, version: int) -> Watcher:
-        """Changes after a version; raises ExpiredError."""
+        """Yield changes after a version; raise ExpiredError."""
         if version < self._oldest:
             raise errors.of_status(410, {"message": "too old resource version"})
         watcher = Watcher(kind, label)
         self.watchers.add(watcher)
         for change in self._log:
             if change.version > version:
-                self._tell(watcher, change)
+                self._report(watcher, change)
         return watcher
 
     def forget_history(self) -> None:
-        """Watches must begin anew from here."""
+        """Watches must start again from a list after this."""
         self._oldest = self._version
         self._log.clear()
 
@@ -299,7 +300,7 @@ class ApiServer:
             watcher.end(error)
 
     def stop(self) -> None:
-        """It answers nobody."""
+        """It answers no request."""
         self.up = False
         self.cut_watches(errors.UnreachableError("no answer: connection reset"))
 
@@ -309,9 +310,9 @@ class ApiServer:
         change = _Change(self._version, kind, before, after, text)
         self._log.append(change)
         for watcher in self.watchers:
-            self._tell(watcher, change)
+            self._report(watcher, change)
 
-    def _tell(self, watcher: Watcher, change: _Change) -> None:
+    def _report(self, watcher: Watcher, change: _Change) -> None:
         line = watcher.line(change)
         if line is None:
             return
@@ -327,7 +328,7 @@ class ApiServer:
 
 def _answer(waiting: "asyncio.Future[bytes]", answer: bytes | errors.KubeError) -> None:
     if waiting.done():
-        return  # nobody waits any more
+        return  # the caller no longer waits
     if isinstance(answer, bytes):
         waiting.set_result(answer)
     else:

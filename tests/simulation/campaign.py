@@ -1,6 +1,6 @@
-"""Many histories, on as many processes as there are cores; and what is told of one that fails.
+"""Runs many histories, on as many processes as there are cores, and reports those that fail.
 
-Each process has the same hash seed, so that sets are walked in the same order in each run of a history.
+Each process has the same hash seed, so that sets have the same order in each run of a history.
 """
 
 import gc
@@ -22,20 +22,20 @@ from tests.simulation.shrink import shrink
 
 ROOT: Final = Path(__file__).parents[2]
 PYTHON_HASH_SEED: Final = "0"
-#: A run leaves some thousand objects in cycles: collected now and then, not while it runs.
+#: A run leaves some thousand objects in cycles: they are collected from time to time, not during a run.
 _COLLECT: Final = 50
-#: Failures after which there is no need to go on.
+#: Failures after which the campaign stops.
 _ENOUGH: Final = 5
 
 
 @dataclass(slots=True)
 class Stats:
-    """What was lived through."""
+    """What the histories contained."""
 
     histories: int = 0
     steps: int = 0
     faults: int = 0
-    #: Seed, promise, words.
+    #: Seed, promise, message.
     violations: list[tuple[int, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -48,8 +48,8 @@ class Stats:
         self.seconds = max(self.seconds, other.seconds)
 
 
-def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None) -> Stats:
-    """Run these histories here, up to so many failures, each of which is `told` at once: there may be hours to go."""
+def live_through(seeds: range, enough: int = _ENOUGH, output: TextIO | None = None) -> Stats:
+    """Run these histories here, up to so many failures. Each is printed at once: the rest may take hours."""
     stats = Stats()
     begin = time.monotonic()
     gc.disable()
@@ -62,8 +62,8 @@ def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None
         stats.faults += kinds[True]
         if found:
             stats.violations.append((seed, found[0].promise, found[0].words))
-            if told is not None:
-                told.write(f"seed {seed}: {found[0].promise}: {found[0].words}\n")
+            if output is not None:
+                output.write(f"seed {seed}: {found[0].promise}: {found[0].words}\n")
         if len(stats.violations) >= enough:
             break
         if stats.histories % _COLLECT == 0:
@@ -74,7 +74,7 @@ def live_through(seeds: range, enough: int = _ENOUGH, told: TextIO | None = None
 
 
 def campaign(seeds: int, first: int, jobs: int, root: Path = ROOT, enough: int = _ENOUGH) -> Stats:
-    """Run `seeds` histories from `first` on, by `jobs` processes, of the programs that lie in `root`."""
+    """Run `seeds` histories from `first` on, with `jobs` processes, of the programs in `root`."""
     total = Stats()
     with ExitStack() as stack:
         started = [
@@ -102,7 +102,7 @@ def _worker(seeds: range, root: Path, enough: int) -> "subprocess.Popen[str]":
 
 
 def report(stats: Stats) -> Iterator[str]:
-    """What a person shall read of it."""
+    """Return the report for a person."""
     for seed, promise, _ in stats.violations[:3]:
         shortest = shrink(generate(seed), promise, run)
         yield f"\n{shortest}"

@@ -1,4 +1,4 @@
-"""Makes a history from a seed: mostly viewers that come and go, and faults of all kinds between them, in crowds."""
+"""Makes a history from a seed: mostly viewers that come and go, with faults of all kinds in between, in crowds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ Maker = Callable[[Random], Arguments]
 
 
 def _pause(rng: Random, *choices: float) -> float:
-    """One of these lengths, not to the moment."""
+    """Return one of these lengths, varied a little."""
     return round(rng.choice(choices) * rng.uniform(0.8, 1.2), 3)
 
 
@@ -104,8 +104,8 @@ FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
 }
 
 
-#: A VMI that moves, or is another one, under a handler whose news are late: two unlikely things at once, which chance
-#: alone would seldom bring together. One history in so many is about them.
+#: A VMI that migrates, or is replaced, under a handler whose watches are late: two rare events at once, which chance
+#: alone rarely combines. One history in so many is about them.
 _OUT_OF_DATE: Final = ("api_slow", "migrate", "vm_new", "vm_swap", "watch_lag")
 _SOME: Final = 8
 #: What no event reports: a viewer before libvirt is ready, and a held lock. One history in so many is about them.
@@ -115,7 +115,7 @@ _UNREPORTED_SEED: Final = 3
 _DISPLAYS: Final = tuple(name for name in DISPLAYS if name not in {"socket", "address"})
 _DISPLAY_SEED: Final = 5
 _DISPLAY_KINDS: Final = ("agent_kill", "libvirt_restart", "vm_restart")
-#: Viewers that stay, so that an agent that was restarted has to ask for them, and share an address.
+#: Viewers that stay, so that a restarted agent has to ask for them, and share an address.
 _TWINS: Final[Mapping[str, tuple[float, Maker]]] = {
     "connect": (5, _connect),
     "leave": (2, _leave),
@@ -124,7 +124,7 @@ _TWINS: Final[Mapping[str, tuple[float, Maker]]] = {
 
 
 def generate(seed: int) -> History:
-    """The history of a seed."""
+    """Return the history of a seed."""
     rng = Random(seed)  # noqa: S311  # chance that can be repeated
     calm = rng.random() < 0.12
     setting = Setting(
@@ -136,7 +136,7 @@ def generate(seed: int) -> History:
         boot_after=rng.choice([0.0, 0.0, 0.5, 3.0]),
         calm=calm,
     )
-    # Few kinds of fault at a time, but often: what meets itself finds more than what meets everything once.
+    # Few kinds of fault at a time, but often: repeated faults find more than one of each kind.
     kinds = (
         ["migrate"]
         if calm
@@ -167,7 +167,7 @@ def _steps(rng: Random, viewers: Mapping[str, tuple[float, Maker]], kinds: list[
         name, make = _choose(rng, viewers, kinds)
         if name in {"foreign_erase", "companion_lost"}:
             erasures += 1
-            if erasures > 2:  # more are answered rarely, on purpose
+            if erasures > 2:  # the handler rewrites more of them rarely, on purpose
                 continue
         steps.append(Step(at, name, tuple(make(rng).items()), len(steps)))
     return tuple(steps)

@@ -1,4 +1,4 @@
-"""What happens in one run, as data: it is made from a seed, printed, replayed, and cut down to what matters."""
+"""What happens in one run, as data: made from a seed, printed, replayed, and shrunk."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,12 +7,12 @@ Value = float | int | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """At `at` seconds of its epoch, this happens; see `world.World` for the words."""
+    """This happens at `at` seconds of its epoch; `world.World` has a method for each name."""
 
     at: float
     name: str
     arguments: tuple[tuple[str, Value], ...] = ()
-    #: Its place in its epoch, as it was generated.
+    #: Its index in its epoch, as it was generated.
     number: int = 0
 
     def __str__(self) -> str:
@@ -22,7 +22,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Steps, and then peace. `number`: its place in its history, as it was generated."""
+    """Steps, and then rest. `number`: its index in its history, as it was generated."""
 
     number: int
     steps: tuple[Step, ...]
@@ -30,24 +30,24 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How the world is made."""
+    """The properties of a simulated world."""
 
     #: "auto", "vmi-status" or "companion".
     publisher: str = "auto"
     #: Whether the VMI's schema has the field from the beginning.
     knows_field: bool = True
-    #: Whether viewers have an address (TCP) or none (a unix socket, KubeVirt's way).
+    #: Whether viewers have an address (TCP) or none (a unix socket, as in KubeVirt).
     tcp: bool = False
     #: Which of `displays.DISPLAYS` the VM has; empty: the usual one.
     display: str = ""
-    #: Whether libvirt has another domain, whose lock is held throughout, and the agent is given its own one's name.
+    #: Whether libvirt has another domain, whose lock is held throughout, and the agent has its own domain's name.
     neighbour_locked: bool = False
     #: Whether the agent may ask QEMU.
     may_query: bool = True
     #: Seconds after which the agent, and QEMU, start.
     agent_after: float = 0.0
     boot_after: float = 0.0
-    #: Nothing fails: then the spacing can be checked to the moment.
+    #: Nothing fails: then the exact delays of writes can be checked.
     calm: bool = False
 
     def __str__(self) -> str:
@@ -69,11 +69,11 @@ class History:
 
     @property
     def choice(self) -> str:
-        """Which epochs and steps of the generated history these are, such as `1:0,3/2:`."""
+        """The epochs and steps of the generated history that this one has, such as `1:0,3/2:`."""
         return "/".join(f"{epoch.number}:{','.join(str(step.number) for step in epoch.steps)}" for epoch in self.epochs)
 
     def only(self, choice: str) -> "History":
-        """Nothing but these epochs and steps."""
+        """Return a history with these epochs and steps only."""
         wanted = {
             int(number): set(steps.split(",")) for number, _, steps in (e.partition(":") for e in choice.split("/"))
         }

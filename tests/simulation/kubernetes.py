@@ -1,4 +1,4 @@
-"""The handler's client of the model API server, in the place of `handler_service.kube.client`."""
+"""The handler's client of the model API server, in place of `handler_service.kube.client`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,10 +12,10 @@ from tests.simulation.apiserver import ApiServer, Request, Watcher
 
 
 class ApiClient(KubeClient):
-    """One handler's. Requests of a handler that is dead do not set out."""
+    """One handler's client. A dead handler's requests are not sent."""
 
     def __init__(self, server: ApiServer, by: str, asked: Callable[[Request], None]) -> None:
-        """`by` names the handler; `asked` is called with each request when it sets out."""
+        """`by` names the handler; `asked` is called with each request when it is sent."""
         self._model = server
         self._by = by
         self._asked = asked
@@ -81,7 +81,7 @@ class ApiClient(KubeClient):
 
 
 def _label(query: Mapping[str, str]) -> tuple[str, str | None] | None:
-    """The label's name and value; no value: it is there."""
+    """The label's name and value; without a value, the label exists."""
     if "labelSelector" not in query:
         return None
     name, equals, value = query["labelSelector"].partition("=")

@@ -1,21 +1,21 @@
-"""An event loop in virtual time: when nobody has anything to do, the clock leaps to the next appointment.
+"""An event loop in virtual time: when no task is ready, the clock jumps to the next timer.
 
-Two runs of the same program make the same steps, and a minute of waiting takes no longer than what is done in it.
+Two runs of the same program make the same steps, and a minute of waiting takes no real time.
 """
 
 import asyncio
 from typing import Any, Final
 
-#: Seconds at which each run begins: not 0, so that nobody takes "never" for "just now".
+#: Seconds at which each run begins: not 0, so that no program confuses "never" with "just now".
 BEGINNING: Final = 1000.0
 
 
 class StuckError(Exception):
-    """Nobody will ever do anything again: a run waits for something that cannot happen."""
+    """No task will ever be ready again: a run waits for an event that cannot happen."""
 
 
 class _Leap:
-    """In the place of a selector: instead of waiting for files, the time is moved."""
+    """Replaces a selector: instead of waiting for files, it moves the time."""
 
     def __init__(self, loop: "VirtualLoop") -> None:
         self._loop = loop
@@ -40,13 +40,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def leap(self, seconds: float) -> None:
-        """Let so much time pass at once."""
+        """Let this much time pass at once."""
         self._now += seconds
 
     def call_soon_threadsafe(  # type: ignore[override]  # typeshed's type variables cannot be named in 3.11 and 3.13 alike
         self, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.Handle:
-        """There is one thread."""
+        """There is only one thread."""
         return self.call_soon(callback, *args, context=context)
 
     def _process_events(self, event_list: list[object]) -> None:

@@ -1,6 +1,6 @@
 """Bugs that are planted one by one, to show that the promises catch them.
 
-How an edit finds its place in the code: `planting.py`.
+`planting.py` describes how an edit finds its place in the code.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _WIRING: Final = "handler_service.cluster.wiring"
 _DOMAIN_WATCH: Final = "launcher_agent.vm.domain_watch"
 _REPORT_PROTOCOL: Final = "launcher_agent.reporting.protocol"
 
-#: A delta whose numbers do not follow from the state is applied as far as they do.
+#: A delta whose numbers do not follow from the state is applied as far as possible.
 _NUMBERS_NOT_CHECKED: Final = Edit(
     "handler_service.reports.decode",
     "_applied",
@@ -69,7 +69,7 @@ MUTANTS: Final = (
         quick=True,
     ),
     Mutant(
-        "restart-takes-waiting-for-nobody",
+        "restart-takes-waiting-for-zero",
         (
             Edit("handler_service.reports.entry", "_STARTING", "False", "True"),
             Edit(
@@ -81,7 +81,7 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "goodbye-taken-for-nobody",
+        "goodbye-taken-for-zero",
         (
             Edit(
                 _STORE,

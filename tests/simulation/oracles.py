@@ -1,4 +1,4 @@
-"""The eight promises, held against the records of a run."""
+"""The eight promises, checked against the records of a run."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,14 +7,14 @@ from servicestatus import contract
 from tests.simulation.scene import Ack, Scene
 from tests.simulation.truth import Held, State, Truth
 
-#: What a handler was told may be this old when a write that follows from it is committed: a lease, and the longest
-#: that a request is on its way.
+#: A report may be this old when a write that follows from it is committed: a lease, and the longest time of a request
+#: in transit.
 _STALE: Final = contract.DEFAULT_SETTINGS.lease + 4.0
-#: A handler may not have heard yet of what is as new as this: messages wait for each other when there are many.
+#: A handler may not have received what is as new as this: messages wait for each other when there are many.
 _NEWS: Final = contract.DEFAULT_SETTINGS.delta_interval + 0.25
-#: The longest that viewers of a migrated VM were seen to live on after its node had changed.
+#: The longest that viewers of a migrated VM were seen to stay connected after its node had changed.
 _SWITCH: Final = 0.3
-#: A watch that was cut, and is taken up again, tells of others' writes after so long at the latest.
+#: A watch that was cut and is resumed reports others' writes after this time at the latest.
 _HEARD: Final = 12.0
 #: Rounding.
 _SLACK: Final = 0.002
@@ -41,7 +41,7 @@ PLACES: Final = {
 def at_rest(world: Scene, doubts: bool) -> list[Violation]:
     """NoPhantom, Converges and ObservedIsEarned: all has been quiet for ten seconds.
 
-    `doubts`: a lower bound is all that can be known.
+    `doubts`: only a lower bound can be known.
     """
     if world.vmi is None:
         return []
@@ -59,7 +59,7 @@ def at_rest(world: Scene, doubts: bool) -> list[Violation]:
 
 
 def _observed_is_earned(world: Scene) -> list[Violation]:
-    """ObservedIsEarned: what no event reports is not reported as observed."""
+    """ObservedIsEarned: a viewer that no event reports makes the value not observed."""
     pod = world.pod
     if pod is None or pod.agent is None or pod.libvirt.qemu is None or pod.libvirt.display.reported:
         return []
@@ -69,7 +69,7 @@ def _observed_is_earned(world: Scene) -> list[Violation]:
 
 
 def published(world: Scene) -> dict[str, int]:
-    """What each place shows."""
+    """Return what each place shows."""
     return {place: world.actual[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
 
 
@@ -99,12 +99,12 @@ def unvouched(world: Scene, before: dict[str, int]) -> list[Violation]:
 
 
 def places(world: Scene) -> list[str]:
-    """Where the value must be."""
+    """Return the places where the value must be."""
     return [place for place in PLACES[world.setting.publisher] if place == "companion" or world.api.knows_field]
 
 
 def in_hindsight(world: Scene) -> list[Violation]:
-    """What the records of a whole run show."""
+    """Return the violations in the records of a whole run."""
     found = [Violation(*wrong) for wrong in world.wrong]
     for (place, uid), held in world.actual.items():
         truth = world.truths[uid]
@@ -120,7 +120,7 @@ def in_hindsight(world: Scene) -> list[Violation]:
 
 
 def _ordered(place: str, held: Held, truth: Truth) -> list[Violation]:
-    """Each value was true at a moment, and the moments are in order."""
+    """Each value was true at some moment, and the moments are in order."""
     index = 0
     for at, value, by in held.values:
         if not by:
@@ -133,7 +133,7 @@ def _ordered(place: str, held: Held, truth: Truth) -> list[Violation]:
 
 
 def _unknown_is_not_zero(place: str, held: Held, truth: Truth) -> list[Violation]:
-    """A handler lowers a value only to what was so while its news could be believed."""
+    """A handler lowers a value only to one that was true while its reports were valid."""
     before = 0
     for at, value, by in held.values:
         if by and value < before:
@@ -146,12 +146,12 @@ def _unknown_is_not_zero(place: str, held: Held, truth: Truth) -> list[Violation
 
 
 def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Violation]:
-    """Where nothing fails, a fall is not told before it is a second old."""
+    """If nothing fails, a fall is published only when it is a second old."""
     before = 0
     for at, value, by in held.values:
         if by and value < before:
             fallen = _fallen_since(truth.states, before if value else 1, at)
-            # The target's handler has its own agents only: for it, the viewers are gone with the switch.
+            # The target's handler has only its own agents: for it, the viewers are gone with the switch.
             fallen = min([fallen, *(flip for flip in flips if fallen - _SWITCH < flip)])
             if at - fallen < 1.0 - _SLACK:
                 return [Violation("BoundedWrites", f"{place} fell to {value} at {at:.3f}, too early")]
@@ -160,9 +160,9 @@ def _spaced(place: str, held: Held, truth: Truth, flips: list[float]) -> list[Vi
 
 
 def _fallen_since(states: list[State], held: int, at: float) -> float:
-    """Since when there have been fewer viewers than `held`, news of the last moments aside.
+    """Return since when there have been fewer viewers than `held`, except in the last moments.
 
-    Who came and went between two messages was never heard of.
+    A viewer that came and went between two messages was never reported.
     """
     since = end = at
     for state in reversed([state for state in states if state.at <= at]):
@@ -174,7 +174,7 @@ def _fallen_since(states: list[State], held: int, at: float) -> float:
 
 
 def _bounded(words: str, times: list[tuple[float, float]]) -> list[Violation]:
-    """One a second, one of them a second early."""
+    """One a second, and one of them may be a second early."""
     for (first, _), (_, third) in zip(times, times[2:], strict=False):
         if third - first < 1.0 - _SLACK:
             return [Violation("BoundedWrites", f"{words} three times from {first:.3f} to {third:.3f}")]
@@ -182,7 +182,7 @@ def _bounded(words: str, times: list[tuple[float, float]]) -> list[Violation]:
 
 
 def _published(world: Scene, ack: Ack) -> list[Violation]:
-    """Between the report and the ack, each place has held what follows from it, or from a newer one."""
+    """Between the report and the ack, each place has shown what follows from it, or from a newer one."""
     if ack.pod.shared or ack.published not in ack.said:
         return []
     reports = [(sequence, *said) for sequence, said in ack.said.items() if sequence >= ack.published]

@@ -48,7 +48,7 @@ class Mutant:
 
     name: str
     edits: tuple[Edit, ...]
-    #: Few enough histories find it that every run of the tests can look for it.
+    #: So few histories find it that every run of the tests can look for it.
     quick: bool = False
 
 
@@ -58,7 +58,7 @@ class StaleMutantError(Exception):
 
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[Path]:
-    """A copy of the programs with the bug in it."""
+    """Yield a copy of the programs that contains the bug."""
     with tempfile.TemporaryDirectory(prefix="vss-mutant-") as folder:
         root = Path(folder)
         for name in _COPIED:

@@ -1,4 +1,4 @@
-"""The programs as they run, wired as their own main() does it, from the same parts; what they touch is a model."""
+"""The programs as they run, wired from the same parts as in their own main(); everything that they touch is a model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -33,7 +33,7 @@ from tests.simulation.kubernetes import ApiClient
 from tests.simulation.qemu import Libvirt
 from tests.simulation.transport import AgentCall, HandlerContext, Wire
 
-#: Wall time is of no consequence; it has to be one.
+#: Wall time has no effect, but must have a value.
 _EPOCH: Final = 1_700_000_000.0
 _SOCKET: Final = Path("/handler.sock")
 #: Of the Leases.
@@ -51,17 +51,17 @@ class Pod:
     vmi: VmiId
     node: str
     libvirt: Libvirt
-    #: Another pod of the same VMI is, or was, on the same node: its reports count too, so none stands alone.
+    #: Another pod of the same VMI is, or was, on the same node: its reports count too, so no report counts alone.
     shared: bool = False
     agent: "Agent | None" = None
     wires: set[Wire] = field(default_factory=set)
-    #: Events were missed, so that nobody can tell unfinished clients from viewers: until nobody is connected.
+    #: Events were missed, so unfinished clients cannot be distinguished from viewers, until none is connected.
     doubtful: bool = True
-    #: Since when nobody was, and all that sees it has worked; None while that is not so.
+    #: Since when no viewer was connected and every observer worked; None while that is not so.
     clear_since: float | None = None
-    #: Anonymous clients that moved near a question to QEMU: they may be part of the answer, or not.
+    #: Anonymous clients that moved near a query to QEMU: they may be part of the response, or not.
     changed: int = 0
-    #: The same where QEMU must not be asked: for as long as this QEMU runs.
+    #: The same if QEMU must not be asked: for as long as this QEMU runs.
     unknowable: bool = False
 
 
@@ -130,7 +130,7 @@ class Agent:
 
 
 class Pods(PodEndpoints):
-    """The sockets of a node's launcher pods. Looks as often as the real one."""
+    """The sockets of a node's launcher pods. It scans as often as the real one."""
 
     def __init__(
         self, manager: StatusManager, exists: Callable[[str], bool], settings: contract.StreamSettings
@@ -143,12 +143,12 @@ class Pods(PodEndpoints):
         self._wake = asyncio.Event()
 
     def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
-        """These, where they are here."""
+        """Serve those of these pods that are on this node."""
         self._wanted = dict(pods())
         self._wake.set()
 
     def service(self, uid: str) -> ReportService | None:
-        """Who answers on a pod's socket."""
+        """Return what serves a pod's socket."""
         return self._models[uid][1] if uid in self._models else None
 
     async def run(self) -> None:
@@ -240,7 +240,7 @@ class Handler:
             api_timeout=10.0,
             watch_timeout=60.0,
             lease_namespace=NAMESPACE,
-            events=False,  # they tell people what was published; no promise is about them
+            events=False,  # they are about published values; no promise covers them
         )
         self._cluster = Cluster(config, self.manager, client, self.pods)
         self.alive = True
@@ -248,7 +248,7 @@ class Handler:
         self._task.add_done_callback(self._ended)
 
     def serve(self, wire: Wire, service: ReportService) -> None:
-        """A stream has come in."""
+        """Accept a stream."""
         self.wires.add(wire)
         wire.task = self._loop.create_task(self._serve(wire, service))
 
@@ -289,7 +289,7 @@ class Handler:
 
 
 def dialler(pod: Pod, handler: Callable[[], Handler | None], wire_to: Callable[[Handler | None], Wire]) -> Any:
-    """What an agent in `pod` dials with."""
+    """Return what an agent in `pod` dials with."""
 
     @asynccontextmanager
     async def dial(_: Path) -> AsyncIterator[AgentCall]:
@@ -298,7 +298,7 @@ def dialler(pod: Pod, handler: Callable[[], Handler | None], wire_to: Callable[[
         service = served_by.pods.service(pod.uid) if served_by is not None and served_by.alive else None
         wire = wire_to(served_by)
         if served_by is None or service is None:
-            wire.cut_agent((grpc.StatusCode.UNAVAILABLE, "nobody listens"))
+            wire.cut_agent((grpc.StatusCode.UNAVAILABLE, "no server listens"))
         else:
             served_by.serve(wire, service)
         pod.wires.add(wire)

@@ -1,12 +1,12 @@
-"""A model of one QEMU and its libvirt, as they were measured.
+"""A model of one QEMU and its libvirt, with their measured behaviour.
 
-- CONNECT at accept, INITIALIZE after the handshake, DISCONNECT late: QEMU notices a viewer that left when it looks.
-- A QEMU that goes away sends no DISCONNECT at all; one that migrates away sends none for the viewers that are cut.
-- Events reach only who is subscribed: those of a gap are lost. A libvirt that hangs holds them back. So does one that
-  holds the domain's lock, whose keepalive goes on.
+- CONNECT at accept, INITIALIZE after the handshake, DISCONNECT late: QEMU notices that a viewer left when it checks.
+- A QEMU that ends sends no DISCONNECT at all; one that migrates away sends none for the viewers that are cut off.
+- Only subscribers receive events: those of a gap are lost. A libvirt that hangs delays them. So does one that holds the
+  domain's lock, whose keepalive continues.
 - A client that is connected before libvirt is ready causes no event.
-- `query-vnc-servers` lists the connected, unfinished ones too, and comes by another way than the events.
-- A listing of all domains waits for the lock of each of them; a lookup by name only for that domain's.
+- `query-vnc-servers` also lists the connected, unfinished clients, and its response may overtake events.
+- A list of all domains waits for the lock of each of them; a lookup by name only for that domain's.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from launcher_agent.vm.event_queue import EventQueue
 from tests.simulation.displays import DISPLAYS, Display
 
 _ANONYMOUS: Final = SocketAddress(Transport.UNIX)
-#: Seconds after which libvirt's keepalive gives a daemon up that hangs.
+#: Seconds after which libvirt's keepalive closes a connection to a daemon that hangs.
 KEEPALIVE: Final = 6.0
 
 _ports = itertools.count(1)
@@ -62,7 +62,7 @@ class Alike:
 
     @property
     def at_most(self) -> int:
-        """How many may be viewers, for one who has seen every event."""
+        """How many may be viewers, for an observer of every event."""
         return min(self.initialized, self.connected - self.left)
 
 
@@ -72,17 +72,17 @@ class Qemu:
 
     run: int
     viewers: list[Viewer] = field(default_factory=list)
-    #: By what events say of them: nothing of an anonymous client.
+    #: By what events say about them: nothing for an anonymous client.
     alike: dict[SocketAddress, Alike] = field(default_factory=lambda: defaultdict(Alike))
 
     @property
     def really(self) -> int:
-        """People who are watching."""
+        """The viewers that are really connected."""
         return sum(viewer.finished and not viewer.gone for viewer in self.viewers)
 
     @property
     def at_most(self) -> int:
-        """How many clients may be viewers, for one who has seen every event."""
+        """How many clients may be viewers, for an observer of every event."""
         return sum(alike.at_most for alike in self.alike.values())
 
     def group(self, viewer: Viewer) -> Alike:
@@ -103,7 +103,7 @@ class Subscription:
         self._last = 0.0
 
     def push(self, event: Event) -> None:
-        """An event sets out; it arrives in its turn."""
+        """Send an event; it arrives in its turn."""
         if self.lost:
             return
         if self._libvirt.silent:
@@ -113,13 +113,13 @@ class Subscription:
         self._loop.call_at(self._last, self._arrive, event)
 
     def lose(self, reason: str) -> None:
-        """The connection is over; events that are on their way die with it."""
+        """End the connection; events in transit are lost."""
         if not self.lost:
             self.lost = True
             self.queue.put_from_thread(ConnectionClosed(reason))
 
     async def domains(self) -> tuple[Domain, ...]:
-        """All domains. Waits for another one's lock, if that is held."""
+        """Return all domains. It waits for another one's lock, if that is held."""
         while self._libvirt.neighbour_locked and not self.lost:
             await self._libvirt.changed()
         return await self._own()
@@ -140,7 +140,7 @@ class Subscription:
         return self._libvirt.display.xml
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
-        """QEMU's clients at one moment between the question and the answer."""
+        """Return QEMU's clients at one moment between the request and the response."""
         await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
         while self._libvirt.locked:
             await self._libvirt.changed()
@@ -165,7 +165,7 @@ class Subscription:
         return (Domain(self._libvirt.domain, qemu.run if qemu else None),)
 
     async def _round_trip(self) -> None:
-        # What is queued is sent before the answer.
+        # Queued events are sent before the response.
         arrival = max(self._last, self._loop.time() + 0.0005)
         while self._libvirt.silent and not self.lost:
             await self._libvirt.changed()
@@ -190,7 +190,7 @@ class Libvirt:
         self._awaited = asyncio.Event()
         self.up = True
         self.ended = False
-        #: Viewers of a QEMU whose end nobody was told of: for the agent they may be there as long as its pod is.
+        #: Viewers of a QEMU whose end no event reported: for the agent they may be there as long as its pod is.
         self.unheard = 0
         self.hangs = False
         self.locked = False
@@ -209,7 +209,7 @@ class Libvirt:
         """Whether it answers no call about the domain and reports no event of it."""
         return self.hangs or self.locked
 
-    # --- what the agent asks ---
+    # --- the agent's calls ---
 
     async def connect(self) -> Subscription:
         """A connection."""
@@ -223,14 +223,14 @@ class Libvirt:
         return subscription
 
     def lag(self) -> float:
-        """Seconds that an event is on its way."""
+        """Seconds that an event is in transit."""
         return self._rng.uniform(0.0005, 0.1 if self.slow else 0.002)
 
     async def changed(self) -> None:
-        """Wait until libvirt does something else than it does now."""
+        """Wait until libvirt's behaviour changes."""
         await self._awaited.wait()
 
-    # --- what becomes of it ---
+    # --- faults ---
 
     def stop(self) -> None:
         """The daemon ends; QEMU lives on."""
@@ -248,7 +248,7 @@ class Libvirt:
         self._notify()
 
     def hang(self) -> None:
-        """It does nothing any more. Keepalive notices."""
+        """It stops responding. Keepalive notices."""
         if self.up and not self.hangs:
             self.hangs = True
             for subscription in self.subscriptions:
@@ -259,7 +259,7 @@ class Libvirt:
         self.locked = self.up and self.qemu is not None
 
     def resume(self) -> None:
-        """It goes on, and sends what it has held back."""
+        """It goes on, and sends the delayed events."""
         if self.silent:
             self.hangs, self.locked, self.unheard = False, False, 0
         for subscription in self.subscriptions:
@@ -296,18 +296,18 @@ class Libvirt:
         self._emit(LifecycleEvent(domain, Change.DEFINED, -1))
 
     def undefine(self) -> None:
-        """It is not any more."""
+        """The domain is gone."""
         if self.domain is not None:
             domain, self.domain = self.domain, None
             self._emit(LifecycleEvent(domain, Change.UNDEFINED, -1))
 
     def boot(self) -> None:
-        """QEMU runs; it takes viewers from now on."""
+        """QEMU runs; it accepts viewers from now on."""
         self.qemu = Qemu(next(self._runs))
         self._tell()
 
     def announce(self) -> None:
-        """libvirt tells that QEMU runs."""
+        """libvirt reports that QEMU runs."""
         if self.qemu is not None and self.domain is not None:
             self._emit(LifecycleEvent(self.domain, Change.STARTED, self.qemu.run))
 
@@ -361,7 +361,7 @@ class Libvirt:
             self._graphics(Phase.INITIALIZE, viewer)
 
     def leave(self, viewer: Viewer, notice: float) -> None:
-        """It leaves; QEMU notices after `notice` seconds, for ever never."""
+        """It leaves; QEMU notices after `notice` seconds, or never if that is infinite."""
         if self._has(viewer) and not viewer.gone:
             viewer.gone = True
             self._tell()

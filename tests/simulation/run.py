@@ -1,4 +1,4 @@
-"""One history, from its first step to the verdict."""
+"""Runs one history, from its first step to the violations."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ _WITHOUT_HANDLERS = 4
 
 
 def run(history: History) -> list[Violation]:
-    """What a history makes go wrong: nothing, if all is well."""
+    """Return the violations of a history; empty if there are none."""
     logging.disable(logging.CRITICAL)
     before = random.getstate()
     random.seed(history.seed)  # what the programs draw themselves: jitter of pauses
@@ -47,7 +47,7 @@ async def _live(history: History) -> list[Violation]:
 
 
 async def _handlers_away(world: World) -> list[Violation]:
-    """All handlers are dead for as long as a value may outlive them, and are back: the number stays throughout."""
+    """All handlers are dead for as long as a value may outlive them, and come back: the number stays throughout."""
     before = oracles.published(world)
     world.kill_handlers()
     await asyncio.sleep(vouching.OUTLIVES + 2.0)
@@ -58,7 +58,7 @@ async def _handlers_away(world: World) -> list[Violation]:
 
 
 async def _lights_out(world: World) -> list[Violation]:
-    """In the end the agent dies and stays dead: what was known stays, and is told as what it is."""
+    """At the end the agent dies and stays dead: the known number stays, and is marked as not observed."""
     before = oracles.published(world)
     world.stop_agents()
     await asyncio.sleep(DARK)

@@ -21,26 +21,26 @@ from tests.simulation.truth import Held, Truth
 
 NODES: Final = ("a", "b")
 DOMAIN: Final = "ns_vm"
-#: Seconds after which gRPC's keepalive gives up a peer that is frozen.
+#: Seconds after which gRPC's keepalive closes a connection to a frozen peer.
 KEEPALIVE: Final = 8.0
-#: Seconds that the world rests before it is judged.
+#: Seconds that the world rests before it is checked.
 REST: Final = 10.0
-#: Seconds after which an agent's death must be told: a lease, and what a write needs.
+#: Seconds after which an agent's death must be shown: a lease, and the time of a write.
 DARK: Final = 15.0 + 4.0
 NEVER: Final = float("inf")
-#: Seconds without a viewer after which an agent that sees knows everything: it has found libvirt (which it looks for
-#: each two seconds), has asked QEMU, and nothing came near.
+#: Seconds without a viewer after which a working agent knows everything: it has found libvirt (it looks every two
+#: seconds), has asked QEMU, and no client connected near the query.
 _CLEAR: Final = 3.0
-#: Seconds after which the slowest answer has come.
+#: Seconds after which the slowest response has arrived.
 _ANSWERED: Final = 2.5
-#: Seconds for which a client that has moved may disturb a question.
+#: Seconds for which a client that has moved may disturb a query.
 _SETTLED: Final = 0.5
 #: Seconds after which every handler knows of a change of the schema, whatever has failed.
 _LEARNT: Final = 80.0
 
 
 class Ack:
-    """An Ack that set out, with what was so then."""
+    """An Ack that was sent, with the truth of that moment."""
 
     __slots__ = ("at", "places", "pod", "published", "said")
 
@@ -56,7 +56,7 @@ class Ack:
 
 
 class Scene:
-    """Everything, and the records that the oracles read."""
+    """The whole world, and the records that the oracles read."""
 
     def __init__(self, setting: Setting, rng: Random) -> None:
         self.setting = setting
@@ -66,7 +66,7 @@ class Scene:
         self.actual: dict[tuple[str, str], Held] = defaultdict(Held)
         #: Per handler, place and VMI: when a write was begun at the earliest, and when it was sent.
         self.writes: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
-        #: What is wrong already when it happens: promise and words.
+        #: Violations that are found as they happen: promise and message.
         self.wrong: list[tuple[str, str]] = []
         self.acks: list[Ack] = []
         self.published: Callable[[Ack], None] = self.acks.append
@@ -93,10 +93,10 @@ class Scene:
     # --- beginning and end ---
 
     def begin(self) -> None:
-        """One VMI, its pod, and the handlers."""
+        """Create one VMI, its pod, and the handlers."""
         for node in NODES:
             self.start_handler(node)
-        # One of the two: each looks once a second, which is a fifth of a history's CPU.
+        # One of the two: each checks once a second, which is a fifth of a history's CPU.
         self.controller = Controller(ApiClient(self.api, "controller", lambda _: None), self.crashed)
         self._create(self.setting.agent_after, self.setting.boot_after)
 
@@ -114,11 +114,11 @@ class Scene:
         await asyncio.sleep(1.0)
 
     def do(self, step: Step) -> None:
-        """Have a step happen."""
+        """Execute a step."""
         getattr(self, step.name)(**dict(step.arguments))
 
     async def heal(self) -> None:
-        """All faults end, all that is under way comes to its end."""
+        """All faults end, and everything in transit arrives."""
         if self.migrating is not None:
             await asyncio.wait([self.migrating])
         if self._tasks:  # programs that are stopping
@@ -149,7 +149,7 @@ class Scene:
             self._start_agent(pod)
 
     def kill_handlers(self) -> None:
-        """All of them, until `heal`: a restart that an earlier step has planned does not happen meanwhile."""
+        """All of them, until `heal`: a restart that an earlier step has planned does not happen in the meantime."""
         self._handlers_away = True
         for handler in self.handlers.values():
             handler.kill()
@@ -165,7 +165,7 @@ class Scene:
         return self.truths[self.vmi.uid].now.at if self.vmi else 0.0
 
     def says_observed(self) -> bool:
-        """Whether the companion says that its number is the truth."""
+        """Whether the companion shows its number as observed."""
         stored = self.api.get(f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm")
         conditions = stored["status"]["conditions"] if stored else []
         return any(one["type"] == "Observed" and one["status"] == "True" for one in conditions)
@@ -214,7 +214,7 @@ class Scene:
         pod.libvirt.end()
 
     def _observe(self, pod: Pod) -> None:
-        """Work out what is so now."""
+        """Work out what is true now."""
         now = self._loop.time()
         if pod.clear_since is not None and now >= pod.clear_since + _CLEAR:
             pod.doubtful = False
@@ -237,7 +237,7 @@ class Scene:
         self.truths[pod.vmi.uid].note(now, low, max(low, high), floor)
 
     def _watched(self, pod: Pod, seconds: float) -> bool:
-        """Whether an agent and its libvirt have been well for so long."""
+        """Whether an agent and its libvirt have worked for so long."""
         since = self._loop.time() - seconds
         libvirt = pod.libvirt
         well = libvirt.up and not libvirt.silent and not libvirt.refuses and libvirt.up_since <= since
@@ -250,7 +250,7 @@ class Scene:
         self._observe(pod)
 
     def _stir(self, pod: Pod) -> None:
-        """An anonymous client moves. Near a question it may be counted besides the answer that lists it."""
+        """An anonymous client moves. Near a query it may be counted in addition to the response that lists it."""
         pod.changed += 1
 
         def settle() -> None:
@@ -270,7 +270,7 @@ class Scene:
     # --- the programs ---
 
     def start_handler(self, node: str) -> None:
-        """On a node that has none."""
+        """Start one on a node without a handler."""
         if not (self._over or self._handlers_away) and (node not in self.handlers or not self.handlers[node].alive):
             name = f"{node}{next(self._numbers)}"
             client = ApiClient(self.api, name, self._asked)
@@ -318,7 +318,7 @@ class Scene:
         wire = Wire(self._rng, self.up_plan, self.down_plan)
         if self._zombie is pod:
             self._zombie = None
-            wire.up.stalls_after = 1  # Hello comes through, and what follows comes late
+            wire.up.stalls_after = 1  # Hello arrives, and later messages are late
         wire.sent = lambda request: self._said(wire, request)
         wire.answered = lambda response: self._acked(pod, wire, handler, response)
         return wire
@@ -338,19 +338,19 @@ class Scene:
     def _asked(self, request: Request) -> None:
         now = self._loop.time()
         if f"/{LEASES}" in request.path:
-            return  # it vouches for values, and is none
+            return  # it renews values, and is none
         if request.method == "PATCH" and isinstance(request.body, list):
             self.writes[request.by, "vmi-status", request.body[0]["value"]].append((now, now))
         elif request.method == "PATCH" and request.path.endswith("/status"):
             began = self._companion_began.pop(request.by, self._begun(request.by, now))
             self.writes[request.by, "companion", request.body["status"]["vmiUID"]].append((began, now))
-        elif request.method in ("POST", "PATCH"):  # the companion is made, or taken over, before its status is written
+        elif request.method in ("POST", "PATCH"):  # the companion is created, or taken over, first
             self._companion_began.setdefault(request.by, self._begun(request.by, now))
         elif self.vmi is not None and request.path == vmi.path(self.vmi):
             self._looked[request.by] = now
 
     def _begun(self, by: str, now: float) -> float:
-        """While watches fail a handler asks for the VMI first, and has its answer within two seconds."""
+        """While watches fail a handler reads the VMI first, and has the response within two seconds."""
         looked = self._looked.get(by, now)
         return looked if now - looked <= _ANSWERED else now
 
@@ -375,7 +375,7 @@ class Scene:
             self.published(Ack(now, pod, response.ack.published, wire.said, self._places(now)))
 
     def _places(self, now: float) -> list[str]:
-        """Where a value must be to be published, as a handler may know it."""
+        """Return where a value must be to be published, as far as a handler may know."""
         if not self.api.knows_field:
             self._field_missed = now
         if self.setting.publisher != "auto":

@@ -1,4 +1,4 @@
-"""Cuts a failing history down: epochs, then steps, are left out for as long as the same promise is still broken."""
+"""Shrinks a failing history: leaves out epochs, then steps, as long as the same promise is still broken."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ Run = Callable[[History], list[Violation]]
 
 
 def shrink(history: History, promise: str, run: Run, budget: int = 400) -> History:
-    """The shortest history found, in at most `budget` runs, that still breaks `promise`."""
+    """Return the shortest history found, in at most `budget` runs, that still breaks `promise`."""
     left = budget
     again = True
     while again:
@@ -26,7 +26,7 @@ def shrink(history: History, promise: str, run: Run, budget: int = 400) -> Histo
 
 
 def _shorter(history: History) -> Iterator[History]:
-    """Each history with less in it, the shortest first."""
+    """Yield each history with less in it, the shortest first."""
     for number in range(len(history.epochs)):
         if len(history.epochs) > 1:
             yield replace(history, epochs=history.epochs[:number] + history.epochs[number + 1 :])

@@ -1,4 +1,4 @@
-"""Histories in numbers, and the simulation itself: that it repeats itself, shrinks, and finds what is planted."""
+"""Many histories, and the simulation itself: it is deterministic, shrinks, and finds planted bugs."""
 
 import os
 import random
@@ -40,7 +40,7 @@ def test_a_planted_bug_is_found(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_still_fits_the_code(mutant: Mutant) -> None:
-    """A bug that cannot be planted any more would be counted as found for ever."""
+    """A bug that can no longer be planted would always count as found."""
     with planted(mutant) as root:
         assert (root / mutant.edits[0].path).exists()
 
@@ -107,9 +107,9 @@ def test_an_edit_that_does_not_match_exactly_once_is_an_error(name: str, old: st
 
 
 def test_a_mutant_of_a_module_that_was_moved_is_an_error() -> None:
-    mutant = Mutant("stale", (Edit("handler_service.ledger", "Ledger", "1", "2"),))
+    mutant = Mutant("stale", (Edit("handler_service.moved", "Moved", "1", "2"),))
     with (
-        pytest.raises(StaleMutantError, match=r"^stale: there is no module handler_service\.ledger$"),
+        pytest.raises(StaleMutantError, match=r"^stale: there is no module handler_service\.moved$"),
         planted(mutant),
     ):
         pass
@@ -121,14 +121,14 @@ def test_a_seed_makes_the_same_history_each_time() -> None:
 
 
 def test_a_run_leaves_the_programs_chance_as_it_was() -> None:
-    """Each run seeds it anew, so that what was drawn before cannot matter."""
+    """Each run seeds it again, so that earlier random numbers have no effect."""
     before = random.getstate()
     run(generate(3))
     assert random.getstate() == before
 
 
 def test_a_failing_history_is_cut_down_to_what_matters() -> None:
-    """Steps that are left out leave the others where they were."""
+    """Steps that are left out do not move the others."""
     steps = tuple(Step(float(number), "connect", (("finish", 0.001),), number) for number in range(9))
     long = History(1, Setting(), (Epoch(1, steps), Epoch(2, steps)))
 
@@ -142,6 +142,6 @@ def test_a_failing_history_is_cut_down_to_what_matters() -> None:
 
 
 def test_another_promise_is_not_what_is_shrunk_for() -> None:
-    """Else what is printed would be another bug than what was found."""
+    """Otherwise the printed bug would be another one than the bug found."""
     long = replace(generate(3), epochs=(Epoch(1, (Step(0.0, "foreign_touch"),)),))
     assert shrink(long, "Ordered", lambda _: [Violation("Converges", "")]) == long

@@ -1,7 +1,7 @@
-"""One stream between an agent and a handler, in the place of gRPC.
+"""One stream between an agent and a handler, in place of gRPC.
 
 Messages keep their order and arrive as bytes. A stream can be cut, for both ends at once or for the agent first, and
-can stall in either way; a single message can be lost or doubled, which gRPC never does, but a mistake in either
+can stall in either direction. A single message can be lost or doubled, which gRPC never does, but a mistake in either
 program might.
 """
 
@@ -19,9 +19,9 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 
 Message = TypeVar("Message", pb.ReportSessionsRequest, pb.ReportSessionsResponse)
 
-#: Messages that wait at most, before who writes must wait too: a few kilobytes of gRPC's buffers.
+#: Messages in transit at most, before the writer must wait too: a few kilobytes of gRPC's buffers.
 _CAPACITY: Final = 64
-#: What may be lost or doubled: what a stream heals from by itself.
+#: Messages that may be lost or doubled: the stream recovers from their loss by itself.
 _EXPENDABLE: Final = ("delta", "heartbeat", "ack")
 
 Status = tuple[grpc.StatusCode, str]
@@ -31,7 +31,7 @@ class Pipe(Generic[Message]):
     """One way."""
 
     def __init__(self, parse: Callable[[bytes], Message], rng: Random, plan: deque[str]) -> None:
-        """`plan`: what becomes of the expendable messages to come: "lose", "double"."""
+        """`plan`: what happens to the next expendable messages: "lose", "double"."""
         self._parse: Callable[[bytes], Message] = parse
         self._rng = rng
         self._plan = plan
@@ -40,13 +40,13 @@ class Pipe(Generic[Message]):
         self._changed = asyncio.Event()
         self._last = 0.0
         self.stalled = False
-        #: After so many more messages it stalls; None: not planned.
+        #: After this many more messages it stalls; None: not planned.
         self.stalls_after: int | None = None
-        #: No more will be put.
+        #: No more messages follow.
         self.closed = False
 
     async def put(self, message: Message) -> None:
-        """Hand over a message; waits while the other end does not read."""
+        """Send a message; wait while the other end does not read."""
         while len(self._queue) >= _CAPACITY and not self.closed:
             await self._wait()
         copies = 1
@@ -58,7 +58,7 @@ class Pipe(Generic[Message]):
         self._notify()
 
     async def get(self) -> Message | None:
-        """The next message; None when none will come."""
+        """Return the next message; None when no more follow."""
         while True:
             if not self.stalled:
                 if self._queue:
@@ -75,18 +75,18 @@ class Pipe(Generic[Message]):
             await self._wait()
 
     def close(self) -> None:
-        """No more will be put."""
+        """No more messages follow."""
         self.closed = True
         self._notify()
 
     def drop(self) -> None:
-        """What is on its way is lost, and no more will come."""
+        """Messages in transit are lost, and no more follow."""
         self._queue.clear()
         self.stalled = False
         self.close()
 
     def stall(self, stalled: bool) -> None:
-        """Nothing arrives while it is so."""
+        """Nothing arrives while it is stalled."""
         self.stalled = stalled
         self._notify()
 
@@ -104,7 +104,7 @@ class Pipe(Generic[Message]):
 
 
 class Wire:
-    """One stream: the agent's call, the handler's context, and what can happen between them."""
+    """One stream: the agent's call, the handler's context, and the faults between them."""
 
     def __init__(self, rng: Random, up_plan: deque[str], down_plan: deque[str]) -> None:
         self.up = Pipe(pb.ReportSessionsRequest.FromString, rng, up_plan)
@@ -114,27 +114,27 @@ class Wire:
         self.half_open = False
         #: The handler's side, while it runs.
         self.task: asyncio.Task[None] | None = None
-        #: By sequence: when the agent said it, the number, and whether it saw the truth.
+        #: By sequence: when the agent sent it, the number, and whether it saw the truth.
         self.said: dict[int, tuple[float, int, bool]] = {}
-        #: Called with each message when it sets out.
+        #: Called with each message when it is sent.
         self.sent: Callable[[pb.ReportSessionsRequest], None] = lambda _: None
         self.answered: Callable[[pb.ReportSessionsResponse], None] = lambda _: None
 
     def end(self, status: Status) -> None:
-        """The handler has ended the stream: the agent learns of it behind what was sent before."""
+        """The handler has ended the stream: the agent receives that after earlier messages."""
         if self.status is None:
             self.status = status
         self.down.close()
 
     def cut_agent(self, status: Status = (grpc.StatusCode.UNAVAILABLE, "the connection is lost")) -> None:
-        """The agent's side is over."""
+        """The agent's side has ended."""
         if self.status is None:
             self.status = status
         self.down.drop()
         self.up.closed = True
 
     def cut_handler(self) -> None:
-        """The handler's side is over: gRPC cancels who serves it."""
+        """The handler's side has ended: gRPC cancels the servicer."""
         self.up.drop()
         if self.task is not None:
             self.task.cancel()

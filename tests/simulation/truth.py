@@ -1,4 +1,4 @@
-"""What was so, moment by moment: how many viewers QEMU had, as far as anybody could know."""
+"""What was true, moment by moment: how many viewers QEMU had, as far as a program could know."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """From `at` on, at least `low` people were watching, and nobody could have said more than `high`.
+    """From `at` on, at least `low` viewers were connected, and no program could have known of more than `high`.
 
-    `low` counts the finished viewers that are really there. `high` counts what QEMU takes for a viewer: one that has
-    left lives on in it until QEMU notices, and where clients cannot be told apart, whoever may have finished counts.
+    `low` counts the finished viewers that are really connected. `high` counts what QEMU takes for a viewer: one that
+    has left remains in it until QEMU notices. If clients cannot be distinguished, every client that may have finished
+    counts.
     """
 
     at: float
     low: int
     high: int
-    #: What may be told: `low`, or nobody where only a lower bound can be known.
+    #: What may be shown: `low`, or zero if only a lower bound can be known.
     floor: int
 
 
@@ -26,7 +27,7 @@ class Truth:
     states: list[State] = field(default_factory=list)
 
     def note(self, at: float, low: int, high: int, floor: int) -> None:
-        """It is so from now on."""
+        """It is true from now on."""
         before = self.states[-1] if self.states else None
         if before is None or (before.low, before.high, before.floor) != (low, high, floor):
             self.states.append(State(at, low, high, floor))
@@ -37,15 +38,15 @@ class Truth:
         return self.states[-1]
 
     def since(self, moment: float) -> list[State]:
-        """What was so at `moment` or later."""
+        """Return what was true at `moment` or later."""
         return self.states[max(0, bisect_right(self.states, moment, key=lambda state: state.at) - 1) :]
 
 
 @dataclass(slots=True)
 class Held:
-    """What one place has held of one VMI, in the order that a watcher of the API sees."""
+    """What one place has shown of one VMI, in the order of a watch."""
 
-    #: Moment, number, and who wrote it: a handler's name, or "" for somebody else.
+    #: Moment, number, and writer: a handler's name, or "" for any other client.
     values: list[tuple[float, int, str]] = field(default_factory=list)
 
     def note(self, at: float, sessions: int, by: str) -> None:
@@ -55,11 +56,11 @@ class Held:
 
     @property
     def now(self) -> int:
-        """The newest; a place that nobody has written holds nothing."""
+        """The newest; a place that was never written shows nothing."""
         return self.values[-1][1] if self.values else 0
 
     def between(self, begin: float, end: float, news: float) -> set[int]:
-        """All that it held from `begin` to `end`, or was believed to hold: word of others' writes takes `news`."""
+        """All that it showed from `begin` to `end`, or was believed to show: others' writes are seen after `news`."""
         found = set()
         held = 0
         for at, value, by in [*self.values, (float("inf"), 0, "")]:

@@ -1,4 +1,4 @@
-"""NeverOutlives: looks each second whether a companion says that it is observed while nothing vouches for it."""
+"""NeverOutlives: checks each second whether a companion is marked as observed while no program renews that claim."""
 
 import asyncio
 from typing import Final
@@ -9,12 +9,12 @@ from tests.simulation.scene import Scene
 
 #: Seconds after the death of the handler of the VMI's node: its Lease, and ten for the controller.
 OUTLIVES: Final = 40.0
-#: Seconds after the end of what kept requests from the API server: what the Leases are given, and what a watch needs.
+#: Seconds after requests reach the API server again: the duration of a Lease, and the time that a watch needs.
 _RECOVERS: Final = 30.0
 
 
 async def look(world: Scene) -> None:
-    """Note a violation in `world.wrong`, until cancelled."""
+    """Record a violation in `world.wrong`, until cancelled."""
     loop = asyncio.get_running_loop()
     vouched = disturbed = loop.time()
     uid = ""
@@ -31,7 +31,7 @@ async def look(world: Scene) -> None:
 
 
 def _has_handler(world: Scene) -> bool:
-    """Whether the handler of the VMI's node runs."""
+    """Return whether the handler of the VMI's node runs."""
     stored = world.api.get(vmi.path(world.vmi)) if world.vmi else None
     node = stored["metadata"]["labels"].get(vmi.NODE_LABEL) if stored else None
     return node in world.handlers and world.handlers[node].alive

@@ -1,7 +1,7 @@
-"""The words of a history: everything that may happen to the two nodes and their VMI.
+"""The steps of a history: everything that may happen to the two nodes and their VMI.
 
-A step says what happens; what ends it again is scheduled at once, and `heal` brings that forward. So any part of a
-history is a history, which is what lets it be shrunk.
+A step starts a fault and schedules its end at once; `heal` ends it earlier. So any part of a history is a history,
+which makes shrinking possible.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from tests.simulation.qemu import Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
 
-#: Seconds without an answer of libvirt after which an observation is no longer reported.
+#: Seconds without a response of libvirt after which an observation is no longer reported.
 _OBSERVED_AT_MOST: Final = 10.0
 
 
 class World(Scene):
-    """The words of a history: each method is a step."""
+    """Each public method is a step of a history."""
 
     # --- steps: viewers ---
 
@@ -32,7 +32,7 @@ class World(Scene):
         return viewer
 
     def connect(self, finish: float) -> None:
-        """A viewer dials, and finishes its handshake so many seconds later; never if that is negative."""
+        """A viewer dials, and finishes its handshake after so many seconds; never if that is negative."""
         if self.pod is not None:
             self._connect_to(self.pod, finish)
 
@@ -47,13 +47,13 @@ class World(Scene):
                 self._later(finish, lambda: libvirt.finish(viewer))
 
     def leave(self, who: int, notice: float) -> None:
-        """One leaves, and QEMU notices so many seconds later."""
+        """One leaves, and QEMU notices after so many seconds."""
         viewers = self._present()
         if self.pod is not None and viewers:
             self.pod.libvirt.leave(viewers[who % len(viewers)], notice)
 
     def takeover(self, early: bool, notice: float, finish: float) -> None:
-        """Through KubeVirt's proxy: the old viewer goes before, or after, the new one has finished."""
+        """Through KubeVirt's proxy: the old viewer is cut off before, or after, the new one has finished."""
         if self.pod is None:
             return
         before = self._present()
@@ -69,7 +69,7 @@ class World(Scene):
         self._later(notice if early else finish + notice, throw_out)
 
     def crowd(self, count: int, apart: float) -> None:
-        """Many come, one after the other, and go again."""
+        """Many connect, one after the other, and leave again."""
         if self.pod is None:
             return
         pod = self.pod
@@ -77,7 +77,7 @@ class World(Scene):
             self._later(number * apart, lambda: self._visit(pod, count * apart))
 
     def _visit(self, pod: Pod, seconds: float) -> None:
-        # KubeVirt's proxy leads nobody to where the VM has left.
+        # KubeVirt's proxy connects no viewer to where the VM has left.
         viewer = self._connect_to(pod, 0.001) if pod is self.pod else None
         if viewer is not None:
             self._later(seconds, lambda: pod.libvirt.leave(viewer, 0.03))
@@ -121,7 +121,7 @@ class World(Scene):
         self._later(seconds + 1.0, lambda: self._remove_pod(pod))
 
     def vm_new(self, seconds: float) -> None:
-        """The object is deleted, with its pod, and made anew under the same name."""
+        """The object is deleted, with its pod, and created again under the same name."""
         if self.vmi is None or self.migrating is not None:
             return
         former, self.vmi = self.vmi, None
@@ -132,14 +132,14 @@ class World(Scene):
         self._later(seconds, lambda: self._create(0.1, 0.2) if self.vmi is None else None)
 
     def vm_swap(self, seconds: float) -> None:
-        """A viewer comes, and while a slow API server has the write under way, the object is another one."""
+        """A viewer connects, and while a slow API server executes the write, the object is replaced."""
         if self.pod is not None:
             self.api_slow(2.0)
             self._connect_to(self.pod, 0.001)
             self._later(0.08, lambda: self.vm_new(seconds))
 
     def migrate(self, succeeds: bool, cut: float, flip: float, redial: float, stopped: float) -> None:
-        """A live migration to the other node, its events in the order and at the distances that were measured."""
+        """A live migration to the other node, with its events in the measured order and at the measured distances."""
         if self.pod is not None and self.migrating is None and self.pod.libvirt.qemu is not None:
             plan = self._migration(self.pod, succeeds, cut, flip, redial, stopped)
             self.migrating = self._loop.create_task(plan)
@@ -173,7 +173,7 @@ class World(Scene):
 
     async def _switch(self, source: Pod, target: Pod, cut: float, flip: float, redial: float, stopped: float) -> None:
         start = self._loop.time()
-        self.pod = None  # nobody gets through until the switch is over
+        self.pod = None  # no viewer reaches the VM until the switch is over
         viewers = [viewer for viewer in (source.libvirt.qemu.viewers if source.libvirt.qemu else ()) if not viewer.gone]
         self._later(cut, lambda: source.libvirt.cut(viewers))
         self._later(0.05, lambda: target.libvirt.define(DOMAIN))
@@ -215,7 +215,7 @@ class World(Scene):
             self._later(seconds, lambda: self._start_libvirt(pod))
 
     def libvirt_hang(self, seconds: float) -> None:
-        """virtqemud does nothing for a while."""
+        """virtqemud does not respond for a while."""
         if self.pod is not None:
             pod = self.pod
             pod.libvirt.hang()
@@ -237,7 +237,7 @@ class World(Scene):
             self._later(seconds, lambda: self._resume_libvirt(pod))
 
     def _check_not_observed(self, pod: Pod, until: float) -> None:
-        """ObservedIsEarned: 10 s after libvirt's last answer the agent does not report an observation."""
+        """ObservedIsEarned: 10 s after libvirt's last response the agent does not report an observation."""
         held = pod.libvirt.locked and pod.uid in self.pods and until > self._loop.time()
         if held and pod.agent is not None and pod.agent.state.observation.reason.observed:
             self.wrong.append(("ObservedIsEarned", f"{pod.uid} is observed, and libvirt has not answered for 10 s"))
@@ -256,7 +256,7 @@ class World(Scene):
             libvirt.refuses = True
             self._later(seconds, lambda: setattr(libvirt, "refuses", False))
 
-    # --- steps: the programs and what is between them ---
+    # --- steps: the programs and the connections between them ---
 
     def agent_kill(self, half_open: bool, seconds: float) -> None:
         """SIGKILL; the handler notices at once, or only by keepalive. The kubelet starts another one."""
@@ -266,7 +266,7 @@ class World(Scene):
             self._later(seconds, lambda: self._start_agent(pod))
 
     def agent_zombie(self, seconds: float) -> None:
-        """It has dialled anew, and is killed with its Snapshot on the way: that arrives after its successor's."""
+        """It has dialled again, and is killed with its Snapshot in transit: that arrives after its successor's."""
         if self.pod is None:
             return
         pod = self._zombie = self.pod
@@ -302,14 +302,14 @@ class World(Scene):
         self._spawn(stop())
 
     def wire_cut(self, handler_after: float) -> None:
-        """The connection breaks; the handler notices so much later than the agent."""
+        """The connection breaks; the handler notices later than the agent."""
         for wire in self._wires():
             wire.half_open = True
             wire.cut_agent()
             self._later(handler_after, wire.cut_handler)
 
     def wire_stall(self, way: str, seconds: float) -> None:
-        """Nothing arrives for a while; both ends give up when keepalive does."""
+        """Nothing arrives for a while; both ends close when keepalive fails."""
         for wire in self._wires():
             for name, pipe in (("up", wire.up), ("down", wire.down)):
                 if way in (name, "both"):
@@ -346,26 +346,26 @@ class World(Scene):
     # --- steps: the API server ---
 
     def api_down(self, seconds: float) -> None:
-        """It is not there."""
+        """It does not answer."""
         self.api.stop()
         self._later(seconds, lambda: setattr(self.api, "up", True))
 
     def api_fates(self, fate: str, count: int) -> None:
-        """The next writes fare so."""
+        """The next writes have these fates."""
         self.api.fates.extend([Fate[fate]] * count)
 
     def api_refuses(self, fate: str, seconds: float) -> None:
-        """All writes fare so for a while."""
+        """All writes have this fate for a while."""
         self.api.refuses = Fate[fate]
         self._later(seconds, lambda: setattr(self.api, "refuses", None))
 
     def api_slow(self, seconds: float) -> None:
-        """Requests need a second each way."""
+        """Requests need a second in each direction."""
         self.api.slow = True
         self._later(seconds, lambda: setattr(self.api, "slow", False))
 
     def api_reverts(self, seconds: float) -> None:
-        """KubeVirt's webhook restores the old status, and says 200."""
+        """KubeVirt's webhook restores the old status, and answers 200."""
         self.api.reverts = True
         self._later(seconds, lambda: setattr(self.api, "reverts", False))
 
@@ -377,7 +377,7 @@ class World(Scene):
             self._patch_vmi(lambda object_: object_["status"].pop("serviceStatus", None))
 
     def watch_gap(self, forget: bool) -> None:
-        """All watches break, and perhaps cannot be taken up where they were."""
+        """All watches break, and perhaps cannot be resumed."""
         if forget:
             self.api.forget_history()
         self.api.cut_watches(UnreachableError("no answer: connection reset"))
@@ -388,16 +388,16 @@ class World(Scene):
         self._later(seconds, lambda: setattr(self.api, "watch_lag", 0.0))
 
     def foreign_erase(self) -> None:
-        """virt-handler writes all that it knows, with a typed PUT; if it reaches the API server, as all others."""
+        """virt-handler writes a typed PUT without the field; like all requests, only if it reaches the API server."""
         if self.api.up:
             self._patch_vmi(lambda object_: object_["status"].pop("serviceStatus", None))
 
     def foreign_touch(self) -> None:
-        """Somebody writes something else."""
+        """Another client writes another field."""
         self._patch_vmi(lambda object_: object_["metadata"].update({"touched": next(self._numbers)}))
 
     def companion_lost(self) -> None:
-        """Somebody deletes the companion."""
+        """Another client deletes the companion."""
         if self.vmi is not None and self.api.up:
             base = f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm"
             self.api.delete(base)

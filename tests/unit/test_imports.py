@@ -1,4 +1,4 @@
-"""That no module is forgotten among the import rules of pyproject.toml."""
+"""Checks that the import rules of pyproject.toml name every module."""
 
 import tomllib
 from pathlib import Path
@@ -9,8 +9,8 @@ import grimp
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_module_that_could_be_pure_is_held_to_it() -> None:
-    """Else the next line that somebody adds to it may open a socket, and nobody hears of it."""
+def test_every_module_that_could_be_pure_is_listed_as_pure() -> None:
+    """Otherwise the next line that is added to it may open a socket unnoticed."""
     rules: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     (pure,) = (rule for rule in rules["contracts"] if rule["name"].startswith("The pure core"))
     graph = grimp.build_graph(*rules["root_packages"], include_external_packages=True)

@@ -1,7 +1,7 @@
-"""The image of a launcher that is not KubeVirt's: Debian's libvirt and QEMU, and a script that starts both.
+"""The image of a launcher without KubeVirt: Debian's libvirt and QEMU, and a script that starts both.
 
-It is made of packages by mmdebstrap and kept in the cache: `python -m tests.node.launcher.image` makes it before the
-tests' clocks start, and says where it is.
+mmdebstrap makes it of packages, and it is kept in the cache: `python -m tests.node.launcher.image` makes it before the
+tests' time limits start, and prints its path.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""KubeVirt's controllers in small: VMIs with their launcher pods, and the few fields of a VMI that name both."""
+"""A small replacement of KubeVirt's controllers: VMIs, their launcher pods, and the VMI fields that name both."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class LauncherPod(NodePod):
     def __init__(
         self, site: Place, vmi: Vmi, *, command: Sequence[str], guaranteed: bool, owns_status: bool, automount: bool
     ) -> None:
-        """Creates it; see `shape.launcher`."""
+        """Create it; see `shape.launcher`."""
         shape = launcher(site, vmi.object(), command=command, guaranteed=guaranteed, owns_status=owns_status)
         shape["spec"]["automountServiceAccountToken"] = automount
         super().__init__(site, site.client.post(f"/api/v1/namespaces/{vmi.namespace}/pods", shape))
@@ -28,7 +28,7 @@ class LauncherPod(NodePod):
 
     @property
     def display(self) -> UnixAddress:
-        """The VNC socket, where KubeVirt's proxy dials it."""
+        """The VNC socket that KubeVirt's proxy dials."""
         return self._site.address(self._vnc)
 
     @property
@@ -46,21 +46,21 @@ class LauncherPod(NodePod):
         return self._site.has(self._vnc)
 
     def wait_agent(self, text: str) -> None:
-        """Until the agent's log, of its run now, holds this."""
+        """Wait until the log of the agent's current run contains this."""
         wait_until(lambda: self.log(AGENT), lambda log: text in log, what=f"the agent says {text!r}", interval=0.2)
 
     def cut_off(self) -> None:
-        """Takes its network away, as a binding does that gives the pod's address to the guest."""
+        """Remove its network, like a binding that gives the pod's address to the guest."""
         network = f"--net=/proc/{self.process(COMPUTE)}/ns/net"
         self.node.exec("nsenter", network, "ip", "link", "set", "eth0", "down")
 
     def record(self) -> Recorder:
-        """Every version of the pod."""
+        """Record every version of the pod."""
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         return Recorder(self._site.client, path, {"fieldSelector": f"metadata.name={self.name}"})
 
     def restarts(self) -> tuple[int, int]:
-        """Of the VM's container, and of the agent's."""
+        """The restarts of the VM's container, and of the agent's."""
         return self.container(COMPUTE)["restartCount"], self.container(AGENT)["restartCount"]
 
 
@@ -99,9 +99,10 @@ class KubeVirt:
         owns_status: bool = False,
         automount: bool = False,
     ) -> Machine:
-        """A VMI whose VM runs; with a command, a VMI whose launcher pod was created and runs this in place of a VM.
+        """Start a VMI with a running VM; with a command, its launcher pod runs the command instead, and is only
+        created.
 
-        With `automount` the pod has its service account's token, as one with Istio's annotation has.
+        With `automount` the pod has its service account's token, like one with Istio's annotation.
         """
         vmi = Vmi(self._site.client, self._namespace, name).create(self._node, pods={}, phase="Scheduling")
         pods = [
@@ -123,7 +124,7 @@ class KubeVirt:
         return Machine(vmi, pods)
 
     def stop(self, *machines: Machine) -> None:
-        """Deletes the pods, and when they are gone the VMIs."""
+        """Delete the pods, and when they are gone the VMIs."""
         pods = [pod for machine in machines for pod in machine.launchers]
         for pod in pods:
             pod.delete()

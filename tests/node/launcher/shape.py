@@ -1,4 +1,4 @@
-"""Pods in the shape of KubeVirt's launchers: the labels, volumes and users that virt-controller gives them."""
+"""Pods in the form of KubeVirt's launchers: the labels, volumes and users that virt-controller gives them."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ VNC = "{uid}/virt-vnc"
 STATUS = {"service-status": "/var/run/service-status"}
 # Ends at SIGTERM, which a process 1 without a handler does not see.
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")
-# Of QEMU, libvirt and the scripts of the image.
+# The user of QEMU, libvirt and the scripts of the image.
 REQUESTS = {"cpu": "100m", "memory": "200Mi"}
 
 
@@ -31,9 +31,9 @@ def launcher(
     guaranteed: bool = False,
     owns_status: bool = False,
 ) -> Object:
-    """The launcher pod of a VMI that the API server has stored: with a VM in it, or with a command of busybox.
+    """Return the launcher pod of a stored VMI, with a VM in it, or with a command of busybox.
 
-    One that `owns_status` has the agent's directory itself, in its command's hands, and is given no agent.
+    One that `owns_status` has the agent's directory in its own container, and gets no agent.
     """
     name, namespace, uid = (vmi["metadata"][field] for field in ("name", "namespace", "uid"))
     volumes = VOLUMES | (STATUS if owns_status else {})

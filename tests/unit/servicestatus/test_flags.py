@@ -133,7 +133,7 @@ def test_a_wrong_value_is_told_with_its_flag(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_wrong_value_of_the_environment_names_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who reads it must not look for a flag that nobody gave."""
+    """A reader must not look for a flag that was not given."""
     line = mistake(capsys, [], {"INTERVAL": "5"})
     assert "argument --interval (from LAUNCHER_AGENT_INTERVAL): '5' is not a duration" in line
 

@@ -152,7 +152,7 @@ def test_setup_chooses_the_format() -> None:
 
 @pytest.mark.usefixtures("restored_root")
 def test_records_go_to_standard_error_as_it_is_when_setup_is_called(capsys: pytest.CaptureFixture[str]) -> None:
-    """Standard output belongs to nobody, and a stream that was replaced since the import is not written to."""
+    """Standard output stays empty, and a stream that was replaced since the import is not written to."""
     logs.setup("info", "text")
     logging.getLogger("servicestatus.test").info("hello")
     sys.stderr.flush()

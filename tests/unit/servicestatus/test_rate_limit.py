@@ -38,7 +38,7 @@ def test_a_rest_fills_it_to_the_burst_and_no_further() -> None:
 
 
 def test_ready_at_is_now_while_there_are_tokens() -> None:
-    """Nobody waits for what is there."""
+    """An available token needs no wait."""
     bucket = TokenBucket(2, 1.0)
     assert bucket.ready_at(5.0) == 5.0
     bucket.take(5.0)

@@ -66,7 +66,7 @@ def test_the_lock_ends_with_its_process(tmp_path: Path, holder: subprocess.Popen
 
 
 def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
-    """Its file stays, so that nobody can hold a file that is no longer there."""
+    """Its file stays, so that no process can hold a file that was deleted."""
     path = tmp_path / "handler.sock"
     with SocketLock(path):
         pass
@@ -75,7 +75,7 @@ def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_refused_lock_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    """Somebody may try for a long time."""
+    """A program may retry for a long time."""
     with SocketLock(tmp_path / "s"):
         before = descriptors()
         for _ in range(3):

@@ -54,7 +54,7 @@ def test_a_page_gives_its_files_and_the_commands_that_are_marked(page: Path) -> 
 
 
 def test_a_mark_that_names_no_scene_is_a_mistake(page: Path) -> None:
-    """It is told with its place."""
+    """The error names its line."""
     page.write_text(_PAGE.replace("cluster, one viewer", "cluster"))
     with pytest.raises(AssertionError, match=r"page.md:10: 'cluster' is not a world and a scene"):
         read_page(page, "page.md")

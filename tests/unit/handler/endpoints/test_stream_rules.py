@@ -96,10 +96,10 @@ async def test_rule_1_anything_else_first_is_refused(server: Handler, first: pb.
 async def test_rule_1_a_claim_that_the_socket_does_not_prove_is_refused(server: Handler) -> None:
     """Whatever the message says, the number is that of the socket's VMI, or of none."""
     peer = server.dial()
-    await peer.say(hello(vmi=types.VmiReference(namespace="default", name="somebody-else")))
+    await peer.say(hello(vmi=types.VmiReference(namespace="default", name="another-vmi")))
     code, detail = await peer.end()
     assert code is grpc.StatusCode.PERMISSION_DENIED
-    assert detail == "this socket is not of a VMI with name somebody-else"
+    assert detail == "this socket is not of a VMI with name another-vmi"
 
 
 async def test_rule_1_a_second_hello_ends_the_stream(server: Handler) -> None:
