@@ -1,5 +1,5 @@
-"""What ends the program before it has begun."""
+"""Errors that end the program at its start."""
 
 
 class ConfigurationError(Exception):
-    """What a flag names cannot be used; the text names the flag and the file. The program ends with status 2."""
+    """A flag's value cannot be used; the text names the flag and the file. The program exits with status 2."""

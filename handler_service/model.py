@@ -1,4 +1,4 @@
-"""The nouns of the handler: which VMI, which endpoint, what is to be published.
+"""The handler's data types: which VMI, which endpoint, and the value to publish.
 
 Pure data, shared by the core and the edges. Monotonic times are seconds of the handler's own clock; wall times are
 seconds since the epoch and are never compared with anything, only shown.
@@ -15,7 +15,7 @@ from servicestatus.v1 import sessions_pb2 as types
 
 
 class VmiId(NamedTuple):
-    """One VMI object. Recreated under the same name it has another UID, and is another VMI."""
+    """One VMI object. An object that is created again under the same name has another UID and is another VMI."""
 
     namespace: str
     name: str
@@ -33,7 +33,7 @@ class Endpoint:
     #: Unique in this handler: the pod's UID, or the socket's path outside a cluster.
     id: str
     vmi: VmiId
-    #: The socket as people know it, for messages.
+    #: The socket's path for messages.
     socket: str
     #: Empty outside a cluster.
     pod_uid: str = ""
@@ -69,7 +69,7 @@ class Reason(Enum):
     SOCKET_REFUSED = "SocketRefused"
     TOO_MANY_PODS = "TooManyPods"
     FINISHED = "Finished"
-    #: The agent gave none, or one of a later version.
+    #: The agent gave no reason, or one of a later version.
     UNKNOWN = "Unknown"
 
     @property
@@ -87,14 +87,14 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DesiredStatus:
-    """What follows for one VMI from the reports of all its endpoints."""
+    """The status that follows for one VMI from the reports of all its endpoints."""
 
     #: The sum of the last numbers reported.
     sessions: int
-    #: False: *unknown*. The number may raise a published value and never lowers one.
+    #: False: *unknown*. The number may raise a published value, and must not lower it.
     observed: bool
     reason: Reason
-    #: For people; empty when the reason says it all.
+    #: For people; empty if the reason suffices.
     message: str
     #: Wall time since when `sessions` has been zero, or more than zero, as far as it can be proved.
     since: float | None
@@ -124,7 +124,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class PublishedValue:
-    """What a publisher shows, or is to show, of one VMI: the number and its detail."""
+    """What a publisher shows, or should show, of one VMI: the number and its detail."""
 
     sessions: int
     #: Compared for equality only.
@@ -132,17 +132,17 @@ class PublishedValue:
 
 
 class OutcomeKind(Enum):
-    """How a write ended, as seen in the answer."""
+    """How a write ended, according to the response."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
-    #: The server took it and dropped the field: its schema does not know it.
+    #: The server accepted the write and dropped the field: its schema does not contain the field.
     PRUNED = "pruned"
-    #: The server took it and answered with the value of before.
+    #: The server accepted the write and answered with the former value.
     REVERTED = "reverted"
     CONFLICT = "conflict"
     FORBIDDEN = "forbidden"
-    #: The object is gone, or is another one by now.
+    #: The object is gone, or was replaced by another one.
     GONE = "gone"
     ERROR = "error"
 
@@ -152,9 +152,9 @@ class Outcome:
     """A finished write."""
 
     kind: OutcomeKind
-    #: What the answer showed; None when there was none.
+    #: The value in the response; None if there was no response.
     actual: PublishedValue | None = None
-    #: For people, when something is wrong.
+    #: For people, if something is wrong.
     message: str = ""
     #: Seconds that the server asked to wait before the next try.
     retry_after: float | None = None
@@ -170,8 +170,8 @@ class PublishProgress:
     """How far the reports of one endpoint are published, and whether the newest value is."""
 
     stream: int = 0
-    #: The last sequence of that stream that is contained in a value which every publisher has published.
+    #: The last sequence of that stream whose value, or a later one, every publisher has published.
     sequence: int = 0
     state: "pb.PublishState" = pb.PUBLISH_STATE_PENDING
-    #: For people, when something is wrong.
+    #: For people, if something is wrong.
     message: str = ""

@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 
 class Histogram:
-    """Values by the bucket that they fall into, and their sum."""
+    """Counts values by bucket, and adds them up."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """`bounds` are the buckets' upper ends, each included, in order; one without an end follows."""
+        """`bounds` are the buckets' upper ends, inclusive and in order; a last bucket without an end follows."""
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
@@ -26,7 +26,7 @@ class Histogram:
         self.sum += value
 
 
-#: Seconds, for the histogram of requests: a patch takes 3 to 10 ms where all is well, and 10 s are the default timeout.
+#: Seconds, for the histogram of requests: a patch normally takes 3 to 10 ms, and the default timeout is 10 s.
 _LATENCIES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -35,13 +35,13 @@ class RequestStats:
 
     def __init__(self) -> None:
         """None so far."""
-        #: By verb, and the answer's HTTP status; "none" where there was no answer.
+        #: By verb and HTTP status of the response; "none" if there was no response.
         self.answers: Counter[tuple[str, str]] = Counter()
-        #: Seconds until an answer began, by verb; without the requests that had none.
+        #: Seconds until a response began, by verb; requests without a response are not included.
         self.latencies: dict[str, Histogram] = {}
 
     def answered(self, verb: str, status: int, seconds: float) -> None:
-        """The server has answered."""
+        """Count a response of the server."""
         self.answers[verb, str(status)] += 1
         self.latencies.setdefault(verb, Histogram(_LATENCIES)).add(seconds)
 
@@ -65,7 +65,7 @@ class Followed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiStats:
-    """All that a handler has to do with its API server."""
+    """Everything that a handler requests from its API server."""
 
     requests: RequestStats
     followed: Sequence[Followed]
@@ -77,7 +77,7 @@ class ApiStats:
 class StreamStats:
     """Counters of streams and their messages."""
 
-    #: Streams that said Hello.
+    #: Streams that sent Hello.
     streams: int = 0
     #: Streams that ended with a status other than OK, by the status.
     rejections: Counter[str] = field(default_factory=Counter)

@@ -86,7 +86,7 @@ class StatusManager:
             why = unserved or Unserved(Reason.NO_AGENT)
             return DesiredStatus(0, False, why.reason, why.message, None, self.clock() >= deadline, ())
         if unserved is not None and (desired.observed or unserved.reason is Reason.TOO_MANY_PODS):
-            # Only one pod runs the VM. As long as that may be a pod that is not served, the others prove no zero.
+            # Only one pod runs the VM. While that may be a pod that is not served, the others prove no zero.
             since = desired.since if desired.sessions else None
             return replace(desired, observed=False, reason=unserved.reason, message=unserved.message, since=since)
         return desired

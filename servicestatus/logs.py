@@ -50,7 +50,7 @@ def _fields_of(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    """A field's value in a text line, in quotes where a reader could take its end for something else."""
+    """Return a field's value for a text line, quoted if a reader could mistake its end."""
     return json.dumps(value, ensure_ascii=False) if _UNSAFE.search(value) else value
 
 
@@ -82,7 +82,7 @@ class JSONFormatter(_Formatter):
 
 
 class _Sparing(logging.Filter):
-    """Lets through a few of a library's records: a peer decides how often a library logs its failures."""
+    """Passes a few of a library's records: a peer decides how often a library logs its failures."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """Translates an agent's messages into the report store's values, and rejects values that are out of bounds.
 
 Pure. Every byte here comes from a pod that may be hostile: a number is checked before it is used, and a text is cut
-to what a person may need. Where the two differ, the contract in `session_report_service.proto` is right.
+to what a person may need. If this code and the contract in `session_report_service.proto` differ, the contract is
+right.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ class OutOfBoundsError(Exception):
 
 
 class MismatchError(Exception):
-    """A delta's numbers do not add up."""
+    """A delta's numbers are inconsistent."""
 
 
 def require_within(field: str, value: str, limit: int) -> str:
@@ -44,29 +45,29 @@ def require_within(field: str, value: str, limit: int) -> str:
 
 
 def observation(message: types.Observation) -> Observed:
-    """What the agent says of its own sight. An unknown reason stays a reason."""
+    """Return whether the agent observes its VM, as it reports it. An unknown reason is kept."""
     return Observed(
         observed=message.observed,
         reason=Reason.of_wire(message.reason),
-        # It goes into conditions and events, which terminals print. Escaping makes it longer, so that it is cut after.
+        # It is shown in conditions and events, which terminals print. Escaping lengthens it, so it is cut afterwards.
         message=truncate(escape(truncate(message.message, contract.MAX_TEXT_BYTES)), contract.MAX_TEXT_BYTES),
         since=time_of(message, "since"),
     )
 
 
 def snapshot_services(services: Iterable[types.ServiceSessions]) -> dict[int, ServiceState]:
-    """The known services by number. Raises OutOfBoundsError."""
+    """Return the known services by number; raises OutOfBoundsError."""
     return {number: _state(service, _identified(service.identified)) for number, service in _known(services).items()}
 
 
 def delta_services(services: Iterable[pb.ServiceDelta], before: Mapping[int, ServiceState]) -> dict[int, ServiceState]:
-    """What the known services are after a delta. Raises MismatchError, OutOfBoundsError."""
+    """Return the known services after a delta; raises MismatchError, OutOfBoundsError."""
     known = _known(services)
     return {number: _applied(service, before.get(number, ServiceState())) for number, service in known.items()}
 
 
 def unknown_items(message: pb.Snapshot | pb.Delta) -> int:
-    """How many services and enum values of `message` this handler does not know."""
+    """Return how many services and enum values of `message` this handler does not know."""
     known = [service for service in message.services if service.service in KNOWN_SERVICES]
     sessions = [
         session
@@ -82,7 +83,7 @@ def unknown_items(message: pb.Snapshot | pb.Delta) -> int:
 
 
 def anonymize(message: pb.Snapshot | pb.Delta) -> None:
-    """Drop the peers from `message`: the feature that they travel with is not in force."""
+    """Remove the peers from `message`: the feature that permits them is not in force."""
     for service in message.services:
         if isinstance(service, types.ServiceSessions):
             service.ClearField("identified")
@@ -92,7 +93,7 @@ def anonymize(message: pb.Snapshot | pb.Delta) -> None:
 
 
 def drop_times_after(request: pb.ReportSessionsRequest, latest: float) -> None:
-    """Drop each time after `latest`, wall time, from a Snapshot or a Delta: it is no time at which something happened.
+    """Remove each time after `latest`, wall time, from a Snapshot or a Delta: nothing can have happened then.
 
     A reader would compute a negative age from it, or wait until the year 9999.
     """
@@ -113,7 +114,7 @@ def _drop_after(message: Message, field: str, latest: float) -> None:
 
 
 def counters(message: types.AgentCounters) -> Mapping[str, int]:
-    """The agent's counters by name."""
+    """Return the agent's counters by name."""
     return MappingProxyType({field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields})
 
 
@@ -171,7 +172,7 @@ def _identified(sessions: Iterable[types.IdentifiedSession]) -> dict[int, Identi
 
 
 def _accuracy(value: int) -> int:
-    """Not said, or a word of a later version: the reading that never lowers a value wrongly."""
+    """An unspecified accuracy, or one of a later version, is read as the one that never lowers a value wrongly."""
     stated = value in _ACCURACIES and value != types.ACCURACY_UNSPECIFIED
     return value if stated else types.ACCURACY_UPPER_BOUND
 

@@ -68,7 +68,7 @@ class Entry:
     streams: int = 0
     #: The last sequence accepted on the newest stream; 0 before its snapshot.
     accepted: int = 0
-    #: Whether a snapshot was ever accepted, on whatever stream.
+    #: Whether a snapshot was ever accepted, on any stream.
     has_reported: bool = False
     last_seen: float | None = None
     observation: Observed = _STARTING
@@ -80,5 +80,5 @@ class Entry:
 
     @property
     def leased(self) -> bool:
-        """Whether a lease runs that may expire."""
+        """Whether a lease runs, so that it may expire."""
         return self.state in (EntryState.WAITING, EntryState.REPORTING, EntryState.DISCONNECTED)

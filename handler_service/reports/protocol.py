@@ -168,7 +168,7 @@ class SessionProtocol:
         proved = self._endpoint.vmi
         for field, value in proved._asdict().items():
             claimed = getattr(claim, field)
-            # Where the socket proves no UID there is nothing to hold the claim against.
+            # If the socket proves no UID, the claim cannot be checked.
             if claimed and value and claimed != value:
                 raise RejectedError("PERMISSION_DENIED", f"this socket is not of a VMI with {field} {claimed}")
 

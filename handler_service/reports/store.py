@@ -23,10 +23,10 @@ class ReportStore:
         self._service = service
         self._lease = lease
         self._changed = changed
-        #: Of all endpoints, those included that are gone.
+        #: Of all endpoints, including removed ones.
         self.stats = StreamStats()
         self._entries: dict[str, Entry] = {}
-        # Never used twice, so that a watermark of a removed endpoint is not taken for one of its successor.
+        # Never reused, so that a watermark of a removed endpoint is not mistaken for one of its successor.
         self._stream_numbers = itertools.count(1)
         self._by_vmi: dict[VmiId, dict[str, Entry]] = {}
 
@@ -143,7 +143,7 @@ class ReportStore:
         entry.state = EntryState.GOODBYE
         entry.domain_ended = domain_ended
         if domain_ended:
-            # Zero since the agent reported zero; if it had not, the time is not known.
+            # Zero since the agent reported zero; if it did not report zero, the time is not known.
             idle = {service: state.since for service, state in entry.services.items() if not state.sessions}
             entry.services = {service: ServiceState(since=since) for service, since in idle.items()}
         self._changed(entry.endpoint.vmi)

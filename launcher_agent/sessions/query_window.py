@@ -1,8 +1,8 @@
 """Records the events since a question to QEMU, so that its answer can be combined with them.
 
 The answer is a list as of some moment after the question. It is right about every client without an event since the
-question; about the others, the events are. Anonymous clients cannot be distinguished, so an event of one of them makes
-their whole number doubtful.
+question; for a client with an event, the event decides. Anonymous clients cannot be distinguished, so an event of one
+of them makes their whole number doubtful.
 """
 
 from collections.abc import Callable, Iterable

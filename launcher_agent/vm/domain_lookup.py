@@ -12,7 +12,7 @@ from launcher_agent.vm.liveness import Liveness
 
 log = logging.getLogger(__name__)
 
-#: What is assumed of a domain whose description cannot be read: every client is a viewer, and may have come early.
+#: Assumed of a domain whose description cannot be read: every client is a viewer, and may have connected early.
 _UNREADABLE: Final = Graphics()
 
 

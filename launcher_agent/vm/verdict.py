@@ -1,4 +1,4 @@
-"""What the watch concluded about the sessions, and whether libvirt's answers still support it.
+"""Holds what the watch concluded about the sessions, and whether libvirt still answers.
 
 The two change independently: while libvirt does not answer, the conclusion is kept and not reported.
 """
