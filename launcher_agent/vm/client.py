@@ -25,10 +25,10 @@ import libvirt
 from launcher_agent.errors import LibvirtError, LibvirtGoneError, QueryError
 from launcher_agent.events import Change, ConnectionClosed, LifecycleEvent, SocketAddress
 from launcher_agent.vm import vnc_query
+from launcher_agent.vm.blocking_calls import DaemonThreads, start
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
 from launcher_agent.vm.graphics_events import GraphicsSubscription
-from launcher_agent.vm.threads import DaemonThreads, start
 
 log = logging.getLogger(__name__)
 

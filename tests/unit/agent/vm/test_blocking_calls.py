@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from launcher_agent.vm.threads import DaemonThreads
+from launcher_agent.vm.blocking_calls import DaemonThreads
 
 
 class Gate:
