@@ -20,6 +20,7 @@ from kubernetes.aio import config as kubernetes_config
 from handler_service.errors import ConfigurationError
 from handler_service.kube import exec_plugin, proxies
 from handler_service.kube.exec_plugin import ExecPluginError
+from servicestatus.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,14 @@ class CredentialSource:
         plugin_limit: float,
         environment: Mapping[str, str] = os.environ,
         service_account: Path = SERVICE_ACCOUNT,
+        clock: Clock = time.monotonic,
     ) -> None:
         """Read nothing before load(). `plugin_limit` limits one run of an exec plugin, in seconds."""
         self._kubeconfig = kubeconfig
         self._plugin_limit = plugin_limit
         self._environment = environment
         self._service_account = service_account
+        self._clock = clock
         self._files: dict[Path, Hashable] = {}
         self._next_look = 0.0
         self._expires: float | None = None
@@ -86,13 +89,13 @@ class CredentialSource:
         ) as error:
             raise self.unusable(error) from error
         finally:
-            self._next_look = time.monotonic() + (_RETRY_PLUGIN if self._has_plugin else _LOOK)
+            self._next_look = self._clock() + (_RETRY_PLUGIN if self._has_plugin else _LOOK)
         self._doubtful = bool(credentials.problem)
         return credentials
 
     def outdated(self) -> bool:
         """Return whether a file was replaced, a plugin's credential has expired, or the last load failed."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._next_look:
             return False
         self._next_look = now + _LOOK

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ class Scene:
     def client(self, timeout: float = 20.0) -> KubeClient:
         return KubeClient(self.kubeconfig, timeout, "test")
 
+    def hurried_client(self) -> KubeClient:
+        """Return a client that checks its files ten times a second, and repeats a plugin after one second."""
+        source = CredentialSource(self.kubeconfig, 10.0, clock=lambda: 10 * time.monotonic())
+        return KubeClient(self.kubeconfig, 20.0, "test", source)
+
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> list[Authority]:
@@ -151,11 +157,11 @@ async def test_a_rotated_client_certificate_is_picked_up(scene: Scene) -> None:
     scene.put("ca.crt", authority.ca.certificate)
     scene.put_client(authority.client("first"))
     scene.configure(**{"client-certificate": "client.crt", "client-key": "client.key"})
-    async with scene.client() as client:
+    async with scene.hurried_client() as client:
         assert await client.get("/x") == {"token": "", "user": "first"}
         second = authority.client("second")
         scene.put("client.crt", second.certificate)
-        await asyncio.sleep(1.5)  # past a look at files that do not match
+        await asyncio.sleep(0.2)  # past a look at files that do not match
         assert await client.get("/x") == {"token": "", "user": "first"}
         scene.put("client.key", second.key)
         await answers(client, {"token": "", "user": "second"})
@@ -179,7 +185,7 @@ async def test_a_certificate_of_an_exec_plugin_is_replaced_when_it_expires(scene
 
     answer("first", "2020-01-01T00:00:00Z")
     scene.configure(exec={"command": "./plugin", "apiVersion": version})
-    async with scene.client() as client:
+    async with scene.hurried_client() as client:
         assert await client.get("/x") == {"token": "", "user": "first"}
         answer("second", "2999-01-01T00:00:00Z")
         await answers(client, {"token": "", "user": "second"})
@@ -195,13 +201,13 @@ async def test_a_token_file_that_cannot_be_used_leaves_the_last_token_in_use(
     scene.put("ca.crt", authority.ca.certificate)
     scene.put("token", "first\n")
     scene.configure(tokenFile="token")
-    async with scene.client() as client:
+    async with scene.hurried_client() as client:
         assert await client.get("/x") == {"token": "Bearer first", "user": None}
         scene.put("token", bad)
         with caplog.at_level(logging.WARNING):
             for _ in range(25):
                 assert await client.get("/x") == {"token": "Bearer first", "user": None}
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert f"token file {scene.folder}/token: " in caplog.text
         scene.server.tokens = {"Bearer second"}
@@ -233,14 +239,14 @@ async def test_a_file_that_is_gone_for_a_while_changes_nothing(scene: Scene, cap
     scene.put("ca.crt", authority.ca.certificate)
     scene.put("token", "t")
     scene.configure(tokenFile="token")
-    async with scene.client() as client:
+    async with scene.hurried_client() as client:
         for name in ("ca.crt", "token", "kubeconfig"):
             (scene.folder / name).rename(scene.folder / "away")
             for _ in range(12):
                 assert await client.get("/x") == {"token": "Bearer t", "user": None}
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
             (scene.folder / "away").rename(scene.folder / name)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.15)
             assert await client.get("/x") == {"token": "Bearer t", "user": None}
     assert "the last ones stay in use" in caplog.text
 
