@@ -11,7 +11,7 @@ from typing import Final
 from bench.nodes import Work, working
 from bench.results import Figure, Row
 from bench.stage import Stage
-from handler_service.publishing.worker import NODE_BURST, NODE_INTERVAL
+from handler_service.publishing.policy import NODE_BURST, NODE_INTERVAL
 from testbed.waiting import wait_until
 from tests.apiserver.client import Recorder
 from tests.apiserver.vmis import service_status

@@ -13,7 +13,7 @@ from bench.results import Figure, Row, table
 from bench.stage import Stage
 from handler_service.kube.reflector import BACKOFF
 from handler_service.model import DesiredStatus, Reason, VmiId
-from handler_service.publishing.worker import NODE_BURST, NODE_INTERVAL
+from handler_service.publishing.policy import NODE_BURST, NODE_INTERVAL
 from servicestatus.rate_limit import TokenBucket
 from tests.unit.handler.simulation import Fate, Simulation
 

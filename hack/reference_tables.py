@@ -151,6 +151,7 @@ def write_policy() -> Iterator[list[str]]:
     default = importlib.import_module("handler_service.publishing.policy").WritePolicy()
     for group in documented("handler_service.publishing.policy", "WritePolicy"):
         yield _row(group, default)
+    yield from _constants("handler_service.publishing.policy")
     yield from _constants("handler_service.publishing.worker")
 
 

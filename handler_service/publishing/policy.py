@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from handler_service.model import PublishedValue
 
@@ -48,3 +49,9 @@ class WritePolicy:
     #: The rate limit of writes that answer another writer: a burst, then one per interval.
     rewrite_burst: int = 5
     rewrite_interval: float = 60.0
+
+
+#: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose
+#: their viewers in one moment and be right a second later; a node that never rests makes 25 writes a second.
+NODE_BURST: Final = 256
+NODE_INTERVAL: Final = 0.04

@@ -12,7 +12,7 @@ from typing import Final
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
 from handler_service.publishers import Publisher
 from handler_service.publishing.item import Job, PublisherState, View
-from handler_service.publishing.policy import Change, WritePolicy
+from handler_service.publishing.policy import NODE_BURST, NODE_INTERVAL, Change, WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.stats import Histogram
 from servicestatus import logs
@@ -25,10 +25,6 @@ log = logging.getLogger(__name__)
 
 #: Jobs under way at once: enough to hide the latency of an API server, few enough not to overload it.
 MAX_JOBS: Final = 16
-#: Writes that a node may make at once, and then one each interval. A node holds about 250 VMs: all of them may lose
-#: their viewers in one moment and be right a second later; a node that never rests makes 25 writes a second.
-NODE_BURST: Final = 256
-NODE_INTERVAL: Final = 0.04
 
 #: A VMI was deleted or changed while it was written. The next job reads it again. If that does not help, a metric and
 #: an alert show it.
