@@ -1,7 +1,7 @@
-"""The project is taken away under VMs that run, and comes again. These tests run last.
+"""The project is uninstalled and installed again while VMs run. These tests run last.
 
-A kube-apiserver that has stopped following PodTemplates reads the agent's template anew for each pod, and has a second
-for it (docs/decisions/0012): twenty pods at once on a busy machine are too many then.
+A kube-apiserver whose watch of PodTemplates has ended reads the agent's template for each pod, within a second
+(docs/decisions/0012): for twenty pods at once on a busy machine that is too short.
 """
 
 from tests.apiserver.vmis import seen
