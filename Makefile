@@ -16,8 +16,8 @@ demo-live: setup-demo ## The same VM without the story: connect with a VNC viewe
 check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitoring, 200 histories, four planted bugs (1 min)
 	@HISTORIES=200 hack/test.sh unit lint monitoring simulation
 
-test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (some 35 min; an hour when all must be built)
-	@hack/test.sh lint unit monitoring docs simulation apiserver node libvirt faults hostile bench kubevirt
+test: setup ## All parts below, three at a time; JOBS=1 runs one after the other (25 min; an hour when all must be built)
+	@hack/test.sh lint kubevirt apiserver unit node libvirt faults hostile bench simulation docs monitoring
 
 lint: setup-check ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -40,25 +40,25 @@ simulate: setup-check ## The same at length: make simulate SEEDS=100000 (25 min)
 mutants: setup-check ## Plant each known bug, one by one, and show which promise finds it (10 min); ARGS=NAME for one
 	@.venv/bin/python -m tests.simulation --mutants $(ARGS)
 
-test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (2 min)
+test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (7 min)
 	@hack/part.sh libvirt $(ARGS)
 
-test-apiserver: setup ## The handler against a real kube-apiserver and etcd (1 min; 5 when they must be built)
+test-apiserver: setup ## The handler against a real kube-apiserver and etcd (13 min; 17 when they must be built)
 	@hack/part.sh apiserver $(ARGS)
 
-test-faults: setup ## Everything is killed, frozen and restarted while viewers come and go (4 min)
+test-faults: setup ## Every program is killed, frozen and restarted while viewers come and go (3 min)
 	@hack/part.sh faults $(ARGS)
 
-test-hostile: setup ## Each program against a hostile peer, another release's words, and fuzzed bytes (3 min)
+test-hostile: setup ## Each program against a hostile peer, messages of other releases, and fuzzed bytes (3 min)
 	@hack/part.sh hostile $(ARGS)
 
 fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of foreign bytes (15 min)
 	@hack/fuzz.sh $(or $(INPUTS),1000000) $(ARGS)
 
-test-node: setup ## The images, as they will be deployed, on a real node (5 min; 10 when they must be built)
+test-node: setup ## The images as deployed, on a real node (9 min; 14 when they must be built)
 	@hack/part.sh node $(ARGS)
 
-test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, by its own virtctl (13 min on a busy machine; 30 when it must be built)
+test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, with its own virtctl (15 min; 30 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)
 
 chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED=1
@@ -67,7 +67,7 @@ chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED
 soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20 takes its own time
 	@hack/longrun.sh soak
 
-test-bench: setup ## Each benchmark, small and for a few rounds, so that none rots (1.5 min)
+test-bench: setup ## Each benchmark, small and for a few rounds, so that it still runs (2 min)
 	@hack/part.sh bench $(ARGS)
 
 bench: setup ## What it costs, beside the same in Go: a table, docs/performance.md and its pictures (12 min, a quiet machine)

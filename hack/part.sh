@@ -11,26 +11,43 @@ shift
 case $part in
   lint) title='every check that runs nothing: types, style, imports, API, generated code, lock files, scripts' ;;
   unit) title='the rules of both programs, in memory and in virtual time' ;;
-  monitoring) title='metrics, alerts and dashboard, as Prometheus takes them' ;;
+  monitoring) title='metrics, alerts and dashboard, checked by Prometheus' ;;
   docs) title='the documentation in a real browser, as wide as a laptop and as a phone' ;;
-  simulation) title="both programs in a world of models: ${HISTORIES:-2000} histories of faults, and planted bugs" ;;
+  simulation) title="both programs in a simulated world: ${HISTORIES:-2000} histories of faults, and planted bugs" ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
-  faults) title='everything is killed, frozen and restarted, and the promises are kept' ;;
-  hostile) title='hostile peers, the words of other releases, and bytes that nobody would write' ;;
-  node) title='the images, as they will be deployed, on a real Kubernetes node' ;;
-  bench) title='each benchmark, small and for a few rounds, so that none rots' ;;
-  kubevirt) title='beside a real, unmodified KubeVirt on two nodes' ;;
+  faults) title='every program is killed, frozen and restarted, and the promises are kept' ;;
+  hostile) title='hostile peers, messages of other releases, and malformed bytes' ;;
+  node) title='the images as deployed, on a real Kubernetes node' ;;
+  bench) title='each benchmark, small and for a few rounds, so that it still runs' ;;
+  kubevirt) title='on a real, unmodified KubeVirt with two nodes' ;;
   *) die "unknown part $part" ;;
 esac
 
 printf '\n=== %s: %s\n' "$part" "$title"
-# What the tests would have to wait for is built before their time limits start.
-python -m hack.builds parts "$part"
-# Each test has a time limit, but a fixture that hangs while it ends is not covered by it. No part takes a third of this.
+# What the tests would have to wait for is built before their time limits start. The tests of other parts go first.
+nice -n 10 python -m hack.builds parts "$part"
+# Each test has a time limit, but a fixture that hangs while it ends is not covered by it. No part takes half of this.
 tests() { timeout --foreground --kill-after=60 --signal=INT 2400 python -m pytest "$@"; }
+# The unit tests wait as much as they compute, so two processes share them, except if arguments choose some of them. The
+# output of the second is printed at the end.
+unit_tests() {
+  if (($#)); then
+    tests tests/unit "$@"
+    return
+  fi
+  local status=0
+  rest=$(mktemp)
+  trap 'rm -f "$rest"' EXIT
+  tests tests/unit --ignore=tests/unit/handler > "$rest" 2>&1 &
+  tests tests/unit/handler || status=$?
+  wait $! || status=$?
+  cat "$rest"
+  return $status
+}
 case $part in
   lint) hack/lint.sh ;;
+  unit) unit_tests "$@" ;;
   hostile) tests tests/hostile tests/skew tests/fuzz "$@" ;;
   simulation) tests tests/simulation --histories="${HISTORIES:-2000}" "$@" ;;
   *) tests "tests/$part" "$@" ;;
