@@ -131,7 +131,7 @@ def _come_and_go(vmi: Vmi, peer: Peer) -> Scene:
 
 def _come_and_stop(vmi: Vmi, peer: Peer) -> Scene:
     command = yield
-    command.wait_for_log("nobody is connected")
+    command.wait_for_log("is connected")
     _set(vmi, peer, 1)
     command.wait_for_log("1 connected")
     _stop(vmi, peer)
