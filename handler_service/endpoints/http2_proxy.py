@@ -2,10 +2,11 @@
 
 The server listens on a socket that only this process can reach, so every byte of a pod is checked before gRPC reads it.
 A connection that exceeds a limit is closed. A peer that sends too fast is read at the permitted rate, so a flood fills
-the buffers of its sender only.
+the buffers of its sender only. A new connection has its charge too: one for each call is no cheaper than a kept one.
 
-Invariants: a direction of a connection holds at most _CHUNK bytes here; a socket costs the event loop no more than RATE
-of allowance.py permits; a peer that stops reading blocks only its own connection.
+Invariants: a direction of a connection holds at most _CHUNK bytes here; these are paid for before gRPC gets them; a
+socket's debt is at most MAX_CONNECTIONS * MOST_AT_ONCE and one connection, so it ends some seconds after a flood; a
+peer that stops reading blocks only its own connection.
 
 The code uses plain callbacks of the event loop, because every message of every VM passes here. A task that awaits each
 read and each write costs several times as much (docs/performance.md).
@@ -16,22 +17,15 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from handler_service.endpoints.allowance import Allowance
+from handler_service.endpoints.allowance import ACCEPT_COST, CONNECTION_COST, MOST_AT_ONCE, READ_COST, Allowance
 from handler_service.endpoints.http2_limits import Http2Limits, LimitExceededError, Unfinished
 from servicestatus import contract
 from servicestatus.clock import Clock
-from servicestatus.rate_limit import TokenBucket
 
-#: Bytes of one read. Small, because a chunk is forwarded before it is paid for; a kilobyte can hold a dozen calls.
+#: Bytes of one read. Small, because it is held until it is paid for.
 _CHUNK: Final = 1024
 #: Bytes that the kernel buffers for a peer that does not read. The default is ten times as many.
 _SEND_BUFFER: Final = 16 * 1024
-#: Connections accepted in one burst, and seconds between further ones. A rejected agent dials at most 10 times/s.
-_CONNECTION_BURST: Final = 16
-_CONNECTION_INTERVAL: Final = 0.1
-#: The charge for a read, in addition to its data: a wakeup and two system calls cost as much as a frame. A hostile peer
-#: can send single bytes; 20,000 reads per second took a fifth of a core (measured).
-READ_COST: Final = 256
 
 
 class Http2Proxy:
@@ -45,7 +39,6 @@ class Http2Proxy:
         self._clock = clock
         self._allowance = Allowance(clock)
         self._unfinished = Unfinished()
-        self._bucket = TokenBucket(_CONNECTION_BURST, _CONNECTION_INTERVAL)
         self._connections: set[_Connection] = set()
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
@@ -64,23 +57,24 @@ class Http2Proxy:
             connection.close()
 
     def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
+        self._loop.add_reader(self._listener, self._pay)
+
+    def _pay(self) -> None:
+        """Pay for a connection, and then accept it."""
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(self._allowance.spend(ACCEPT_COST), self._accept)
 
     def _accept(self) -> None:
-        now = self._clock()
-        if not self._bucket.take(now):
-            self._loop.remove_reader(self._listener)
-            self._pause = self._loop.call_later(self._bucket.ready_at(now) - now, self._listen)
-            return
+        self._listen()
         try:
             client, _ = self._listener.accept()
-        except OSError:  # no more open files, or the peer has hung up; the bucket delays the next try
+        except OSError:  # no more open files, or the peer has hung up; it is paid for
             return
-        if len(self._connections) >= contract.MAX_CONNECTIONS:
+        if len(self._connections) < contract.MAX_CONNECTIONS:
+            self._carry(client)
+        else:
             client.close()
             self._refused("too many connections")
-            return
-        self._carry(client)
 
     def _carry(self, client: socket.socket) -> None:
         try:
@@ -90,7 +84,7 @@ class Http2Proxy:
             return
         connection = _Connection(client, server, self._allowance, Http2Limits(self._unfinished), self._forget)
         self._connections.add(connection)
-        connection.start()
+        connection.start(self._allowance.spend(CONNECTION_COST))
 
     def _forget(self, connection: "_Connection", reason: str) -> None:
         self._connections.discard(connection)
@@ -123,15 +117,20 @@ class _Connection:
             _Direction(loop, server, client, _free, self._end),
         )
 
-    def start(self) -> None:
-        for direction in self._directions:
-            direction.start()
+    def start(self, wait: float) -> None:
+        """Copy; the client is read first after `wait` seconds."""
+        client, server = self._directions
+        client.start_after(wait)
+        server.start()
 
     def close(self) -> None:
         self._end("")
 
     def _charge(self, data: bytes) -> float:
-        return self._allowance.spend(self._bounds.take(data) + READ_COST)
+        cost = self._bounds.take(data) + READ_COST
+        if cost > MOST_AT_ONCE:
+            raise LimitExceededError("too many calls at once")
+        return self._allowance.spend(cost)
 
     def _end(self, reason: str) -> None:
         for direction in self._directions:
@@ -143,13 +142,13 @@ class _Connection:
 
 
 class _Direction:
-    """Copies one direction of a connection. A chunk is forwarded and paid for before the next one is read.
+    """Copies one direction of a connection. A chunk is paid for and forwarded before the next one is read.
 
-    The selector reports a readable socket in every turn of the loop. So the source is removed from the selector while
-    its chunk waits; a flood or an end in the meantime is noticed at the next read.
+    The source is removed from the selector while its chunk waits, because the selector would report it in every turn
+    of the loop. A flood or an end in the meantime is noticed at the next read.
     """
 
-    __slots__ = ("_charge", "_end", "_loop", "_pause", "_rest", "_source", "_target", "_wait")
+    __slots__ = ("_charge", "_end", "_loop", "_pause", "_rest", "_source", "_target")
 
     def __init__(
         self,
@@ -166,8 +165,10 @@ class _Direction:
         self._charge = charge
         self._end = end
         self._rest = b""
-        self._wait = 0.0
         self._pause: asyncio.TimerHandle | None = None
+
+    def start_after(self, wait: float) -> None:
+        self._pause = self._loop.call_later(wait, self.start)
 
     def start(self) -> None:
         """Read from the source, at first and after each pause."""
@@ -200,24 +201,23 @@ class _Direction:
         if not data:
             self._end("")
             return
-        self._wait = self._charge(data)
-        self._rest = self._passed(data)
-        if self._rest or self._wait:
+        wait = self._charge(data)
+        self._rest = data if wait else self._passed(data)
+        if wait:
             self._loop.remove_reader(self._source)
-            self._hold()
+            self._pause = self._loop.call_later(wait, self._attempt, self._pass_rest)
+        elif self._rest:
+            self._loop.remove_reader(self._source)
+            self._loop.add_writer(self._target, self._attempt, self._pass_rest)
 
-    def _hold(self) -> None:
-        """Wait until the chunk is forwarded, and then until it is paid for."""
-        if self._rest:
-            self._loop.add_writer(self._target, self._attempt, self._carry_rest)
-        else:
-            self._pause = self._loop.call_later(self._wait, self.start)
-
-    def _carry_rest(self) -> None:
+    def _pass_rest(self) -> None:
+        """Forward what was held, and then read again."""
         self._rest = self._passed(self._rest)
-        if not self._rest:
+        if self._rest:
+            self._loop.add_writer(self._target, self._attempt, self._pass_rest)
+        else:
             self._loop.remove_writer(self._target)
-            self._hold()
+            self.start()
 
     def _passed(self, data: bytes) -> bytes:
         """Forward what the target accepts at once; return the rest."""

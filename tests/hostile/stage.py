@@ -1,6 +1,7 @@
 """A real handler process with several enemies' sockets and a neighbour's, and the eyes on both."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ ENEMIES = 8
 SETTLED = 0.7
 SETTLED_WITHIN = 64 * 1024
 SETTLING = 10.0
+#: Seconds for which many sockets are attacked at once. The handler before was killed after 12.
+TOGETHER = 12.0
 #: Seconds in which an honest agent must be heard after an attack.
 SERVED_AGAIN = 20.0
 
@@ -54,15 +57,35 @@ class Result:
         )
 
 
+@dataclass(frozen=True)
+class Together:
+    """What an attack on all sockets at once did."""
+
+    #: Bytes that the handler grew by.
+    grown: int
+    #: Seconds of CPU that it used in each second.
+    busy: float
+    latency: float
+    units: int
+    log: int
+    survived: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.grown / 1024**2:.1f} MiB in all, {100 * self.busy:.0f} % of a core; neighbour {self.latency:.1f} s;"
+            f" {self.units} units, {self.log} bytes of log"
+        )
+
+
 class Stage:
     """One handler without a cluster: its endpoints are served by the very code that serves a pod's."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, enemies: int = ENEMIES) -> None:
         """Starts nothing. `peers` speak for those who are honest."""
         self.directory = Path(tempfile.mkdtemp(prefix="vss-hostile-"))
         self.documents = self.directory / "vmis"
         self.documents.mkdir()
-        self.enemies = [self.directory / f"enemy-{number}.sock" for number in range(ENEMIES)]
+        self.enemies = [self.directory / f"enemy-{number}.sock" for number in range(enemies)]
         self._neighbour_socket = self.directory / "neighbour.sock"
         sockets = [*self.enemies, self._neighbour_socket]
         self.handler = ManagedProcess(
@@ -108,6 +131,24 @@ class Stage:
             survived=self.handler.running and all(self._still_served(socket) for socket in self.enemies),
         )
 
+    def suffer_together(self, attack: str) -> "Together":
+        """All sockets are attacked at once, for some seconds."""
+        before = self._memory()
+        with Sampler(self._memory) as memory, self._attack(attack, self.enemies) as attacker:
+            cpu, start = self._cpu(), time.monotonic()
+            latencies = [self._neighbours_word(1)]
+            while time.monotonic() < start + TOGETHER:
+                latencies.append(self._neighbours_word(1 + len(latencies) % 2))
+            busy = (self._cpu() - cpu) / (time.monotonic() - start)
+        return Together(
+            grown=max(memory.values) - before,
+            busy=busy,
+            latency=max(latencies),
+            units=attacker.units,
+            log=len(self.handler.log_text()),
+            survived=self.handler.running and self._still_served(self.enemies[0]),
+        )
+
     def sessions(self, name: str) -> int:
         """`status.serviceStatus.vncSessions` of a VMI; 0 where it is absent."""
         document = json.loads((self.documents / NAMESPACE / f"{name}.json").read_text())
@@ -134,6 +175,11 @@ class Stage:
                 peer.close()
                 return True
         return False
+
+    def _cpu(self) -> float:
+        """Seconds that the handler has used."""
+        fields = Path(f"/proc/{self.handler.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _memory(self) -> int:
         """Anonymous bytes: what the program itself has filled."""
@@ -180,3 +226,9 @@ def suffer(attack: str, peers: Peers) -> Result:
     """On a stage of its own."""
     with Stage(peers) as stage:
         return stage.suffer(attack)
+
+
+def suffer_together(attack: str, enemies: int, peers: Peers) -> Together:
+    """On a stage of its own."""
+    with Stage(peers, enemies) as stage:
+        return stage.suffer_together(attack)

@@ -114,8 +114,8 @@ def test_a_hostile_pod_harms_no_other_vm(kubevirt: KubeVirt, installation: Insta
             machine.vmi.wait_told(seen(2), timeout=PROMPTLY)
             viewers.close_all()
             machine.vmi.wait_told(seen(0), timeout=PROMPTLY)
-        # More than the handler's limit and the kernel's backlog, so the flood went on all the while.
-        wait_until(lambda: made[0], lambda count: count > 200, what="200 connections were made")
+        # More than the handler takes at once and the kernel keeps waiting, so the flood went on all the while.
+        wait_until(lambda: made[0], lambda count: count > 40, what="40 connections were made")
     assert own.stat().st_ino == inode
     assert installation.handler.container(HANDLER)["restartCount"] == restarts
     assert machine.launcher.restarts() == (0, 0)
