@@ -55,13 +55,14 @@ class Side:
 
     def handler(self, node: Node, publisher: str = "vmi-status") -> Container:
         """Return the node's handler. Only ours uses `publisher`."""
-        common = {"node-name": node.name, "pods-dir": node.pods.path, "kubeconfig": node.kubeconfig()}
+        common = {"node-name": node.name, "kubeconfig": node.kubeconfig()}
         if self.ours:
-            # Next to the pods' folder, whose path is short enough for a socket.
-            flags = {**common, "publisher": publisher, "admin-socket": node.pods.path.with_name("admin.sock")}
+            # Next to the pods' folder, whose path is short enough for a socket. The node's opener runs beside it.
+            admin = node.pods.path.with_name("admin.sock")
+            flags = {**common, "opener": node.opener_socket, "publisher": publisher, "admin-socket": admin}
             program = "/usr/bin/handler-service"
         else:
-            flags, program = common, "/usr/bin/peer-handler"
+            flags, program = {**common, "pods-dir": node.pods.path}, "/usr/bin/peer-handler"
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
         if self.ours:
             argv.append("--no-events")  # which the peer does not write either

@@ -29,8 +29,8 @@ examples:
     handler-service --endpoint default/vm=/run/vmi/handler.sock --file-dir /var/lib/vmi \\
       --admin-socket /run/vmi/admin.sock
 
-  on a node, as its DaemonSet does:
-    handler-service --publisher auto --node-name "$NODE_NAME" --pods-dir /pods
+  on a node, as its DaemonSet does, beside socket-opener:
+    handler-service --publisher auto --node-name "$NODE_NAME" --opener /run/opener/opener.sock
 
   show what the handler knows:
     grpcurl -plaintext -unix /run/vmi/admin.sock servicestatus.v1.ServiceStatusService/ListServiceStatuses
@@ -63,7 +63,8 @@ class ClusterConfig:
     #: "auto", "vmi-status" or "companion".
     publisher: str
     node: str
-    pods_dir: Path
+    #: The socket of the opener, which opens the sockets of launcher pods.
+    opener: Path
     #: None for the pod's own service account.
     kubeconfig: Path | None
     #: Seconds until a request times out, and until a watch is renewed.
@@ -149,12 +150,12 @@ def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterCo
         parser.fail("--node-name", f"is needed with --publisher {options.publisher}")
     if options.endpoint:
         parser.fail("--endpoint", f"is only valid with --publisher file, not with {options.publisher}")
-    if options.pods_dir is None:
-        parser.fail("--pods-dir", f"is needed with --publisher {options.publisher}")
+    if options.opener is None:
+        parser.fail("--opener", f"is needed with --publisher {options.publisher}")
     return ClusterConfig(
         publisher=options.publisher,
         node=options.node_name,
-        pods_dir=options.pods_dir,
+        opener=options.opener,
         kubeconfig=options.kubeconfig,
         api_timeout=options.api_timeout,
         watch_timeout=options.watch_timeout,
@@ -185,7 +186,8 @@ def _add_host_flags(group: Flags) -> None:
 def _add_cluster_flags(group: Flags) -> None:
     add = group.add_argument
     add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
-    add("--pods-dir", type=checked_by(_directory), metavar="DIR", help="where the kubelet's pods directory is mounted")
+    add("--opener", type=checked_by(_socket), metavar="SOCKET",
+        help="the socket of socket-opener, which opens the sockets of this node's launcher pods")  # fmt: skip
     add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
         help="how to reach the API server (default: the pod's service account)")  # fmt: skip
     add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",

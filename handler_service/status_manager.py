@@ -40,6 +40,8 @@ class StatusManager:
         self._unserved: dict[VmiId, dict[str, Unserved]] = {}
         self.reports = ReportStore(types.SERVICE_VNC, lease, self._changed)
         self.workers: list[PublishWorker] = []
+        #: None before the first answer, and where no opener is needed.
+        self.opener_answers: bool | None = None
         # A lease that starts during a sleep expires after its end.
         self._longest_sleep = min(_MAX_SLEEP, lease)
         self._streams: dict[str, set[Callable[[], None]]] = {}
@@ -131,6 +133,10 @@ class StatusManager:
     def stream_rejected(self, status: str) -> None:
         """Count a stream that ended with a status other than OK."""
         self.reports.rejected(status)
+
+    def set_opener(self, *, answers: bool) -> None:
+        """Record whether the opener answers, without which no new launcher pod can be served."""
+        self.opener_answers = answers
 
     def set_unserved(self, vmi: VmiId, pod_uid: str, unserved: Unserved | None) -> None:
         """Record why a pod that may run the VM of `vmi` is not served; None: it is served, or cannot run the VM."""

@@ -69,9 +69,9 @@ class SocketDirectory:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._descriptor)
 
-    def listen(self, name: str, backlog: int = 16) -> socket.socket:
+    def listen(self, name: str, backlog: int = 16, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """Bind the socket `name` and listen on it; raises SocketError, also if a file of this name exists."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
         try:
             listener.bind(self.path_of(name))
             listener.listen(backlog)

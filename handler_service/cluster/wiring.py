@@ -9,8 +9,8 @@ from handler_service.cluster.node_lease import NodeLease
 from handler_service.cluster.node_vmis import NodeVmis
 from handler_service.cluster.vmi_schema import VmiSchema
 from handler_service.config import ClusterConfig
-from handler_service.endpoints.pod_directory import PodsDirectory
 from handler_service.endpoints.pod_endpoints import PodEndpoints
+from handler_service.endpoints.pod_sockets import OpenerConnection, PodSockets
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.events.recorder import EventRecorder
 from handler_service.events.writer import EventWriter
@@ -41,7 +41,8 @@ def cluster(
 ) -> "Cluster":
     """Return the cluster part of a handler with this configuration."""
     client = KubeClient(config.kubeconfig, config.api_timeout, f"vmi-service-status-handler/{version}")
-    pods = PodEndpoints(PodsDirectory(config.pods_dir), manager, settings, version, sockets)
+    opener = PodSockets(OpenerConnection(config.opener))
+    pods = PodEndpoints(opener, manager, settings, version, sockets)
     return Cluster(config, manager, client, pods)
 
 
@@ -102,8 +103,8 @@ class Cluster:
                 group.create_task(self._lease.run())
 
     def ready(self) -> bool:
-        """Return whether this node's VMIs were listed."""
-        return self._vmis.synced
+        """Return whether this node's VMIs were listed, and new launcher pods can be served."""
+        return self._vmis.synced and self._manager.opener_answers is not False
 
     def api(self) -> ApiStats:
         """Return the statistics of requests to the API server."""

@@ -1,31 +1,28 @@
 """Serves a socket in each launcher pod that this node's VMIs name, as pods come and go.
 
-The kubelet's directory is polled and not watched: a pod's directory appears before its containers start, and a poll
-costs some microseconds for each pod. A pod whose directory or socket is rejected is logged once in ten minutes and
-tried again every 10 s. Until it is served, its VMI counts as not observed, whatever other pods of that VMI report.
+The kubelet's directory is polled through the opener, and not watched: a pod's directory appears before its containers
+start, and a poll costs some microseconds for each pod. A pod whose directory or socket is rejected is logged once in
+ten minutes and tried again every 10 s. Until it is served, its VMI counts as not observed, whatever other pods of that
+VMI report. While the opener is away, pods that are served stay so, and others wait.
 """
 
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from handler_service.endpoints.pod_directory import (
-    SOCKET,
-    DirectoryRefusedError,
-    Identity,
-    PodsDirectory,
-    socket_identity,
-)
+from handler_service.endpoints.pod_sockets import OpenerAwayError, PodSockets
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.rejections import RejectionLog
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Endpoint, Reason, Unserved, VmiId
+from handler_service.opener.messages import SOCKET_PATH, PodState, RefusedError, is_uid
 from handler_service.status_manager import StatusManager
 from servicestatus import contract, logs
-from servicestatus.sockets import SocketDirectory, SocketError
+from servicestatus.sockets import SocketError
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +50,8 @@ class _PodLog:
 @dataclass(slots=True)
 class _Served:
     server: EndpointServer
-    directory: SocketDirectory
-    identity: Identity
-    socket: Identity | None
+    #: What the pod had when the socket was bound.
+    state: PodState
     missing_since: float | None = None
 
 
@@ -64,7 +60,7 @@ class PodEndpoints:
 
     def __init__(
         self,
-        pods: PodsDirectory,
+        pods: PodSockets,
         manager: StatusManager,
         settings: contract.StreamSettings,
         version: str,
@@ -85,6 +81,7 @@ class PodEndpoints:
         self._logs: dict[str, _PodLog] = {}
         self._flagged: dict[str, VmiId] = {}
         self._wake = asyncio.Event()
+        self._opener_log = RejectionLog(lambda text: log.warning("%s", text), manager.clock)
 
     def set_pods(self, pods: Callable[[], Mapping[str, VmiId]]) -> None:
         """Set the source of the pods to serve, by UID.
@@ -124,32 +121,46 @@ class PodEndpoints:
         self._wanted_since = {uid: self._wanted_since.get(uid, now) for uid in pods}
 
     async def _look(self) -> None:
+        states = await self._states()
         over = [
             uid
             for uid, served in self._served.items()
-            if self._wanted.get(uid) != served.server.endpoint.vmi or self._changed(uid, served)
+            if self._wanted.get(uid) != served.server.endpoint.vmi
+            or (states is not None and self._changed(uid, served, states[uid]))
         ]
-        self._flag_unserved(over)
+        self._flag_unserved(over, states)
         await self._release(over)
-        for uid, vmi in list(self._wanted.items()):
-            if uid not in self._served and self._manager.clock() >= self._not_before.get(uid, 0.0):
-                await self._serve(uid, vmi)
+        if states is not None:
+            for uid, vmi in self._wanted.items():
+                if uid not in self._served and self._manager.clock() >= self._not_before.get(uid, 0.0):
+                    await self._serve(uid, vmi)
         for forgotten in (self._not_before, self._logs):
             for uid in forgotten.keys() - self._wanted.keys():
                 del forgotten[uid]
 
-    def _flag_unserved(self, over: Sequence[str]) -> None:
+    async def _states(self) -> Mapping[str, PodState] | None:
+        """Return what each pod has now, or None while the opener is away."""
+        try:
+            states = await self._pods.look(self._wanted)
+        except OpenerAwayError as error:
+            self._manager.set_opener(answers=False)
+            self._opener_log.note("away", f"the opener is away: {error}; pods that are served stay so, others wait")
+            return None
+        self._manager.set_opener(answers=True)
+        return states
+
+    def _flag_unserved(self, over: Sequence[str], states: Mapping[str, PodState] | None) -> None:
         """Mark each VMI as not observed while one of its pods has volumes here and is not served.
 
         All pods are checked before any is served: a pod that a user has added to a VMI must not report a zero in place
-        of the pod that runs the VM.
+        of the pod that runs the VM. While the opener is away, each pod that is not served may have volumes.
         """
         for uid in self._flagged.keys() - self._wanted.keys():
             self._unflag(uid)
         for uid, vmi in self._wanted.items():
             if uid in self._not_before or (uid in self._served and uid not in over):
                 continue  # rejected, which is flagged, or served
-            if self._pods.has_volumes(uid):
+            if is_uid(uid) if states is None else states[uid].volumes:
                 self._flag(uid, vmi, Unserved(Reason.NO_AGENT))
             else:
                 self._unflag(uid)
@@ -167,39 +178,40 @@ class PodEndpoints:
 
     async def _serve(self, uid: str, vmi: VmiId) -> None:
         try:
-            opened = self._pods.open(uid)
+            opened = await self._pods.open(uid)
             if opened is None:
                 self._not_before.pop(uid, None)  # the rejected file is gone; the next poll shows whether the pod is
                 return
             await self._start(uid, vmi, *opened)
-        except (DirectoryRefusedError, SocketError) as error:
+        except OpenerAwayError:
+            return  # the next poll reports it
+        except (RefusedError, SocketError) as error:
             self._refuse(uid, vmi, type(error).__name__, str(error))
 
-    async def _start(self, uid: str, vmi: VmiId, directory: SocketDirectory, identity: Identity) -> None:
-        endpoint = Endpoint(id=uid, vmi=vmi, socket=str(directory.path / SOCKET), pod_uid=uid)
+    async def _start(self, uid: str, vmi: VmiId, listener: socket.socket, state: PodState) -> None:
         pod_log = self._log_of(uid, vmi)
+        endpoint = Endpoint(id=uid, vmi=vmi, socket=f"{uid}/{SOCKET_PATH}", pod_uid=uid)
         server = EndpointServer(
             endpoint, self._manager, self._settings, self._version, self._sockets, rejections=pod_log.notes
         )
         try:
-            await server.start(directory, SOCKET)
+            await server.start(listener)
         except BaseException:
-            directory.close()
+            await self._pods.remove(uid, state)
             raise
-        self._served[uid] = _Served(server, directory, identity, socket_identity(directory))
+        self._served[uid] = _Served(server, state)
         self._not_before.pop(uid, None)
         self._unflag(uid)
         pod_log.notes.note("serving", f"serving {endpoint.socket}")
 
-    def _changed(self, uid: str, served: _Served) -> bool:
+    def _changed(self, uid: str, served: _Served, state: PodState) -> bool:
         """Return whether the path leads to another directory, or the socket is not the handler's any more."""
-        if self._pods.identity(uid) != served.identity:
-            return True  # open() checks whether it may be used
-        socket = socket_identity(served.directory)
-        if socket is not None and socket == served.socket:
+        if state.directory != served.state.directory:
+            return True  # the opener checks whether it may be used
+        if state.socket is not None and state.socket == served.state.socket:
             served.missing_since = None
             return False
-        if socket is None:
+        if state.socket is None:
             # The end of the pod looks the same for a moment, and needs no warning.
             now = self._manager.clock()
             if served.missing_since is None:
@@ -227,9 +239,7 @@ class PodEndpoints:
                 group.create_task(self._stop(uid, self._served.pop(uid)))
 
     async def _stop(self, uid: str, served: _Served) -> None:
-        try:
-            await served.server.stop()
-        finally:
-            served.directory.close()
+        await served.server.stop()
+        await self._pods.remove(uid, served.state)
         vmi = served.server.endpoint.vmi
         self._log_of(uid, vmi).notes.note("released", f"no longer serving {served.server.endpoint.socket}")

@@ -1,10 +1,9 @@
 """Runs one gRPC server for one socket: the socket proves which VMI a report is about.
 
-The server listens through the descriptor of the socket's directory. A process that may write to that directory can
-replace the socket, which cuts off the agent of its own VM. It cannot make the handler bind or remove a file elsewhere.
+The server gets a socket that listens already, and does not need to know where. A process that may write to the socket's
+directory can replace the socket, which cuts off the agent of its own VM.
 """
 
-import os
 import socket
 from typing import Final
 
@@ -18,7 +17,7 @@ from handler_service.endpoints.servicer import ReportService
 from handler_service.model import Endpoint
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
-from servicestatus.sockets import SocketDirectory, SocketError
+from servicestatus.sockets import SocketError
 from servicestatus.v1 import session_report_service_pb2_grpc as pb_grpc
 
 #: Seconds in which ended streams get their status. A server without streams stops at once.
@@ -45,7 +44,7 @@ class EndpointServer:
         hello_timeout: float = contract.HELLO_TIMEOUT,
         rejections: RejectionLog | None = None,
     ) -> None:
-        """Bind nothing before start(). The gRPC server's own socket is in `sockets`. `hello_timeout` is in seconds.
+        """Serve nothing before start(). The gRPC server's own socket is in `sockets`. `hello_timeout` is in seconds.
 
         `rejections` is shared by the servers that serve the same pod one after the other.
         """
@@ -55,18 +54,13 @@ class EndpointServer:
         self._service = ReportService(endpoint, manager, settings, version, hello_timeout, rejections=rejections)
         self._server: grpc.aio.Server | None = None
         self._proxy: Http2Proxy | None = None
-        self._bound: tuple[SocketDirectory, str, os.stat_result | None] | None = None
 
-    async def start(self, directory: SocketDirectory, name: str) -> None:
-        """Listen on the socket `name` in `directory`, which must stay open until stop(). Raises SocketError."""
-        directory.remove_stale(name)
-        listener = directory.listen(name)
-        self._bound = (directory, name, directory.stat(name))
+    async def start(self, listener: socket.socket) -> None:
+        """Serve on `listener`, and own it; raises SocketError."""
         try:
             await self._start(listener)
         except BaseException:
             listener.close()
-            self._unbind()
             raise
 
     async def _start(self, listener: socket.socket) -> None:
@@ -92,21 +86,13 @@ class EndpointServer:
         self._service.drain(grace)
 
     async def stop(self) -> None:
-        """End the streams and remove the socket. The published value stays."""
+        """End the streams and close the socket. The published value stays."""
         if self._server is not None:
             self._service.end("UNAVAILABLE", "this socket is no longer served")
             await self._server.stop(STOP_GRACE)
         if self._proxy is not None:
             self._proxy.close()
-        self._unbind()
         self._manager.remove(self.endpoint.id)
-
-    def _unbind(self) -> None:
-        """Remove the socket, unless another process has replaced it."""
-        if self._bound is not None:
-            directory, name, status = self._bound
-            directory.remove(name, status)
-            self._bound = None
 
     def _refuse_connection(self, reason: str) -> None:
         self._service.rejections.note(reason, f"a connection to {self.endpoint.socket} was closed: {reason}")

@@ -1,6 +1,7 @@
 """Serves the endpoints of the command line, on a host without a cluster."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -32,7 +33,8 @@ class StaticEndpoints:
         self._version = version
         self._sockets = sockets
         self._locks: list[SocketLock] = []
-        self._directories: list[SocketDirectory] = []
+        #: Each socket's directory, name, and status when it was bound.
+        self._bound: list[tuple[SocketDirectory, str, os.stat_result | None]] = []
         self._servers: list[EndpointServer] = []
 
     async def __aenter__(self) -> Self:
@@ -69,20 +71,28 @@ class StaticEndpoints:
             server.drain(grace)
 
     async def _serve(self, static: StaticEndpoint) -> None:
+        name = static.socket.name
         directory = SocketDirectory.open(static.socket.parent)
-        self._directories.append(directory)
+        try:
+            directory.remove_stale(name)
+            listener = directory.listen(name)
+        except BaseException:
+            directory.close()
+            raise
+        self._bound.append((directory, name, directory.stat(name)))
         endpoint = Endpoint(id=str(static.socket), vmi=static.vmi, socket=str(static.socket))
         self._manager.assign(static.vmi, Assignment(owned=True))
         server = EndpointServer(endpoint, self._manager, self._settings, self._version, self._sockets)
-        await server.start(directory, static.socket.name)
+        await server.start(listener)
         self._servers.append(server)
 
     async def _close(self) -> None:
         async with asyncio.TaskGroup() as group:
             for server in self._servers:
                 group.create_task(server.stop())
-        for directory in self._directories:
+        for directory, name, status in self._bound:
+            directory.remove(name, status)  # unless another process has replaced it
             directory.close()
         for lock in self._locks:
             lock.release()
-        self._servers, self._directories, self._locks = [], [], []
+        self._servers, self._bound, self._locks = [], [], []

@@ -68,6 +68,13 @@ class HandlerCollector:
             ("state",),
             (((state.value,), states[state]) for state in EntryState),
         )
+        answers = self._manager.opener_answers
+        yield gauge(
+            "vmi_service_status_opener_up",
+            "Whether the opener, which opens the sockets of launcher pods, answered the last request.",
+            (),
+            [] if answers is None else [((), int(answers))],
+        )
 
     def _streams(self) -> Iterator[Metric]:
         stats = self._manager.stream_stats

@@ -77,17 +77,22 @@ class Node:
         self._folder.chmod(0o755)
         self.pods = PodsFolder(self._folder / "pods")
         self.token_file = self._folder / "token"
+        self.opener_socket = self._folder / "opener.sock"
+        flags = [f"--pods-dir={self.pods.path}", f"--socket={self.opener_socket}"]
+        self.opener = ManagedProcess([script("socket-opener"), *flags], log=self._folder / "opener.log")
 
     def __enter__(self) -> Self:
         self._client.post("/api/v1/nodes", node(self.name))
         handler = pod(f"handler-{self.name}", NAMESPACE, node_name=self.name, account=ACCOUNT)
         self._pod = self._client.post(f"/api/v1/namespaces/{NAMESPACE}/pods", handler)["metadata"]
         self.renew_token()
+        self.opener.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.opener.kill()
         shutil.rmtree(self._folder)
         self._client.delete(f"/api/v1/nodes/{self.name}")
         self._client.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{self._pod['name']}")
@@ -130,7 +135,7 @@ class Node:
         required = {
             "--publisher": publisher,
             "--node-name": self.name,
-            "--pods-dir": self.pods.path,
+            "--opener": self.opener_socket,
             "--kubeconfig": self.kubeconfig(server),
             "--admin-socket": self._folder / "admin.sock",
         }

@@ -45,7 +45,7 @@ def right(tmp_path: Path) -> dict[str, str]:
     return {
         "--publisher": "auto",
         "--node-name": "n1",
-        "--pods-dir": str(tmp_path),
+        "--opener": str(tmp_path / "opener.sock"),
         "--kubeconfig": str(kubeconfig),
         "--admin-socket": str(tmp_path / "admin.sock"),
     }
@@ -58,8 +58,8 @@ def right(tmp_path: Path) -> dict[str, str]:
         ("--node-name", None, "is needed with --publisher auto"),
         ("--node-name", "", "is not the name of a node"),
         ("--node-name", "Node_1", "is not the name of a node"),
-        ("--pods-dir", None, "is needed with --publisher auto"),
-        ("--pods-dir", "/nowhere", "/nowhere is not a directory"),
+        ("--opener", None, "is needed with --publisher auto"),
+        ("--opener", "/nowhere/opener.sock", "/nowhere is not a directory"),
         ("--kubeconfig", "/nowhere", "/nowhere is not a file"),
         ("--kubeconfig", "{folder}/file", "{folder}/file: "),
         ("--api-timeout", "10", "'10' is not a duration"),

@@ -32,7 +32,7 @@ _HANDLER = [
     ("--admin-address", "8186"),
     ("--http-address", ":0"),
     ("--node-name", "no node"),
-    ("--pods-dir", "/does/not/exist"),
+    ("--opener", "/does/not/exist/opener.sock"),
     ("--kubeconfig", "/does/not/exist"),
     ("--api-timeout", "soon"),
     ("--watch-timeout", "0s"),

@@ -52,6 +52,7 @@ def _measure(site: Site) -> None:
     _print_times("close -> gone", [closed for _, closed in pairs])
     _print_memory("agent", machine.launcher, AGENT_CONTAINER)
     _print_memory("handler", installation.handler, HANDLER_CONTAINER)
+    _print_memory("opener", installation.handler, "opener")
 
 
 def _visit(machine: Machine, versions: Recorder) -> tuple[float, float]:

@@ -122,6 +122,10 @@ def test_each_alert_fires_when_its_fault_is_there(
         assert firing["VMIServiceStatusUnknown"]["reason"] == "LibvirtUnreachable"
         assert firing["VMIServiceStatusPublishingFails"]["state"] == "forbidden"
         assert firing["VMIServiceStatusPublishingFails"]["publisher"] == "companion"
+        opener = str(installation.handler.process("opener"))
+        site.node.exec("kill", "-STOP", opener)
+        assert prometheus.wait_firing("VMIServiceStatusOpenerAway")["VMIServiceStatusOpenerAway"]["node"] == node
+        site.node.exec("kill", "-CONT", opener)
         installation.remove_handler()
         firing = prometheus.wait_firing("VMIServiceStatusHandlerDown")
         assert firing["VMIServiceStatusHandlerDown"]["node"] == node
@@ -137,6 +141,7 @@ def test_each_alert_fires_when_its_fault_is_there(
     installation.apply()
     assert alerts().keys() == {
         "VMIServiceStatusHandlerDown",
+        "VMIServiceStatusOpenerAway",
         "VMIServiceStatusUnknown",
         "VMIServiceStatusNoAgent",
         "VMIServiceStatusPublishingFails",

@@ -141,6 +141,7 @@ def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
     assert sorted(images_in(built)) == [
         "registry.example/vms/handler-service:1.2.3",
         "registry.example/vms/handler-service:1.2.3",
+        "registry.example/vms/handler-service:1.2.3",
         "registry.example/vms/launcher-agent:1.2.3",
         "registry.example/vms/launcher-agent:1.2.3",
     ]
@@ -165,30 +166,56 @@ def test_the_policy_finds_the_container_that_it_adds(objects: list[Object]) -> N
 
 
 def test_the_handler_is_confined(objects: list[Object]) -> None:
-    """Root without a capability, on a read-only root, and one directory of the node."""
+    """No root, no capability, a read-only root, and nothing of the node."""
     spec = handler_of(objects)
-    assert spec["securityContext"] == {"runAsUser": 0, "runAsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"}}
-    for container in (*spec["initContainers"], *spec["containers"]):
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-    paths = [volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume]
-    assert paths == ["/var/lib/kubelet/pods"]
-    assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC"})
+    assert spec["securityContext"] == {
+        "runAsUser": 65532,
+        "runAsGroup": 107,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    confined = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    (brings, opener), (handler,) = spec["initContainers"], spec["containers"]
+    assert brings["securityContext"] == handler["securityContext"] == confined
+    assert opener["securityContext"] == {"runAsUser": 0, **confined}
+    assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"})
     assert spec["enableServiceLinks"] is False
 
 
-def test_the_handlers_mounts_of_pods_end_with_the_pods(objects: list[Object]) -> None:
-    """Without propagation each volume that is mounted when the handler starts would be held until the handler ends."""
-    (pods,) = (m for m in handler_of(objects)["containers"][0]["volumeMounts"] if m["name"] == "pods")
+def test_only_the_opener_has_the_nodes_directory_and_only_the_handler_the_token(objects: list[Object]) -> None:
+    """They share a directory with one socket, which the handler cannot write."""
+    spec = handler_of(objects)
+    (brings, opener), (handler,) = spec["initContainers"], spec["containers"]
+    kinds = {volume["name"]: set(volume.keys() - {"name"}).pop() for volume in spec["volumes"]}
+    assert kinds == {"pods": "hostPath", "run": "emptyDir", "opener": "emptyDir", "token": "projected"}
+    (pods,) = (volume["hostPath"] for volume in spec["volumes"] if volume["name"] == "pods")
+    assert pods == {"path": "/var/lib/kubelet/pods", "type": "Directory"}
+    assert spec["automountServiceAccountToken"] is False
+    assert [mount["name"] for mount in brings.get("volumeMounts", [])] == []
+    assert [mount["name"] for mount in opener["volumeMounts"]] == ["pods", "opener"]
+    assert [mount["name"] for mount in handler["volumeMounts"]] == ["opener", "run", "token"]
+    assert handler["volumeMounts"][0]["readOnly"] is True
+
+
+def test_the_opener_is_there_as_long_as_the_handler(objects: list[Object]) -> None:
+    """It is a sidecar: it starts first, and ends last. Both come from one image, so their versions never differ."""
+    opener, handler = handler_of(objects)["initContainers"][1], handler_of(objects)["containers"][0]
+    assert opener["restartPolicy"] == "Always"
+    assert opener["image"] == handler["image"]
+
+
+def test_the_openers_mounts_of_pods_end_with_the_pods(objects: list[Object]) -> None:
+    """Without propagation each volume that is mounted when the opener starts would be held until the opener ends."""
+    (pods,) = (m for m in handler_of(objects)["initContainers"][1]["volumeMounts"] if m["name"] == "pods")
     assert pods == {"name": "pods", "mountPath": "/pods", "mountPropagation": "HostToContainer"}
 
 
 def test_every_node_gets_the_agents_image_before_a_vm_needs_it(objects: list[Object]) -> None:
     """The DaemonSet's init container has the image that is injected."""
-    (brings,) = handler_of(objects)["initContainers"]
+    brings, _ = handler_of(objects)["initContainers"]
     injected = one(objects, "PodTemplate")["template"]["spec"]["containers"][0]
     assert brings["image"] == injected["image"]
     assert brings["args"] == ["--version"]

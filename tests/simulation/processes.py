@@ -235,7 +235,7 @@ class Handler:
         config = ClusterConfig(
             publisher=publisher,
             node=node,
-            pods_dir=Path("/pods"),
+            opener=Path("/opener.sock"),
             kubeconfig=None,
             api_timeout=10.0,
             watch_timeout=60.0,

@@ -153,7 +153,7 @@ class Handler:
     async def __aenter__(self) -> Self:
         self.manager.assign(VMI, Assignment(owned=True))
         self._tasks = [asyncio.create_task(self.manager.run()), asyncio.create_task(self.worker.run())]
-        await self.server.start(self._directory, self.socket.name)
+        await self.server.start(self._directory.listen(self.socket.name))
         return self
 
     async def __aexit__(

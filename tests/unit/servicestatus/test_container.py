@@ -8,6 +8,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[3] / "hack/images.d"
 PROGRAMS = {"launcher-agent": "launcher_agent", "handler-service": "handler_service", "controller": "controller"}
+OPENER = "socket-opener"
 TIMEOUT = 60
 
 
@@ -17,7 +18,7 @@ def _python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, OPENER])
 def test_the_script_of_an_image_runs_the_program(name: str) -> None:
     script = SCRIPTS / name
     assert script.read_text().startswith("#!/usr/bin/python3.13 -IOO\n")

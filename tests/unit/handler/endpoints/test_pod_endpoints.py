@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from handler_service.endpoints.pod_directory import SOCKET, PodsDirectory
 from handler_service.endpoints.pod_endpoints import PodEndpoints
+from handler_service.endpoints.pod_sockets import OpenerAwayError, PodSockets
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Assignment, DesiredStatus, Reason, VmiId
+from handler_service.opener.messages import SOCKET_PATH
+from handler_service.opener.opener import answer
+from handler_service.opener.pod_directory import SOCKET, PodsDirectory
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from testbed.waiting import wait_until_async
@@ -30,6 +33,22 @@ def sockets() -> Iterator[PrivateSockets]:
         yield there
 
 
+class Opener:
+    """The opener's own code, without its process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pods = PodsDirectory(folder)
+        self.away = False
+
+    async def ask(self, request: bytes) -> tuple[bytes, socket.socket | None]:
+        if self.away:
+            raise OpenerAwayError("it was stopped")
+        return answer(self._pods, request)
+
+    def close(self) -> None:
+        self._pods.close()
+
+
 class Scene:
     """One pod that is served, by a clock that stands still until it is moved."""
 
@@ -42,7 +61,9 @@ class Scene:
         self.pods = {POD_UID: VMI}
         self.manager = StatusManager(15.0, lambda: self.now)
         self.manager.assign(VMI, Assignment(owned=True))
-        self.endpoints = PodEndpoints(PodsDirectory(folder), self.manager, contract.StreamSettings(), "0", sockets)
+        self.opener = Opener(folder)
+        pods = PodSockets(self.opener)
+        self.endpoints = PodEndpoints(pods, self.manager, contract.StreamSettings(), "0", sockets)
         self._looks = 0
 
     def _wanted(self) -> dict[str, VmiId]:
@@ -95,6 +116,13 @@ async def test_a_pod_that_ends_is_nothing_to_warn_of(scene: Scene, caplog: pytes
     scene.now = 10.0
     await scene.look()
     assert TAKEN_AWAY not in caplog.text
+
+
+async def test_the_socket_of_a_pod_that_is_not_wanted_any_more_is_removed(scene: Scene) -> None:
+    """A VM that has left the node: an agent that dials again is not kept waiting."""
+    scene.pods = {}
+    await scene.look()
+    assert not scene.socket.exists()
 
 
 async def test_a_socket_that_stays_away_is_told(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -200,5 +228,26 @@ async def test_a_pod_that_keeps_taking_its_socket_away_is_logged_once(
             await scene.look()
             assert scene.socket.is_socket()
     lines = [record.getMessage() for record in caplog.records]
-    assert [line for line in lines if TAKEN_AWAY in line] == [f"{scene.socket} {TAKEN_AWAY}"]
+    assert [line for line in lines if TAKEN_AWAY in line] == [f"{POD_UID}/{SOCKET_PATH} {TAKEN_AWAY}"]
     assert len([line for line in lines if line.startswith("serving ")]) <= 2
+
+
+async def test_while_the_opener_is_away_served_pods_stay_so_and_others_prove_nothing(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sockets are the handler's. A pod that came meanwhile may run the VM; it is served when the opener is back."""
+    report(scene, POD_UID, 0)
+    scene.opener.away = True
+    await scene.look()
+    assert (scene.desired().observed, scene.manager.opener_answers) == (True, False)
+    added = scene.add_pod(OTHER_UID, "service-status")
+    await scene.look()
+    assert (scene.desired().observed, scene.desired().reason) == (False, Reason.NO_AGENT)
+    assert not added.exists()
+    scene.opener.away = False
+    await scene.look()
+    assert added.is_socket()
+    assert scene.manager.opener_answers
+    assert [line for line in caplog.messages if "the opener is away" in line] == [
+        "the opener is away: it was stopped; pods that are served stay so, others wait"
+    ]

@@ -35,6 +35,7 @@ class Scene:
     def __init__(self) -> None:
         self.now = 100.0
         self.manager = StatusManager(15.0, lambda: self.now)
+        self.manager.set_opener(answers=True)
         scheduler = WriteScheduler(WritePolicy(), TokenBucket(99, 0.01), lambda cap: cap)
         self.worker = PublishWorker(MemoryPlace(), scheduler, self.manager.clock, self.manager.answered)
         self.manager.workers.append(self.worker)

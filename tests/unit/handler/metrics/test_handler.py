@@ -113,3 +113,11 @@ def test_a_scraper_gets_the_form_that_it_asks_for() -> None:
 def test_the_process_is_there() -> None:
     """Memory and CPU, which a cluster without cAdvisor does not export."""
     assert Scene().series("process_resident_memory_bytes")[""] > 0
+
+
+def test_whether_the_opener_answers_is_shown() -> None:
+    """An alert is about it."""
+    scene = Scene()
+    assert scene.series("vmi_service_status_opener_up") == {"": 1}
+    scene.manager.set_opener(answers=False)
+    assert scene.series("vmi_service_status_opener_up") == {"": 0}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from handler_service.endpoints.pod_directory import SOCKET, DirectoryRefusedError, PodsDirectory, socket_identity
+from handler_service.opener.messages import PodState, RefusedError
+from handler_service.opener.pod_directory import SOCKET, PodsDirectory, state_of
 from tests.unit.handler.builders import COMPONENTS, POD_UID
 
 
@@ -36,14 +37,14 @@ def test_a_pods_directory_is_found(pods: PodsDirectory, tmp_path: Path) -> None:
     found, again = pods.open(POD_UID), pods.open(POD_UID)
     assert found is not None
     assert again is not None
-    assert found[0].path == volume
-    assert found[1] == again[1]
+    assert found.path == volume
+    assert state_of(found) == state_of(again)
     volume.rename(volume.with_name("former"))
     volume.mkdir()
     other = pods.open(POD_UID)
     assert other is not None
-    assert other[1] != found[1]
-    for directory, _ in (found, again, other):
+    assert state_of(other).directory != state_of(found).directory
+    for directory in (found, again, other):
         directory.close()
 
 
@@ -52,18 +53,16 @@ def test_a_look_tells_whether_it_is_still_the_same_directory(pods: PodsDirectory
     """Not where a symlink to it, none or another one stands at any step of its path; nothing is opened for that."""
     volume = tmp_path.joinpath(POD_UID, *COMPONENTS)
     volume.mkdir(parents=True)
-    found = pods.open(POD_UID)
+    found = pods.look(POD_UID).directory
     assert found is not None
-    assert pods.identity(POD_UID) == found[1]
     part = tmp_path.joinpath(*(POD_UID, *COMPONENTS)[:depth])
     moved = part.rename(tmp_path / "former")
-    assert pods.identity(POD_UID) is None
+    assert pods.look(POD_UID).directory is None
     part.symlink_to(moved)
-    assert pods.identity(POD_UID) != found[1]
+    assert pods.look(POD_UID).directory != found
     part.unlink()
     volume.mkdir(parents=True)
-    assert pods.identity(POD_UID) != found[1]
-    found[0].close()
+    assert pods.look(POD_UID).directory != found
 
 
 @pytest.mark.parametrize("depth", range(4))
@@ -79,6 +78,7 @@ def test_a_pod_without_the_volume_has_none(pods: PodsDirectory, tmp_path: Path, 
 def test_what_is_no_uid_is_not_looked_for(pods: PodsDirectory, uid: str) -> None:
     """Keys of `activePods` come from the API."""
     assert pods.open(uid) is None
+    assert pods.look(uid) == PodState()
 
 
 @pytest.mark.parametrize("depth", range(4))
@@ -89,7 +89,7 @@ def test_a_symlink_is_refused_by_name(pods: PodsDirectory, tmp_path: Path, depth
     link = tmp_path.joinpath(POD_UID, *COMPONENTS[:depth])
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(real)
-    with pytest.raises(DirectoryRefusedError, match=f"{link.name} is not used: Not a directory"):
+    with pytest.raises(RefusedError, match=f"{link.name} is not used: Not a directory"):
         pods.open(POD_UID)
 
 
@@ -99,10 +99,10 @@ def test_what_stands_in_the_sockets_place_has_an_identity_only_if_it_is_a_socket
     """A file there is none of ours."""
     volume = tmp_path.joinpath(POD_UID, *COMPONENTS)
     volume.mkdir(parents=True)
-    found = pods.open(POD_UID)
-    assert found is not None
-    directory, _ = found
-    assert socket_identity(directory) is None
+    assert pods.look(POD_UID).socket is None
     (volume / SOCKET).write_text("mine")
-    assert socket_identity(directory) is None
+    assert pods.look(POD_UID).socket is None
+    directory = pods.open(POD_UID)
+    assert directory is not None
+    assert state_of(directory).socket is None
     directory.close()
