@@ -155,6 +155,16 @@ def write_policy() -> Iterator[list[str]]:
     yield from _constants("handler_service.publishing.worker")
 
 
+def write_rounds() -> Iterator[list[str]]:
+    """Yield how long a write waits for its turn."""
+    yield ["VMIs of the node", "a round: the longest wait for a token", "a fall is written after at most"]
+    default = importlib.import_module("handler_service.publishing.policy").WritePolicy()
+    interval = importlib.import_module("handler_service.publishing.worker").NODE_INTERVAL
+    for number in (20, 80, 110, 250):
+        round_ = number * interval
+        yield [f"{number}", duration(round_), duration(round_ + default.fall + default.interval)]
+
+
 def follow_policy() -> Iterator[list[str]]:
     """Yield how the handler follows the API server."""
     yield ["constant", "value", "reason"]
@@ -188,6 +198,7 @@ TABLES: Final[Mapping[str, Callable[[], Iterator[list[str]]]]] = {
     "retry-policy": retry_policy,
     "keepalive": keepalive,
     "write-policy": write_policy,
+    "write-rounds": write_rounds,
     "follow-policy": follow_policy,
 }
 

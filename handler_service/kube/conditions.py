@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from handler_service.model import DesiredStatus, Reason
+from handler_service.model import DesiredStatus, PublishedValue, Reason
 
 Condition = Mapping[str, Any]
 
@@ -60,6 +60,11 @@ def detail(desired: DesiredStatus, node: str) -> Detail:
         message = f"{message} ({desired.message})"
     since = None if desired.since is None else int(desired.since)
     return Detail(desired.observed, desired.reason.value, message, since, node)
+
+
+def shows_idle(value: PublishedValue) -> bool:
+    """Return whether the condition Idle of a published value is True."""
+    return not value.sessions and isinstance(value.detail, Detail) and value.detail.observed
 
 
 def explanation(reason: str) -> str:

@@ -16,6 +16,9 @@ class Publisher(Protocol):
     def detail(self, desired: DesiredStatus) -> Hashable:
         """Return what is shown beside the number."""
 
+    def shows_idle(self, value: PublishedValue) -> bool:
+        """Return whether a reader of `value` learns that no viewer is connected."""
+
     async def read(self, vmi: VmiId) -> Outcome:
         """Return the current value in the outcome's `actual`."""
 

@@ -45,6 +45,10 @@ class CompanionPublisher:
         """Return conditions and times."""
         return conditions.detail(desired, self._node)
 
+    def shows_idle(self, value: PublishedValue) -> bool:
+        """Return whether the condition Idle is True."""
+        return conditions.shows_idle(value)
+
     async def read(self, vmi: VmiId) -> Outcome:
         """Return what the companion shows: from the watch, else from the server."""
         with self._job(vmi):

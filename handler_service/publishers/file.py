@@ -79,6 +79,10 @@ class FilePublisher:
         """Return the conditions and times to show."""
         return conditions.detail(desired, node="")
 
+    def shows_idle(self, value: PublishedValue) -> bool:
+        """Return whether the condition Idle is True."""
+        return conditions.shows_idle(value)
+
     async def read(self, vmi: VmiId) -> Outcome:
         """Return what the document shows. A value that this handler has not written is never taken for the desired."""
         return await asyncio.to_thread(self._read, self._document(vmi))

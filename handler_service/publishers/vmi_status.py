@@ -44,6 +44,10 @@ class VmiStatusPublisher:
         """Return nothing: only the number is shown."""
         return None
 
+    def shows_idle(self, value: PublishedValue) -> bool:
+        """Return whether the field is absent."""
+        return not value.sessions
+
     async def read(self, vmi: VmiId) -> Outcome:
         """From the watch's copy; from the server where that is older than the last answer, or a write failed."""
         known = self._known(vmi)

@@ -7,6 +7,7 @@ import heapq
 from typing import Final
 
 from handler_service.model import VmiId
+from servicestatus.rate_limit import TOLERANCE
 
 #: Outdated entries that the heap may have before it is rebuilt.
 _SLACK: Final = 1024
@@ -54,7 +55,8 @@ class DueQueue:
     def take(self, now: float) -> list[tuple[float, VmiId]]:
         """Remove and return the VMIs that are due, each with its due time."""
         taken: list[tuple[float, VmiId]] = []
-        while self._heap and self._heap[0][0] <= now:
+        # A token may be taken a moment early, and then all VMIs that wait for it must compete for it.
+        while self._heap and self._heap[0][0] <= now + TOLERANCE:
             due, vmi = heapq.heappop(self._heap)
             if self._due.get(vmi) == due:
                 del self._due[vmi]

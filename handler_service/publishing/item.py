@@ -113,6 +113,10 @@ class Item:
     retry: Retry = field(default_factory=Retry)
     #: One interval after the last write.
     next_write: float = float("-inf")
+    #: When the last write started, even if it failed.
+    last_start: float = float("-inf")
+    #: Since when a write has been due without a token or a free worker. A change of another kind does not reset it.
+    waits_since: float | None = None
     #: Another writer changed the value; and the rate limit of answers to that.
     foreign_write: bool = False
     rewrites: TokenBucket | None = None

@@ -1,5 +1,6 @@
 """The kinds of change between the desired and the actual value, and how long each waits. Pure data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -8,19 +9,31 @@ from handler_service.model import PublishedValue
 
 
 class Change(IntEnum):
-    """How the desired value differs from the actual one, the most urgent first."""
+    """How the desired value differs from the actual one. The first two take back a zero: a user may rely on it."""
 
-    FIRST_RISE = 0
-    RISE = 1
-    FALL = 2
-    DETAIL = 3
+    #: The actual value shows an observed zero, and the desired zero is not observed.
+    WITHDRAWAL = 0
+    FIRST_RISE = 1
+    RISE = 2
+    FALL = 3
+    DETAIL = 4
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the actual value lets a user believe that no viewer is connected, and may be wrong."""
+        return self in (Change.WITHDRAWAL, Change.FIRST_RISE)
 
 
-def change_of(target: PublishedValue, actual: PublishedValue) -> Change:
-    """Return how `target` differs from `actual`; they are not equal."""
+def change_of(target: PublishedValue, actual: PublishedValue, shows_idle: Callable[[PublishedValue], bool]) -> Change:
+    """Return how `target` differs from `actual`; they are not equal.
+
+    `shows_idle` returns whether a value means that no viewer is connected, rather than that the number is not known.
+    """
     if target.sessions > actual.sessions:
         return Change.RISE if actual.sessions else Change.FIRST_RISE
-    return Change.FALL if target.sessions < actual.sessions else Change.DETAIL
+    if target.sessions < actual.sessions:
+        return Change.FALL
+    return Change.WITHDRAWAL if shows_idle(actual) and not shows_idle(target) else Change.DETAIL
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Pure: no clock, no I/O; `now` is monotonic seconds. The rules, and what each pro
 - A fall waits longer: a viewer that is disconnected, or whose VM migrates, is often back within the second.
 - Unknown never lowers the actual value.
 - A VMI is written at most once a second, except that a first rise may come early; a token bucket bounds the node.
-- A write carries the newest state at the moment of writing.
+- A write carries the newest state at the moment of writing. turns.py orders the writes that wait for a token.
 """
 
 from collections.abc import Callable, Hashable
@@ -15,12 +15,13 @@ from typing import Final
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
 from handler_service.publishing.due_queue import DueQueue
 from handler_service.publishing.item import Attempt, Item, Job, Retry, View
-from handler_service.publishing.policy import Change, WritePolicy
+from handler_service.publishing.policy import Change, WritePolicy, change_of
 from handler_service.publishing.timing import DELAY_BOUNDS, difference, earliest, retry_delay
+from handler_service.publishing.turns import turn
 from handler_service.stats import Histogram
 from servicestatus.rate_limit import TokenBucket
 
-#: Seconds until a job that found no free worker or no token is tried again.
+#: Seconds until a job that found no worker is tried again.
 _AGAIN: Final = 0.01
 
 
@@ -33,12 +34,13 @@ class WriteScheduler:
         bucket: TokenBucket,
         jitter: Callable[[float], float],
         detail: Callable[[DesiredStatus], Hashable] = lambda _: None,
+        shows_idle: Callable[[PublishedValue], bool] = lambda value: not value.sessions,
     ) -> None:
-        """`jitter(t)` is a random time up to t. `detail` is what the publisher shows beside the number."""
+        """`jitter(t)` is a random time up to t. `detail` and `shows_idle` are the publisher's."""
         self._policy = policy
         self._bucket = bucket
         self._jitter = jitter
-        self._detail = detail
+        self._detail, self._shows_idle = detail, shows_idle
         self._items: dict[VmiId, Item] = {}
         #: Those whose last job failed.
         self._failing: set[VmiId] = set()
@@ -95,14 +97,16 @@ class WriteScheduler:
     # --- jobs ---
 
     def take_due(self, now: float, room: int) -> list[Job]:
-        """Return at most `room` jobs that are due, the most urgent first; each must be answered by finished()."""
+        """Return at most `room` jobs that are due, in the order of turns.py; each must be answered by finished()."""
         jobs: list[Job] = []
-        for due, vmi in sorted(self._queue.take(now), key=self._urgency):
+        round_began = now - len(self._items) * self._bucket.interval
+        for due, vmi in sorted(self._queue.take(now), key=lambda one: turn(self._items[one[1]], one[0], round_began)):
             item = self._items[vmi]
             if len(jobs) < room and (item.actual is None or self._bucket.take(now)):
                 jobs.append(self._start(vmi, item, now))
             else:
-                self._queue.set(vmi, max(due, self._bucket.ready_at(now), now + _AGAIN))
+                item.waits_since = due if item.waits_since is None else item.waits_since
+                self._queue.set(vmi, max(self._bucket.ready_at(now), now + (_AGAIN if len(jobs) >= room else 0.0)))
         return jobs
 
     def wake_at(self) -> float | None:
@@ -174,12 +178,12 @@ class WriteScheduler:
             return
         if item.changed_at is None:
             item.changed_at = now
-        item.difference = difference(item.difference, target, item.actual, now)
+        item.difference = difference(item.difference, change_of(target, item.actual, self._shows_idle), target, now)
         self._queue.set(vmi, max(earliest(self._policy, item.difference, item.next_write), item.retry.not_before))
 
     def _rest(self, vmi: VmiId, item: Item, target: PublishedValue | None) -> None:
         """Nothing is to be written: there is no target, or it is the actual value."""
-        item.difference, item.changed_at = None, None
+        item.difference, item.changed_at, item.waits_since = None, None, None
         self._queue.discard(vmi)
         # A schema that drops the field drops the next value too, until retry() or a write proves the contrary.
         if target is not None and item.retry.failed and not item.retry.pruned:
@@ -189,16 +193,12 @@ class WriteScheduler:
         if item.desired is not None and item.desired.synced:
             item.publish(item.desired.watermarks)
 
-    def _urgency(self, due: tuple[float, VmiId]) -> tuple[int, float]:
-        """A read comes before all writes: nothing can be decided without it."""
-        found = self._items[due[1]].difference
-        return (-1 if found is None else found.change), due[0]
-
     def _start(self, vmi: VmiId, item: Item, now: float) -> Job:
         job = Job(vmi, item.target())
         attempt = item.in_flight = Attempt(job, now, change=None if item.difference is None else item.difference.change)
-        item.difference = None
+        item.difference, item.waits_since = None, None
         if job.value is not None and item.desired is not None:
+            item.last_start = now
             attempt.watermarks = item.desired.watermarks
             attempt.changed_at, item.changed_at = item.changed_at, None
             item.next_write = max(item.next_write, now) + self._policy.interval

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from handler_service.model import Outcome, OutcomeKind, PublishedValue
-from handler_service.publishing.policy import Change, WritePolicy, change_of
+from handler_service.publishing.policy import Change, WritePolicy
 
 #: Seconds, for the histogram of delays. Each wait of the policy (0.02, 0.3, 1, and the interval after a write) is a
 #: little below a bound, so that a rule that is kept and one that is broken fall into different buckets.
@@ -23,9 +23,8 @@ class Difference:
     zero_since: float | None
 
 
-def difference(before: Difference | None, target: PublishedValue, actual: PublishedValue, now: float) -> Difference:
-    """Return the difference of `target` and `actual`, which are not equal; `before` is the difference until now."""
-    change = change_of(target, actual)
+def difference(before: Difference | None, change: Change, target: PublishedValue, now: float) -> Difference:
+    """Return the difference by `change` to `target`; `before` is the difference until now."""
     since = before.since if before is not None and before.change is change else now
     if target.sessions:
         return Difference(change, since, None)
@@ -42,7 +41,7 @@ def earliest(policy: WritePolicy, found: Difference, next_write: float) -> float
         # A fall to zero waits its whole time from zero on, even if the number fell before.
         since = found.since if found.zero_since is None else found.zero_since
         return max(since + policy.fall, next_write)
-    # A detail waits as long as a rise: a lease that was missed by a moment need not be shown.
+    # A detail or a withdrawal waits as long as a rise: a lease that was missed by a moment need not be shown.
     return max(found.since + policy.rise, next_write)
 
 

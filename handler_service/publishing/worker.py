@@ -191,7 +191,7 @@ def publish_worker(
 ) -> PublishWorker:
     """Return a worker for `publisher` with the write policy and the token bucket that every publisher has."""
     bucket = TokenBucket(NODE_BURST, NODE_INTERVAL)
-    scheduler = WriteScheduler(WritePolicy(), bucket, _jitter, publisher.detail)
+    scheduler = WriteScheduler(WritePolicy(), bucket, _jitter, publisher.detail, publisher.shows_idle)
     return PublishWorker(publisher, scheduler, clock, answered)
 
 

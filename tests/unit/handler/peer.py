@@ -100,6 +100,10 @@ class MemoryPlace:
     def detail(self, desired: DesiredStatus) -> None:
         """Ignore everything except the number."""
 
+    def shows_idle(self, value: PublishedValue) -> bool:
+        """Zero."""
+        return not value.sessions
+
     async def read(self, vmi: VmiId) -> Outcome:
         """What is held."""
         return Outcome(OutcomeKind.UNCHANGED, PublishedValue(self.actual.get(vmi, 0)))

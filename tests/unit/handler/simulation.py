@@ -7,7 +7,7 @@ the place half its latency after it has begun.
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -55,6 +55,7 @@ class Write:
     at: float
     sessions: int
     vmi: VmiId = VMI
+    detail: Hashable = None
 
 
 @dataclass
@@ -73,15 +74,24 @@ class Simulation:
     place: dict[VmiId, int] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     reads: list[float] = field(default_factory=list)
+    #: What it shows beside the numbers that were written.
+    details: dict[VmiId, Hashable] = field(default_factory=dict)
     #: The fates of the jobs to come; afterwards all are done.
     fates: deque[Fate] = field(default_factory=deque)
+    #: The VMIs whose writes are all refused.
+    refused: set[VmiId] = field(default_factory=set)
+    #: The publisher's.
+    detail: Callable[[DesiredStatus], Hashable] = lambda _: None
+    shows_idle: Callable[[PublishedValue], bool] = lambda value: not value.sessions
     #: Called with each job that begins, each change of the place, and after each answer: the tests' spies.
     began: Callable[[Job], None] = lambda _: None
     placed: Callable[[VmiId], None] = lambda _: None
     answered: Callable[[VmiId], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        self.scheduler = WriteScheduler(self.policy, self.bucket, lambda cap: cap * self.jitter)
+        self.scheduler = WriteScheduler(
+            self.policy, self.bucket, lambda cap: cap * self.jitter, self.detail, self.shows_idle
+        )
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
@@ -136,8 +146,9 @@ class Simulation:
             if job.value is None:
                 self.reads.append(self.now)
             else:
-                self.writes.append(Write(round(self.now, 6), job.value.sessions, job.vmi))
-            fate = self.fates.popleft() if self.fates else Fate.DONE
+                self.writes.append(Write(round(self.now, 6), job.value.sessions, job.vmi, job.value.detail))
+            refused = job.value is not None and job.vmi in self.refused
+            fate = Fate.CONFLICT if refused else self.fates.popleft() if self.fates else Fate.DONE
             self._at(self.now + self.latency / 2, lambda job=job, fate=fate: self._arrive(job, fate))  # type: ignore[misc]
         if self.latency == 0:
             self._happen()
@@ -145,7 +156,7 @@ class Simulation:
     def _arrive(self, job: Job, fate: Fate) -> None:
         before = self.place.get(job.vmi, 0)
         if job.value is not None and fate in (Fate.DONE, Fate.DONE_AND_LOST):
-            self.place[job.vmi] = job.value.sessions
+            self.place[job.vmi], self.details[job.vmi] = job.value.sessions, job.value.detail
             self.placed(job.vmi)
         outcome = self._outcome(job, fate, before)
         self._at(self.now + self.latency / 2, lambda: self._answer(job.vmi, outcome))
@@ -158,7 +169,7 @@ class Simulation:
         if fate in _ANSWERS:
             return _ANSWERS[fate]
         if job.value is None:
-            return Outcome(OutcomeKind.UNCHANGED, PublishedValue(before))
+            return Outcome(OutcomeKind.UNCHANGED, PublishedValue(before, self.details.get(job.vmi)))
         if fate in _UNDONE:
             return Outcome(_UNDONE[fate], PublishedValue(before), "not done")
         kind = OutcomeKind.UNCHANGED if before == job.value.sessions else OutcomeKind.WRITTEN

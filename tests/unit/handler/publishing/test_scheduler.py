@@ -244,8 +244,8 @@ def test_the_node_has_a_bucket() -> None:
     assert [write.at for write in sim.writes] == [10.02] * 4 + [10.52, 11.02, 11.52, 12.02, 12.52, 13.02]
 
 
-def test_an_empty_bucket_serves_the_most_urgent_first() -> None:
-    """A first viewer, then a rise, then a fall, however long each has waited."""
+def test_an_empty_bucket_serves_a_first_rise_first_and_then_the_oldest_change() -> None:
+    """The other kinds are equal: a number that only rises must not delay another VMI's fall without a limit."""
     fall, rise, first, empty = vmis(4)
     sim = Simulation(bucket=TokenBucket(1, 5.0), place={fall: 2, rise: 1, first: 0, empty: 0})
     for vmi, actual in list(sim.place.items()):
