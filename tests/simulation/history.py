@@ -44,6 +44,8 @@ class Setting:
     neighbour_locked: bool = False
     #: Whether the agent may ask QEMU.
     may_query: bool = True
+    #: Other VMIs of the node, whose numbers only rise.
+    neighbours: int = 0
     #: Seconds after which the agent, and QEMU, start.
     agent_after: float = 0.0
     boot_after: float = 0.0

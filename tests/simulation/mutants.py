@@ -131,6 +131,18 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "rises-served-before-falls",
+        (
+            Edit(
+                "handler_service.publishing.turns",
+                "turn",
+                "change if has_precedence else len(Change)",
+                "change",
+            ),
+        ),
+        quick=True,
+    ),
+    Mutant(
         "uid-precondition-dropped",
         (
             Edit(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 
-from tests.simulation import oracles, vouching
+from tests.simulation import neighbours, oracles, vouching
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
@@ -32,7 +32,9 @@ def run(history: History) -> list[Violation]:
 async def _live(history: History) -> list[Violation]:
     world = World(history.setting, random.Random(history.seed))  # noqa: S311  # chance that can be repeated
     world.begin()
-    looks = asyncio.create_task(vouching.look(world))
+    looks = [asyncio.create_task(vouching.look(world))]
+    if history.setting.neighbours:
+        looks.append(asyncio.create_task(neighbours.rise(world)))
     found: list[Violation] = []
     for epoch in history.epochs:
         await _epoch(world, epoch)
@@ -41,7 +43,8 @@ async def _live(history: History) -> list[Violation]:
         found += await _handlers_away(world)
     if history.epochs:
         found += await _lights_out(world)
-    looks.cancel()
+    for task in looks:
+        task.cancel()
     await world.end()
     return found + oracles.in_hindsight(world)
 

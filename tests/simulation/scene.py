@@ -21,6 +21,8 @@ from tests.simulation.truth import Held, Truth
 
 NODES: Final = ("a", "b")
 DOMAIN: Final = "ns_vm"
+#: How the names of the other VMIs begin: neighbours.py.
+NEIGHBOUR: Final = "neighbour-"
 #: Seconds after which gRPC's keepalive closes a connection to a frozen peer.
 KEEPALIVE: Final = 8.0
 #: Seconds that the world rests before it is checked.
@@ -327,6 +329,8 @@ class Scene:
 
     def _noted(self, request: Request, object_: Object | None) -> None:
         path = request.path
+        if _is_neighbours(request):
+            return
         published = sessions_of(path, object_ if object_ is not None else request.body)
         if published is None or "customresource" in path:
             return
@@ -337,8 +341,8 @@ class Scene:
 
     def _asked(self, request: Request) -> None:
         now = self._loop.time()
-        if f"/{LEASES}" in request.path:
-            return  # it renews values, and is none
+        if f"/{LEASES}" in request.path or _is_neighbours(request):
+            return  # a Lease renews values, and is none; what neighbours show is not checked
         if request.method == "PATCH" and isinstance(request.body, list):
             self.writes[request.by, "vmi-status", request.body[0]["value"]].append((now, now))
         elif request.method == "PATCH" and request.path.endswith("/status"):
@@ -396,6 +400,12 @@ class Scene:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.crashed("the simulation itself", task.exception())  # type: ignore[arg-type]
+
+
+def _is_neighbours(request: Request) -> bool:
+    """Whether it is about one of the other VMIs, or about its companion."""
+    created = request.body["metadata"] if request.method == "POST" and request.body else {}
+    return f"/{NEIGHBOUR}" in request.path or created.get("name", "").startswith(NEIGHBOUR)
 
 
 def deep(object_: Object) -> Object:
