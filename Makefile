@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ test-apiserver: setup ## The handler against a real kube-apiserver and etcd (13 
 test-faults: setup ## Every program is killed, frozen and restarted while viewers come and go (3 min)
 	@hack/part.sh faults $(ARGS)
 
-test-hostile: setup ## Each program against a hostile peer, messages of other releases, and fuzzed bytes (3 min)
+test-hostile: setup ## Each program against a hostile peer, messages of other releases, and fuzzed bytes (4 min)
 	@hack/part.sh hostile $(ARGS)
 
 fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of foreign bytes (15 min)
@@ -66,6 +66,9 @@ chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED
 
 soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20 takes its own time
 	@hack/longrun.sh soak
+
+attack: setup ## Attacks in random combinations beside 20 honest VMs (10 min), and a table; MINUTES=3 SEED=1
+	@hack/longrun.sh attack
 
 test-bench: setup ## Each benchmark, small and for a few rounds, so that it still runs (2 min)
 	@hack/part.sh bench $(ARGS)

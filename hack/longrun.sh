@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Runs a test of any length: hack/longrun.sh chaos|soak; the variables MINUTES and SEED choose how long and which faults.
+# Runs a test of any length: hack/longrun.sh chaos|soak|attack. The variables MINUTES and SEED choose how long it takes
+# and which faults or attacks it has.
 . "$(dirname "$0")/common.sh"
 export PATH=$VENV/bin:$PATH
 
-python -m hack.builds parts faults
-exec python -m tests.faults "${1:?usage: hack/longrun.sh chaos|soak}"
+run=${1:?usage: hack/longrun.sh chaos|soak|attack}
+case $run in
+  attack) python -m hack.builds parts hostile && exec python -m tests.hostile.combined ;;
+  *) python -m hack.builds parts faults && exec python -m tests.faults "$run" ;;
+esac

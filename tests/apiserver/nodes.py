@@ -8,14 +8,14 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from testbed.commands import User
+from testbed.commands import Child, Command, User
 from testbed.grpcurl import Grpcurl
-from testbed.processes import ManagedProcess, script
+from testbed.processes import ManagedProcess, launch_here, script
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.identities import ACCOUNT, NAMESPACE
@@ -130,8 +130,9 @@ class Node:
         server: str | None = None,
         publisher: str = "auto",
         env: Mapping[str, str] | None = None,
+        launch: Callable[[Command], Child] = launch_here,
     ) -> "Handler":
-        """Return a handler that is not started yet. `env` is added to this process's environment."""
+        """Return a handler that is not started yet. `env` is added to this process's environment; `launch` forks it."""
         required = {
             "--publisher": publisher,
             "--node-name": self.name,
@@ -140,7 +141,7 @@ class Node:
             "--admin-socket": self._folder / "admin.sock",
         }
         argv = [f"{flag}={value}" for flag, value in required.items()]
-        return Handler([*argv, *flags], self._folder, env)
+        return Handler([*argv, *flags], self._folder, env, launch)
 
     def run(self, vmi: Vmi) -> Vmi:
         """Create a VMI that runs here, and its launcher pod's directory."""
@@ -157,10 +158,17 @@ class Node:
 class Handler(ManagedProcess):
     """The real program, as a node's DaemonSet pod runs it."""
 
-    def __init__(self, flags: list[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        flags: list[str | Path],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        launch: Callable[[Command], Child] = launch_here,
+    ) -> None:
         self.http_port = free_port()
         port = f"--http-address=127.0.0.1:{self.http_port}"
-        super().__init__([script("handler-service"), *flags, port], log=folder / "handler.log", env=env)
+        argv = [script("handler-service"), *flags, port]
+        super().__init__(argv, log=folder / "handler.log", env=env, launch=launch)
         self.admin = Grpcurl(folder / "admin.sock")
 
     def status(self, namespace: str, name: str) -> Any:

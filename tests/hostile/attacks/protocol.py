@@ -1,6 +1,7 @@
 """Attacks by the protocol: well-formed messages that break its rules."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -137,3 +138,46 @@ def another_vmi(path: Path) -> Steps:
         return said(pb.ReportSessionsRequest(hello=pb.Hello(instance="a", vmi=claim))) + snapshot(1, 99)
 
     return on_new_streams(path, words)
+
+
+#: Seconds between two reports that are meant to be written: the handler writes a VMI once a second.
+PACE = 0.4
+
+
+def _paced(path: Path, words: Callable[[int], bytes]) -> Steps:
+    """Sends what `words` makes of each sequence on one stream, slowly enough for each number to be taken."""
+    connection, sequence, due = None, 0, 0.0
+    while True:
+        if time.monotonic() < due:
+            yield 0
+            continue
+        due = time.monotonic() + PACE
+        if connection is None or not connection.alive:
+            connection, sequence = again(path, connection), 0
+            connection.send(http2.open_stream(1) + http2.data(1, hello()))
+        sequence += 1
+        connection.send(http2.data(1, words(sequence)))
+        connection.drain()
+        yield 1
+
+
+@attack
+def rising_numbers(path: Path) -> Steps:
+    """One viewer more in each report: 26 such pods ask for more writes than a node has."""
+    return _paced(path, lambda sequence: snapshot(sequence, sequence))
+
+
+@attack
+def withdrawn_zeros(path: Path) -> Steps:
+    """A zero that is proved, withdrawn, and ended by a viewer, in turns: these changes are written before others."""
+
+    def words(sequence: int) -> bytes:
+        observed = sequence % 3 != 1
+        reason = types.OBSERVATION_REASON_WATCHING if observed else types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE
+        vnc = types.ServiceSessions(service=types.SERVICE_VNC, sessions=int(sequence % 3 == 2))
+        observation = types.Observation(observed=observed, reason=reason)
+        return said(
+            pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=sequence, observation=observation, services=[vnc]))
+        )
+
+    return _paced(path, words)
