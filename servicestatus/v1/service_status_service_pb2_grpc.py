@@ -77,8 +77,8 @@ class ServiceStatusServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchServiceStatuses(self, request, context):
-        """Sends all VMIs once, then each one when it changes. Changes that wait for a slow reader are merged: every message
-        carries the newest state of its VMI.
+        """Sends all VMIs once, then each one when it changes. Changes within a second, and those that wait for a slow reader,
+        are merged: every message carries the newest state of its VMI.
         RESOURCE_EXHAUSTED  more than 16 watchers
         UNAVAILABLE         the handler is stopping
         """

@@ -44,8 +44,8 @@ class ServiceStatusServiceStub:
     ListServiceStatuses: _grpc.UnaryUnaryMultiCallable[_service_status_service_pb2.ListServiceStatusesRequest, _service_status_service_pb2.ListServiceStatusesResponse]
     """Returns all VMIs of this handler, ordered by namespace and name."""
     WatchServiceStatuses: _grpc.UnaryStreamMultiCallable[_service_status_service_pb2.WatchServiceStatusesRequest, _service_status_service_pb2.WatchServiceStatusesResponse]
-    """Sends all VMIs once, then each one when it changes. Changes that wait for a slow reader are merged: every message
-    carries the newest state of its VMI.
+    """Sends all VMIs once, then each one when it changes. Changes within a second, and those that wait for a slow reader,
+    are merged: every message carries the newest state of its VMI.
       RESOURCE_EXHAUSTED  more than 16 watchers
       UNAVAILABLE         the handler is stopping
     """
@@ -66,8 +66,8 @@ class ServiceStatusServiceAsyncStub(ServiceStatusServiceStub):
     ListServiceStatuses: _aio.UnaryUnaryMultiCallable[_service_status_service_pb2.ListServiceStatusesRequest, _service_status_service_pb2.ListServiceStatusesResponse]  # type: ignore[assignment]
     """Returns all VMIs of this handler, ordered by namespace and name."""
     WatchServiceStatuses: _aio.UnaryStreamMultiCallable[_service_status_service_pb2.WatchServiceStatusesRequest, _service_status_service_pb2.WatchServiceStatusesResponse]  # type: ignore[assignment]
-    """Sends all VMIs once, then each one when it changes. Changes that wait for a slow reader are merged: every message
-    carries the newest state of its VMI.
+    """Sends all VMIs once, then each one when it changes. Changes within a second, and those that wait for a slow reader,
+    are merged: every message carries the newest state of its VMI.
       RESOURCE_EXHAUSTED  more than 16 watchers
       UNAVAILABLE         the handler is stopping
     """
@@ -103,8 +103,8 @@ class ServiceStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_status_service_pb2.WatchServiceStatusesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_service_status_service_pb2.WatchServiceStatusesResponse], _abc.AsyncIterator[_service_status_service_pb2.WatchServiceStatusesResponse]]:
-        """Sends all VMIs once, then each one when it changes. Changes that wait for a slow reader are merged: every message
-        carries the newest state of its VMI.
+        """Sends all VMIs once, then each one when it changes. Changes within a second, and those that wait for a slow reader,
+        are merged: every message carries the newest state of its VMI.
           RESOURCE_EXHAUSTED  more than 16 watchers
           UNAVAILABLE         the handler is stopping
         """

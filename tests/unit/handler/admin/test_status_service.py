@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from handler_service.admin.status_service import MAX_WATCHERS, SERVICE, StatusService, admin_server
+from handler_service.admin.status_service import MAX_WATCHERS, SERVICE, WATCH_INTERVAL, StatusService, admin_server
 from handler_service.model import Assignment, Endpoint, Outcome, OutcomeKind, VmiId
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
@@ -261,6 +261,28 @@ async def test_changes_that_wait_for_a_slow_reader_are_merged(admin: Admin) -> N
         messages += 1
     assert messages < 5_000
     watch.cancel()
+
+
+async def test_a_vmi_that_changes_all_the_time_is_sent_once_in_an_interval(admin: Admin) -> None:
+    """Otherwise the agents of sixty VMs would decide how much of a core a watcher takes."""
+    watch = admin.watch()
+    await seen(watch)
+    loop = asyncio.get_running_loop()
+    messages: list[float] = []
+
+    async def read() -> None:
+        while True:
+            await seen(watch)
+            messages.append(loop.time())
+
+    reader = asyncio.create_task(read())
+    began = loop.time()
+    while len(messages) < 3:
+        admin.handler.manager.answered(VMI)
+        await asyncio.sleep(0.001)
+    reader.cancel()
+    watch.cancel()
+    assert loop.time() - began >= 2 * WATCH_INTERVAL - 0.1
 
 
 async def test_a_seventeenth_watcher_is_refused_and_one_that_leaves_makes_room(admin: Admin) -> None:
