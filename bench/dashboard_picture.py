@@ -98,11 +98,11 @@ def run() -> list[tuple[dict[str, Any], list[Any]]]:
             node = stack.enter_context(Node(plane, f"node-{number}"))
             vmis = [node.run(Vmi(client, "vms", f"vm-{number}{letter}")) for letter in "abcdef"[:VMS]]
             handler = stack.enter_context(node.handler(LEASE))
-            targets[node.name] = handler.http_port
+            targets[node.name] = handler.metrics_port
             agents += [peers.connect(vmi.socket) for vmi in vmis]
         url = f"http://127.0.0.1:{free_port()}"
         controller = stack.enter_context(Controller(plane, folder))
-        stack.enter_context(prometheus(folder, url, targets, controller.http_port))
+        stack.enter_context(prometheus(folder, url, targets, controller.metrics_port))
         began = time.time()
         life(agents)
         return [(panel, found(url, panel, began)) for panel in panels()]

@@ -38,14 +38,14 @@ def handler(folder: Path, port: int, vms: int, *, metrics: bool) -> ManagedProce
     flags = [
         f"--file-dir={folder}/vmis",
         f"--admin-socket={folder}/admin.sock",
-        f"--http-address=127.0.0.1:{port}",
-        "--metrics" if metrics else "--no-metrics",
+        f"--metrics-address=127.0.0.1:{port}" if metrics else f"--probe-address=127.0.0.1:{port}",
     ]
     return ManagedProcess([script("handler-service"), *endpoints, *flags], log=folder / "handler.log")
 
 
 def scrape(port: int, accept: str) -> tuple[float, bytes]:
-    """Return the milliseconds and the body of a scrape over a new connection."""
+    """Return the milliseconds and the body of a scrape over a new connection, when the last one is no longer shared."""
+    time.sleep(1.1)
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         began = time.perf_counter()
         connection.request("GET", "/metrics", headers={"Accept": accept})

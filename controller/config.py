@@ -14,7 +14,7 @@ _DESCRIPTION: Final = (
 )
 _EPILOG: Final = """\
 example, as its Deployment does it:
-  controller --lease-namespace "$POD_NAMESPACE" --http-address :8188
+  controller --lease-namespace "$POD_NAMESPACE" --probe-address :8189 --metrics-address :8188
 
 Every flag is an environment variable too: --lease-namespace is CONTROLLER_LEASE_NAMESPACE.
 """
@@ -31,7 +31,8 @@ class Config:
     #: Seconds for one request, and after which a watch is renewed.
     api_timeout: float
     watch_timeout: float
-    http_address: Address | None
+    probe_address: Address | None
+    metrics_address: Address | None
     log_level: str
     log_format: str
 
@@ -53,8 +54,10 @@ def _parser() -> flags.FlagParser:
         help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
     add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
         help="renew a watch after about this time (default: %(default)s)")  # fmt: skip
-    add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz, /readyz and /metrics on this address (default: none)")  # fmt: skip
+    add("--probe-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /healthz and /readyz on this address (default: none)")  # fmt: skip
+    add("--metrics-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /metrics on this address (default: none)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
     add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
     return parser

@@ -11,10 +11,10 @@ from controller.decisions import Decisions
 from controller.marker import Marker
 from controller.metrics import Exposition
 from controller.watches import Watches
-from handler_service.admin.http_server import HttpServer
 from handler_service.errors import ConfigurationError
 from handler_service.kube.client import KubeClient
 from servicestatus import logs, version
+from servicestatus.http_ports import metrics_server, probe_server
 from servicestatus.signals import stop_event
 from servicestatus.sockets import SocketError
 
@@ -46,9 +46,11 @@ async def run(options: config.Config) -> None:
     metrics = Exposition(decisions, marker, watches.followed, installed)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
-        if options.http_address is not None:
-            server = HttpServer(options.http_address, lambda: _ready(decisions, stop), metrics.render)
-            await stack.enter_async_context(server)
+        if options.probe_address is not None:
+            probes = probe_server(options.probe_address, lambda: _ready(decisions, stop))
+            await stack.enter_async_context(probes)
+        if options.metrics_address is not None:
+            await stack.enter_async_context(metrics_server(options.metrics_address, metrics.render))
         log.info("%s: following the handlers' Leases in namespace %s", installed, options.lease_namespace)
         work = asyncio.create_task(_work(watches, marker))
         waiting = asyncio.create_task(stop.wait())

@@ -83,8 +83,8 @@ class Config:
     mode: StaticConfig | ClusterConfig
     admin_socket: Path
     admin_address: Address | None
-    http_address: Address | None
-    metrics: bool
+    probe_address: Address | None
+    metrics_address: Address | None
     settings: contract.StreamSettings
     log_level: str
     log_format: str
@@ -104,8 +104,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         mode=mode,
         admin_socket=options.admin_socket,
         admin_address=options.admin_address,
-        http_address=options.http_address,
-        metrics=options.metrics,
+        probe_address=options.probe_address,
+        metrics_address=options.metrics_address,
         settings=contract.StreamSettings(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
         log_level=options.log_level,
         log_format=options.log_format,
@@ -214,9 +214,10 @@ def _add_operation_flags(group: Flags) -> None:
         metavar="SOCKET", help="serve the debug API on this socket, for grpcurl")  # fmt: skip
     add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="serve the debug API on this loopback port, for kubectl port-forward (default: none)")  # fmt: skip
-    add("--http-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz, /readyz and /metrics on this address (default: none)")  # fmt: skip
-    add("--metrics", action=argparse.BooleanOptionalAction, default=True, help="serve /metrics on --http-address")
+    add("--probe-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /healthz and /readyz on this address (default: none)")  # fmt: skip
+    add("--metrics-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /metrics on this address (default: none)")  # fmt: skip
     add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
     add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
 

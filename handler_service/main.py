@@ -108,13 +108,16 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
 async def _serve_http(
     options: config.Config, manager: StatusManager, source: Source, stop: asyncio.Event, stack: AsyncExitStack
 ) -> None:
-    if options.http_address is None:
+    if options.probe_address is None and options.metrics_address is None:
         return
-    from handler_service.admin.http_server import HttpServer  # noqa: PLC0415  # as above
+    from servicestatus.http_ports import metrics_server, probe_server  # noqa: PLC0415  # as above
 
-    metrics = _metrics(options, manager, source) if options.metrics else None
-    server = HttpServer(options.http_address, lambda: source.ready() and not stop.is_set(), metrics)
-    await stack.enter_async_context(server)
+    if options.probe_address is not None:
+        probes = probe_server(options.probe_address, lambda: source.ready() and not stop.is_set())
+        await stack.enter_async_context(probes)
+    if options.metrics_address is not None:
+        metrics = metrics_server(options.metrics_address, _metrics(options, manager, source))
+        await stack.enter_async_context(metrics)
 
 
 def _metrics(options: config.Config, manager: StatusManager, source: Source) -> Callable[[str], tuple[bytes, str]]:

@@ -26,6 +26,9 @@ STORE = Store("images", pattern="*.tar")
 BASES = Store("image-base")
 BASE_ROOT = DebianRoot()
 TAG = "dev"
+#: As the manifests name the images. The host can exist nowhere (RFC 6761): what is not on a node is never pulled from a
+#: registry where anyone can register a name.
+REGISTRY = "registry.invalid/vmi-service-status"
 
 # Raise it when this module makes something else of the same inputs.
 STEPS = 1
@@ -120,7 +123,7 @@ def _plan(image: Image, base: str, pip: PipSettings, folder: Path) -> engines.Pl
         (folder / name).write_bytes(content)
     return engines.Plan(
         dockerfile=image.dockerfile,
-        name=f"vmi-service-status/{image.name}:{TAG}",
+        name=f"{REGISTRY}/{image.name}:{TAG}",
         epoch=epoch,
         arguments=arguments,
         secrets={name: folder / name for name in secrets},

@@ -1,1 +1,1 @@
-"""The handler's debug API and its HTTP port."""
+"""The handler's debug API."""

@@ -20,24 +20,30 @@ class Controller(ManagedProcess):
     """One replica, as the Deployment runs it."""
 
     def __init__(self, plane: ControlPlane, folder: Path, name: str = "controller") -> None:
-        self.http_port = free_port()
+        self.probe_port, self.metrics_port = free_port(), free_port()
         kubeconfig = plane.kubeconfig_with(plane.token(NAMESPACE, CONTROLLER))
         argv = [sys.executable, "-m", "controller", LEASE, f"--kubeconfig={kubeconfig}"]
-        super().__init__([*argv, f"--http-address=127.0.0.1:{self.http_port}"], log=folder / f"{name}.log")
+        ports = [f"--probe-address=127.0.0.1:{self.probe_port}", f"--metrics-address=127.0.0.1:{self.metrics_port}"]
+        super().__init__([*argv, *ports], log=folder / f"{name}.log")
 
     def start(self) -> Self:
         """Return when it has listed the objects that it watches."""
         super().start()
-        wait_until(lambda: self._get("/readyz")[0], lambda code: code == 200, what="it is ready", timeout=60)
+        wait_until(self.probe, lambda code: code == 200, what="it is ready", timeout=60)
         return self
 
     def metric(self, sample: str) -> float:
         """The value of one sample, named as a scrape shows it."""
-        lines = self._get("/metrics")[1].splitlines()
+        lines = self._get(self.metrics_port, "/metrics")[1].splitlines()
         return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+    def probe(self) -> int:
+        """The HTTP status that the kubelet's readiness probe would see; 0 where it has no answer."""
+        return self._get(self.probe_port, "/readyz")[0]
+
+    @staticmethod
+    def _get(port: int, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             connection.request("GET", path)
             response = connection.getresponse()

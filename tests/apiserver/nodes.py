@@ -165,9 +165,9 @@ class Handler(ManagedProcess):
         env: Mapping[str, str] | None = None,
         launch: Callable[[Command], Child] = launch_here,
     ) -> None:
-        self.http_port = free_port()
-        port = f"--http-address=127.0.0.1:{self.http_port}"
-        argv = [script("handler-service"), *flags, port]
+        self.probe_port, self.metrics_port = free_port(), free_port()
+        ports = [f"--probe-address=127.0.0.1:{self.probe_port}", f"--metrics-address=127.0.0.1:{self.metrics_port}"]
+        argv = [script("handler-service"), *flags, *ports]
         super().__init__(argv, log=folder / "handler.log", env=env, launch=launch)
         self.admin = Grpcurl(folder / "admin.sock")
 
@@ -192,7 +192,7 @@ class Handler(ManagedProcess):
 
     def probe(self, path: str) -> int:
         """Return the HTTP status that the kubelet would see; 0 if no process listens."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.probe_port, timeout=5)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -203,7 +203,7 @@ class Handler(ManagedProcess):
 
     def metrics(self) -> str:
         """Return what a scrape would see."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
         try:
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()

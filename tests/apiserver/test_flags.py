@@ -67,8 +67,8 @@ def right(tmp_path: Path) -> dict[str, str]:
         ("--watch-timeout", "0s", "0s is not between 1s and 3600s"),
         ("--lease", "6s", "6s is less than two heartbeat intervals"),
         ("--heartbeat-interval", "1ms", "1ms is not between 0.1s and 60s"),
-        ("--http-address", "8080", "is not HOST:PORT"),
-        ("--http-address", "example.org:80", "'example.org' does not appear to be an IPv4 or IPv6 address"),
+        ("--probe-address", "8080", "is not HOST:PORT"),
+        ("--metrics-address", "example.org:80", "'example.org' does not appear to be an IPv4 or IPv6 address"),
         ("--admin-address", "0.0.0.0:8186", "is not a loopback address"),
         ("--admin-address", ":8186", "is not a loopback address"),
         ("--admin-socket", "/nowhere/admin.sock", "/nowhere is not a directory"),
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_ends_the_program(right: dict[str, str]) -> None:
     """With exit status 1 and one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for flag in ("--http-address", "--admin-address"):
+        for flag in ("--probe-address", "--metrics-address", "--admin-address"):
             status, lines = run(*(f"{name}={value}" for name, value in right.items()), f"{flag}={address}")
             assert status == 1, lines
             assert f"{address} cannot be bound" in lines[-1]
@@ -175,22 +175,20 @@ def test_the_probes_of_the_kubelet(node: Node) -> None:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         assert handler.probe("/healthz") == 200
         assert handler.probe("/anything") == 404
-        connection = http.client.HTTPConnection("127.0.0.1", handler.http_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", handler.probe_port, timeout=5)
         connection.request("POST", "/healthz")
         assert connection.getresponse().status == 405
         connection.close()
 
 
-def test_metrics_beside_the_probes(node: Node) -> None:
-    """Its requests to the real API server are counted; `--no-metrics` leaves the probes."""
+def test_metrics_on_a_port_of_their_own(node: Node) -> None:
+    """Its requests to the real API server are counted."""
     with node.handler() as handler:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         text = handler.metrics()
         assert 'vmi_service_status_watches_failing{resource="virtualmachineinstances"} 0.0' in text
         # It is ready when the lists were answered; a watch may still be opening.
         assert 'vmi_service_status_api_requests_total{code="200",verb="GET"}' in text
-    with node.handler("--no-metrics") as handler:
-        wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         assert handler.probe("/metrics") == 404
 
 

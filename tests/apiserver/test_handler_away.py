@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client, Event, Recorder
 from tests.apiserver.controllers import LEASE, Controller
@@ -21,6 +22,7 @@ from tests.apiserver.vmis import NODE_LABEL, Vmi, seen, told, unknown
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
 from tests.cluster.vmi import STOCK
+from tests.hostile.stage import Attacker
 
 # The first test waits for nine programs on a busy machine, and for a Lease.
 pytestmark = pytest.mark.timeout(400)
@@ -222,3 +224,15 @@ def test_a_node_has_one_lease_and_few_writes(cluster: Cluster) -> None:
     assert lease["spec"]["leaseDurationSeconds"] == 30
     assert lease["metadata"]["annotations"] == {"servicestatus.kubevirt.io/publishes": "companion"}
     assert lease["metadata"]["labels"] == {"servicestatus.kubevirt.io/nodeName": "node-working"}
+
+
+def test_peers_that_hold_the_controllers_ports_harm_nothing(cluster: Cluster) -> None:
+    """It has the handler's HTTP server (tests/hostile/test_http_ports.py): it does not grow, and its probes pass."""
+    controller = cluster.second
+    before = controller.memory().anonymous
+    ports = [controller.probe_port, controller.metrics_port]
+    with Sampler(lambda: controller.memory().anonymous) as memory, Attacker("half-requests", ports) as attacker:
+        assert [controller.probe() for _ in range(100)] == [200] * 100
+    assert attacker.units > 0, "nothing was done"
+    assert max(memory.values) - before <= 8 * 1024 * 1024
+    assert controller.metric("vmi_service_status_controller_companions") > 0

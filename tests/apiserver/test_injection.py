@@ -31,7 +31,7 @@ IN_FORCE = 0.05
 
 AGENT = {
     "name": "launcher-agent",
-    "image": "vmi-service-status/launcher-agent:dev",
+    "image": "registry.invalid/vmi-service-status/launcher-agent:dev",
     "imagePullPolicy": "IfNotPresent",
     "restartPolicy": "Always",
     "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},

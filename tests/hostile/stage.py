@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ class Together:
 class Stage:
     """One handler without a cluster: its endpoints are served by the very code that serves a pod's."""
 
-    def __init__(self, peers: Peers, enemies: int = ENEMIES) -> None:
-        """Starts nothing. `peers` speak for those who are honest."""
+    def __init__(self, peers: Peers, *flags: str, enemies: int = ENEMIES) -> None:
+        """Starts nothing. `peers` speak for those who are honest; `flags` are more ones of the handler."""
         self.directory = Path(tempfile.mkdtemp(prefix="vss-hostile-"))
         self.documents = self.directory / "vmis"
         self.documents.mkdir()
@@ -94,6 +95,7 @@ class Stage:
                 f"--file-dir={self.documents}",
                 f"--admin-socket={self.directory / 'admin.sock'}",
                 *(f"--endpoint={NAMESPACE}/{socket.stem}={socket}" for socket in sockets),
+                *flags,
             ],
             log=self.directory / "handler.log",
         )
@@ -114,12 +116,12 @@ class Stage:
 
     def suffer(self, attack: str) -> Result:
         """One socket is attacked, then all: what the others add to the handler's memory is what a socket costs."""
-        before = self._memory()
-        with Sampler(self._memory) as alone, self._attack(attack, self.enemies[:1]):
+        before = self.memory()
+        with Sampler(self.memory) as alone, self._attack(attack, self.enemies[:1]):
             _settle(alone)
-        with Sampler(self._memory) as together, self._attack(attack, self.enemies) as attacker:
+        with Sampler(self.memory) as together, self._attack(attack, self.enemies) as attacker:
             # Two changes: the second one shows that the first was no luck.
-            latency = max(self._neighbours_word(sessions) for sessions in (1, 2))
+            latency = max(self.neighbours_word(sessions) for sessions in (1, 2))
         most = max(together.values)
         return Result(
             grown=max(0, most - max(alone.values)) // (ENEMIES - 1),
@@ -133,12 +135,12 @@ class Stage:
 
     def suffer_together(self, attack: str) -> "Together":
         """All sockets are attacked at once, for some seconds."""
-        before = self._memory()
-        with Sampler(self._memory) as memory, self._attack(attack, self.enemies) as attacker:
+        before = self.memory()
+        with Sampler(self.memory) as memory, self._attack(attack, self.enemies) as attacker:
             cpu, start = self._cpu(), time.monotonic()
-            latencies = [self._neighbours_word(1)]
+            latencies = [self.neighbours_word(1)]
             while time.monotonic() < start + TOGETHER:
-                latencies.append(self._neighbours_word(1 + len(latencies) % 2))
+                latencies.append(self.neighbours_word(1 + len(latencies) % 2))
             busy = (self._cpu() - cpu) / (time.monotonic() - start)
         return Together(
             grown=max(memory.values) - before,
@@ -155,7 +157,7 @@ class Stage:
         found: int = document["status"].get("serviceStatus", {}).get("vncSessions", 0)
         return found
 
-    def _neighbours_word(self, sessions: int) -> float:
+    def neighbours_word(self, sessions: int) -> float:
         start = time.monotonic()
         self.neighbour.report(sessions)
         what = f"{sessions} at the neighbour's"
@@ -181,7 +183,7 @@ class Stage:
         fields = Path(f"/proc/{self.handler.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _memory(self) -> int:
+    def memory(self) -> int:
         """Anonymous bytes: what the program itself has filled."""
         return self.handler.memory().anonymous
 
@@ -195,8 +197,9 @@ class Stage:
 class Attacker:
     """A process of its own, so that it shares no interpreter with the neighbour."""
 
-    def __init__(self, name: str, sockets: list[Path]) -> None:
-        self._argv = [sys.executable, "-m", "tests.hostile", name, *map(str, sockets)]
+    def __init__(self, name: str, targets: Sequence[Path | int]) -> None:
+        """The targets are sockets or ports of this machine."""
+        self._argv = [sys.executable, "-m", "tests.hostile", name, *map(str, targets)]
         self.units = 0
 
     def __enter__(self) -> Self:
@@ -230,5 +233,5 @@ def suffer(attack: str, peers: Peers) -> Result:
 
 def suffer_together(attack: str, enemies: int, peers: Peers) -> Together:
     """On a stage of its own."""
-    with Stage(peers, enemies) as stage:
+    with Stage(peers, enemies=enemies) as stage:
         return stage.suffer_together(attack)

@@ -30,7 +30,7 @@ _HANDLER = [
     ("--admin-socket", "/does/not/exist/admin.sock"),
     ("--admin-address", "0.0.0.0:8186"),
     ("--admin-address", "8186"),
-    ("--http-address", ":0"),
+    ("--metrics-address", ":0"),
     ("--node-name", "no node"),
     ("--opener", "/does/not/exist/opener.sock"),
     ("--kubeconfig", "/does/not/exist"),

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hack.builds.cache import CACHE
+from hack.builds.images import REGISTRY
 from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster import debian
@@ -91,7 +92,7 @@ def overlay_of(images: Images, folder: Path) -> Path:
     chosen = []
     for name, image in ((HANDLER, images.handler), (AGENT, images.agent)):
         where, _, tag = image.rpartition(":")
-        chosen.append({"name": f"vmi-service-status/{name}", "newName": where, "newTag": tag})
+        chosen.append({"name": f"{REGISTRY}/{name}", "newName": where, "newTag": tag})
     base = os.path.relpath(MANIFESTS / "overlays/kubevirt", folder)
     (folder / "kustomization.yaml").write_text(json.dumps({"resources": [base], "images": chosen}))
     return folder

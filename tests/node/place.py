@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from hack.builds.images import REGISTRY
 from testbed.addresses import UnixAddress
 from tests.apiserver.client import Client
 from tests.cluster.images import BUSYBOX
@@ -40,7 +41,7 @@ class Images:
 
 
 # As the archives name them.
-LOADED = Images(f"vmi-service-status/{HANDLER}:dev", f"vmi-service-status/{AGENT}:dev", LAUNCHER, BUSYBOX, "Never")
+LOADED = Images(f"{REGISTRY}/{HANDLER}:dev", f"{REGISTRY}/{AGENT}:dev", LAUNCHER, BUSYBOX, "Never")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tests.node.prometheus import Prometheus
 from tests.node.site import Site
 from tests.node.test_manifests import overlay
 
-HTTP_PORT = 8187
+METRICS_PORT = 8187
 # Three a second, each with its snapshot: well below a socket's limit.
 STORM = 15
 
@@ -46,7 +46,7 @@ def peers() -> Iterator[Peers]:
 @contextlib.contextmanager
 def scraped(prometheus: Prometheus, site: Site, installation: Installation) -> Iterator[None]:
     """By a port that `kubectl port-forward` opens."""
-    with site.cluster.port_forward(NAMESPACE, f"pod/{installation.handler.name}", HTTP_PORT) as port:
+    with site.cluster.port_forward(NAMESPACE, f"pod/{installation.handler.name}", METRICS_PORT) as port:
         prometheus.watch(port, site.node_name)
         wait_until(
             lambda: prometheus.query("up == 1"), what="the handler is scraped", retry_on=(OSError,), interval=0.2

@@ -17,7 +17,7 @@ from tests.node.launcher.kubevirt import KubeVirt, Machine
 from tests.node.place import Ability, Place
 
 PORT = 8186
-HTTP_PORT = 8187
+METRICS_PORT = 8187
 COMMON = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 HANDLERS = "servicestatus.v1.ServiceStatusService"
 AGENTS = "servicestatus.v1.AgentStatusService"
@@ -103,5 +103,5 @@ def test_no_other_pod_reaches_the_handlers_debug_api(place: Place, installation:
         script = f"nc -w 5 {address} {port} < /dev/null && echo reached || echo refused"
         return place.cluster.exec(namespace, "stranger", "sh", "-c", script) == "reached\n"
 
-    assert reaches(HTTP_PORT)
+    assert reaches(METRICS_PORT)
     assert not reaches(PORT)

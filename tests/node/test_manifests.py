@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.builds.images import REGISTRY
 from tests.cluster.commands import run
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY, tool
@@ -122,6 +123,7 @@ def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> N
     assert {kind for kind, namespace in namespaces.items() if namespace == NAMESPACE} == {
         "DaemonSet",
         "Deployment",
+        "NetworkPolicy",
         "PodDisruptionBudget",
         "PodTemplate",
         "Role",
@@ -134,7 +136,7 @@ def test_what_has_a_namespace_is_in_the_projects_own(objects: list[Object]) -> N
 def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
     """`images:` reaches the DaemonSet, the Deployment and the injected container; no other image is named anywhere."""
     images = [
-        {"name": f"vmi-service-status/{name}", "newName": f"registry.example/vms/{name}", "newTag": "1.2.3"}
+        {"name": f"{REGISTRY}/{name}", "newName": f"registry.example/vms/{name}", "newTag": "1.2.3"}
         for name in ("handler-service", "launcher-agent")
     ]
     built = build(overlay(tmp_path, {"components": ["injection"], "images": images}))
@@ -145,7 +147,16 @@ def test_an_admin_chooses_both_images_in_one_place(tmp_path: Path) -> None:
         "registry.example/vms/launcher-agent:1.2.3",
         "registry.example/vms/launcher-agent:1.2.3",
     ]
-    assert "vmi-service-status/launcher-agent:" not in json.dumps(built)
+    assert REGISTRY not in json.dumps(built)
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml")), ids=str)
+def test_no_image_can_be_pulled_until_an_admin_names_a_registry(folder: Path, tmp_path: Path) -> None:
+    """Any person can register a name on a public registry and get root on every node. `.invalid` has no owner."""
+    is_component = folder.parent.name == "components"
+    built = build(overlay(tmp_path, {"components": [folder.name]}) if is_component else folder)
+    hosts = {image.partition("/")[0] for image in images_in(built)}
+    assert hosts == {"registry.invalid"}
 
 
 # --- what they promise ------------------------------------------------------------------------------------------------
@@ -264,7 +275,25 @@ def test_a_monitor_selects_the_port_of_its_program(tmp_path: Path, component: st
     template = one(built, kind)["spec"]["template"]
     assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] == "metrics"
     assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Deployment"])
+def test_only_labelled_namespaces_reach_metrics_and_no_pod_reaches_the_probes(objects: list[Object], kind: str) -> None:
+    """The kubelet probes another port than the one that the policy opens."""
+    policy, template = one(objects, "NetworkPolicy")["spec"], one(objects, kind)["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress"]
+    selector = {"matchLabels": {"servicestatus.kubevirt.io/metrics": "true"}}
+    assert policy["ingress"] == [{"from": [{"namespaceSelector": selector}], "ports": [{"port": "metrics"}]}]
+    (container,) = template["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports.keys() == {"probes", "metrics"}
+    for name, flag in (("probes", "--probe-address"), ("metrics", "--metrics-address")):
+        assert f"{flag}=:{ports[name]}" in container["args"]
+    probed = {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert probed == {"probes"}
 
 
 def test_the_controller_is_confined(objects: list[Object]) -> None:

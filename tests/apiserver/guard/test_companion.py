@@ -161,7 +161,7 @@ def test_a_lost_label_is_put_back(root: User, here: Handler, companion: Object) 
 
 
 def test_the_base_does_not_see_who_steals_a_companion(here: Handler, there: Handler, companion: Object) -> None:
-    """The base does not read the VMI, so theft looks like a takeover (docs/security.md); its handler takes it back."""
+    """The base does not read the VMI, so theft looks like a takeover (docs/security-guards.md)."""
     stolen = there.take_over(companion, THERE).taken()
     there.write_status(stolen, status_of(companion, THERE)).taken()
     mine = here.take_over(companion, HERE).taken()
