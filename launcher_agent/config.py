@@ -77,8 +77,8 @@ def _parser(version: str) -> FlagParser:
         metavar="{auto,always,never}",
         help="when to ask QEMU for its VNC clients, over a read-write connection that is opened for that alone; this "
         "taints the domain (custom-monitor, once per start). auto: when the agent did not see the VM start, and after "
-        "a start where a client can connect before libvirt is ready (TCP and websocket). always: after every start. "
-        "never: the count is then a lower bound and not observed",
+        "a start where a client can connect before libvirt is ready (TCP and websocket; with --domain, every start). "
+        "always: after every start. never: the count is then a lower bound and not observed",
     )
     add("--no-query", dest="query", action="store_const", const=QueryPolicy.NEVER, help="the same as --query=never")
     add = parser.add_argument_group("the handler").add_argument

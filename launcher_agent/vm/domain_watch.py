@@ -223,7 +223,7 @@ class DomainWatch:
         run.number = number
         self._state.life = Life.RUNNING
         run.graphics = await self._lookup.graphics(domain)
-        decision = start(self._policy, run.graphics, seen=run.complete)
+        decision = start(self._policy, run.graphics, seen=run.complete, on_host=self._wanted is not None)
         if decision is Start.KNOWN:
             self._verdict.set(Reason.WATCHING)
             return

@@ -30,7 +30,8 @@ class Graphics:
 
     has_spice: bool = False
     spice_ports: frozenset[int] = field(default=frozenset())
-    #: Whether a VNC server may be reachable by others than KubeVirt's proxy before libvirt reports the domain's start.
+    #: Whether, in a launcher pod, a VNC server may be reachable by others than KubeVirt's proxy before libvirt reports
+    #: the domain's start.
     reachable_early: bool = True
     #: A VNC server whose clients cause no event, in words; empty if there is none.
     unobservable: str = ""

@@ -4,7 +4,8 @@ QEMU drops its events until libvirt has finished the negotiation with it. A clie
 handshake before that causes no event at all, and libvirt cannot be asked for it. QEMU lists such clients, but a
 question taints the domain (`custom-monitor`, once per start). So by default a question is asked only where events prove
 nothing: where the start was not seen, or where others than KubeVirt's proxy can connect that early. KubeVirt's proxy
-connects to the unix socket of a VMI only once it is Running.
+connects to the unix socket of a VMI only once it is Running. On a host, other programs and users open such sockets, so
+every start of a domain there is asked about. A host is recognized by `--domain`, which a launcher pod does not need.
 
 The socket table of the network namespace was considered as a question without a taint. It cannot prove that no client
 is there: the agent cannot know that its namespace is QEMU's.
@@ -36,10 +37,14 @@ class Start(Enum):
     UNOBSERVABLE = "unobservable"
 
 
-def start(policy: QueryPolicy, graphics: Graphics, *, seen: bool) -> Start:
-    """Return what to do about a run. `seen`: every event since the end of the run before it was received."""
+def start(policy: QueryPolicy, graphics: Graphics, *, seen: bool, on_host: bool) -> Start:
+    """Return what to do about a run.
+
+    `seen`: every event since the end of the run before it was received. `on_host`: the domain is not a launcher pod's.
+    """
     if graphics.unobservable:
         return Start.UNOBSERVABLE
-    if seen and policy is not QueryPolicy.ALWAYS and not graphics.reachable_early:
+    reachable_early = on_host or graphics.reachable_early
+    if seen and policy is not QueryPolicy.ALWAYS and not reachable_early:
         return Start.KNOWN
     return Start.LOWER_BOUND if policy is QueryPolicy.NEVER else Start.ASK

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from testbed.addresses import TcpAddress
+from testbed import procfs
+from testbed.addresses import Address, TcpAddress
 from testbed.domains import FdGraphics, TcpGraphics
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
@@ -37,6 +38,11 @@ def port() -> int:
 
 def display(port: int) -> str:
     return f"127.0.0.1:{port - 5900}"
+
+
+def runs_qemu(libvirtd: PrivateLibvirt) -> bool:
+    """Whether a process of libvirt has become QEMU. Until then it is a copy of libvirtd that waits for libvirtd."""
+    return any(line and b"qemu" in line[0] for line in map(procfs.command_line, libvirtd.qemu_pids()))
 
 
 def wait_reason(pair: Pair, expected: str) -> Any:
@@ -73,7 +79,7 @@ def at_both(viewers: ViewerPool, first: int, second: int) -> tuple[Viewer, Viewe
 class EarlyViewer:
     """Connects again and again until a handshake succeeds, as a viewer that waits for the VM."""
 
-    def __init__(self, address: TcpAddress) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._dial)
@@ -97,15 +103,20 @@ class EarlyViewer:
                 time.sleep(0.002)
 
 
-def test_a_viewer_that_was_connected_before_libvirt_was_ready_is_counted(own: PrivateLibvirt, port: int) -> None:
+@pytest.mark.parametrize("listens_on", ["TCP", "a unix socket"])
+def test_a_viewer_that_was_connected_before_libvirt_was_ready_is_counted(
+    own: PrivateLibvirt, port: int, listens_on: str
+) -> None:
     """QEMU drops its events until libvirt has finished the negotiation; libvirtd is frozen in between."""
-    machine = VirtualMachines(own).with_graphics(None, arguments=["-vnc", display(port)])
+    machines = VirtualMachines(own)
+    tcp = listens_on == "TCP"
+    machine = machines.with_graphics(None, arguments=["-vnc", display(port)]) if tcp else machines.new()
     machine.start().destroy()  # it is defined, and libvirt has probed QEMU
-    with Pair(machine) as pair, EarlyViewer(TcpAddress(port)) as early:
+    with Pair(machine) as pair, EarlyViewer(TcpAddress(port) if tcp else machine.address) as early:
         pair.start()
         start = threading.Thread(target=machine.start)
         start.start()
-        wait_until(own.qemu_pids, what="QEMU runs", interval=0.001)
+        wait_until(lambda: runs_qemu(own), what="QEMU runs", interval=0.001)
         own.freeze()
         wait_until(lambda: early.viewer, what="the viewer is connected")
         own.thaw()

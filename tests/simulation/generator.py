@@ -152,6 +152,8 @@ def generate(seed: int) -> History:
         kinds = list(_OUT_OF_DATE)
     if seed % _SOME == _UNREPORTED_SEED and not calm:
         kinds = list(_UNREPORTED)
+        on_host = seed // _SOME % 2 == 1
+        setting = replace(setting, tcp=not on_host, on_host=on_host)
     viewers = _VIEWERS
     if seed % _SOME == _DISPLAY_SEED and not calm:
         display = _DISPLAYS[seed // _SOME % len(_DISPLAYS)]

@@ -42,6 +42,8 @@ class Setting:
     display: str = ""
     #: Whether libvirt has another domain, whose lock is held throughout, and the agent has its own domain's name.
     neighbour_locked: bool = False
+    #: Whether the agent is given the domain's name, as on a host, where others than KubeVirt's proxy may connect.
+    on_host: bool = False
     #: Whether the agent may ask QEMU.
     may_query: bool = True
     #: Other VMIs of the node, whose numbers only rise.

@@ -193,8 +193,8 @@ MUTANTS: Final = (
             Edit(
                 _DOMAIN_WATCH,
                 "DomainWatch._adopt",
-                "start(self._policy, run.graphics, seen=run.complete)",
-                "start(self._policy, run.graphics, seen=True)",
+                "start(self._policy, run.graphics, seen=run.complete, on_host=self._wanted is not None)",
+                "start(self._policy, run.graphics, seen=True, on_host=self._wanted is not None)",
             ),
         ),
     ),
@@ -229,8 +229,19 @@ MUTANTS: Final = (
     ),
     Mutant(
         "early-viewer-not-asked-about",
-        (Edit("launcher_agent.vm.query_policy", "start", "not graphics.reachable_early", "True"),),
+        (Edit("launcher_agent.vm.query_policy", "start", "on_host or graphics.reachable_early", "on_host"),),
         quick=True,
+    ),
+    Mutant(
+        "early-viewer-of-a-hosts-socket-not-asked-about",
+        (
+            Edit(
+                "launcher_agent.vm.query_policy",
+                "start",
+                "on_host or graphics.reachable_early",
+                "graphics.reachable_early",
+            ),
+        ),
     ),
     Mutant(
         "domains-lock-not-noticed",

@@ -344,10 +344,10 @@ class Libvirt:
         self._graphics(Phase.CONNECT, viewer)
         return viewer
 
-    def connect_early(self) -> None:
+    def connect_early(self, *, tcp: bool) -> None:
         """A client is connected and has finished its handshake before libvirt is ready: there is no event."""
         if self.qemu is not None:
-            viewer = Viewer(self.display.servers[0], _new_address(), finished=True)
+            viewer = Viewer(self.display.servers[0], _new_address() if tcp else _ANONYMOUS, finished=True)
             self.qemu.viewers.append(viewer)
             self.qemu.alike[viewer.peer.at(viewer.local)] = Alike(connected=1, initialized=1)
             self._tell()

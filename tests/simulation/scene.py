@@ -203,10 +203,12 @@ class Scene:
     def _boot(self, pod: Pod) -> None:
         if pod.uid in self.pods and pod.libvirt.qemu is None:
             pod.unknowable = not pod.libvirt.display.reported or (
-                not self.setting.may_query and (self.setting.tcp or not self._watched(pod, 4.0))
+                not self.setting.may_query and (self.setting.tcp or self.setting.on_host or not self._watched(pod, 4.0))
             )
             pod.libvirt.define(DOMAIN)
             pod.libvirt.boot()
+            if self.setting.on_host:  # QEMU is asked, and its answer does not say who has finished a handshake
+                self._doubt(pod)
             self._later(self._rng.uniform(0.01, 0.3), pod.libvirt.announce)
 
     def _remove_pod(self, pod: Pod) -> None:
@@ -252,10 +254,16 @@ class Scene:
         self._observe(pod)
 
     def _stir(self, pod: Pod) -> None:
-        """An anonymous client moves. Near a query it may be counted in addition to the response that lists it."""
+        """An anonymous client moves. Near a query it may be counted in addition to the response that lists it.
+
+        Its events may be held back, and a query with them, for as long as libvirt is silent.
+        """
         pod.changed += 1
 
         def settle() -> None:
+            if pod.libvirt.silent:
+                self._later(_SETTLED, settle)
+                return
             pod.changed -= 1
             self._observe(pod)
 
@@ -293,7 +301,7 @@ class Scene:
             instance,
             pod,
             self._rng,
-            domain=DOMAIN if self.setting.neighbour_locked else None,
+            domain=DOMAIN if self.setting.on_host or self.setting.neighbour_locked else None,
             may_query=self.setting.may_query,
             dial=dial,
             crashed=self.crashed,

@@ -96,7 +96,7 @@ class World(Scene):
             self._later(seconds, lambda: self._boot(pod))
 
     def vm_restart_early(self, seconds: float) -> None:
-        """QEMU dies and starts again, and a viewer is connected before libvirt is ready: by TCP only."""
+        """QEMU dies and starts again, and a viewer is connected before libvirt is ready: by TCP, or on a host."""
         pod = self.pod
         if pod is not None and self.migrating is None:
             pod.libvirt.kill()
@@ -105,8 +105,8 @@ class World(Scene):
     def _boot_early(self, pod: Pod) -> None:
         if pod.libvirt.qemu is None:
             self._boot(pod)
-            if self.setting.tcp:
-                pod.libvirt.connect_early()
+            if self.setting.tcp or self.setting.on_host:
+                pod.libvirt.connect_early(tcp=self.setting.tcp)
 
     def vm_end(self, goodbye: bool, seconds: float) -> None:
         """The VM ends for good: its QEMU, then its agent, then the object's phase, then the pod."""
@@ -231,6 +231,8 @@ class World(Scene):
         if self.pod is not None and not self.pod.libvirt.silent:
             pod = self.pod
             pod.libvirt.lock()
+            if not pod.libvirt.locked:
+                return  # there is no QEMU whose lock it could hold
             self._doubt(pod)
             until = self._loop.time() + seconds
             self._later(min(_OBSERVED_AT_MOST, seconds), lambda: self._check_not_observed(pod, until))

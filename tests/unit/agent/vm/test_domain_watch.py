@@ -164,6 +164,24 @@ async def test_after_a_start_of_a_domain_with_a_tcp_listener_qemu_is_asked_once(
         assert scene.libvirt.questions == ["vm"]
 
 
+async def test_on_a_host_qemu_is_asked_after_the_start_of_a_domain_that_listens_on_a_unix_socket_only() -> None:
+    """A user of the host can open the socket before libvirt is ready. In a launcher pod, no domain is named."""
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        assert scene.seen == (Reason.RECONCILING, 0)
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 1)
+        assert scene.libvirt.questions == ["vm"]
+
+
+async def test_on_a_host_query_never_reports_a_lower_bound_after_every_start() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm", policy=QueryPolicy.NEVER) as scene:
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        await scene.libvirt.viewer()
+        assert scene.seen == (Reason.LOWER_BOUND, 1)
+
+
 async def test_query_always_asks_after_every_start() -> None:
     async with watching(FakeConnection(IDLE), policy=QueryPolicy.ALWAYS) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
@@ -193,7 +211,7 @@ async def test_a_server_without_a_listener_is_never_observed() -> None:
 
 async def test_libvirt_that_does_not_answer_about_the_domain_is_not_observed_after_six_seconds() -> None:
     """libvirtd holds the domain's lock: no event, no error, and its keepalive goes on."""
-    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+    async with watching(FakeConnection(IDLE)) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
         scene.libvirt.lock.clear()
         await scene.time.advance(5.99)
@@ -206,7 +224,7 @@ async def test_libvirt_that_does_not_answer_about_the_domain_is_not_observed_aft
 
 
 async def test_libvirt_that_answers_again_is_observed_after_a_second_answer_which_follows_what_it_held_back() -> None:
-    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+    async with watching(FakeConnection(IDLE)) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
         scene.libvirt.lock.clear()
         await scene.time.advance(60)
