@@ -8,6 +8,7 @@ from typing import Final, Self
 from handler_service.cluster.node_lease import NodeLease
 from handler_service.cluster.node_vmis import NodeVmis
 from handler_service.cluster.vmi_schema import VmiSchema
+from handler_service.cluster.vouching import Vouching
 from handler_service.config import ClusterConfig
 from handler_service.endpoints.pod_endpoints import PodEndpoints
 from handler_service.endpoints.pod_sockets import OpenerConnection, PodSockets
@@ -69,8 +70,12 @@ class Cluster:
         self._vmi_status: PublishWorker | None = None
         self._companion: PublishWorker | None = None
         self._companions: Reflector | None = None
+        self._vouching = Vouching(manager.desired_status, manager.clock)
+        manager.watch(self._vouching.changed)
         self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
-        self._companion_publisher = CompanionPublisher(self._client, config.node, lambda: not self._vmis.failing)
+        self._companion_publisher = CompanionPublisher(
+            self._client, config.node, lambda: not self._vmis.failing, written=self._vouching.shown
+        )
         self._choose_publishers()
         self._lease = self._node_lease(config)
         self._events = EventWriter(self._client, config.node)
@@ -134,7 +139,7 @@ class Cluster:
             missing=f"the CRD of {companions.KIND} is not installed",
         )
         leased = self._config.lease_namespace is not None
-        sink = _CompanionSink(self._companion_publisher, companion, leased=leased)
+        sink = _CompanionSink(self._companion_publisher, companion, self._vouching, leased=leased)
         return Reflector(self._client, selection, sink, self._config.watch_timeout)
 
     def _node_lease(self, config: ClusterConfig) -> NodeLease | None:
@@ -150,16 +155,10 @@ class Cluster:
         )
 
     def _follows(self) -> bool:
-        """Return whether everything that decides about a value is seen as it is, and every value is this handler's.
-
-        A handler that has just started does not vouch for what its predecessor wrote: until an agent has reported, or
-        its first lease has expired, the companion may still show the predecessor's certain number.
-        """
+        """Return whether everything that decides about a value is seen as it is, and no companion claims otherwise."""
         companions_followed = self._companions is None or (self._companions.lists > 0 and not self._companions.failing)
-        if not (self._vmis.synced and not self._vmis.failing and companions_followed):
-            return False
-        desired = self._manager.desired_statuses().items()
-        return all(one.synced or not self._companion_publisher.shows_observed(vmi) for vmi, one in desired)
+        vmis_followed = self._vmis.synced and not self._vmis.failing
+        return vmis_followed and companions_followed and self._vouching.vouches()
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
         self._look_for_pods(id_, vmi)
@@ -211,10 +210,13 @@ class Cluster:
 class _CompanionSink:
     """Passes the published values of this node's companions to the publish worker."""
 
-    def __init__(self, publisher: CompanionPublisher, worker: PublishWorker, *, leased: bool) -> None:
+    def __init__(
+        self, publisher: CompanionPublisher, worker: PublishWorker, vouching: Vouching, *, leased: bool
+    ) -> None:
         """`leased`: this handler renews a Lease, so it replaces the controller's marks when it is back."""
         self._publisher = publisher
         self._worker = worker
+        self._vouching = vouching
         self._leased = leased
 
     def listed(self, objects: list[Object]) -> None:
@@ -222,12 +224,14 @@ class _CompanionSink:
         for vmi in self._publisher.known():
             if vmi not in found:
                 self._gone(vmi)
+        self._vouching.listed(found)
         for object_ in objects:
             self.changed(object_)
 
     def changed(self, object_: Object) -> None:
         companion = companions.parse(object_)
         if companion is not None and self._publisher.learn(companion):
+            self._vouching.shown(companion)
             # A mark of the controller is corrected at once. Corrections of a foreign writer's changes are rate limited.
             expected = self._leased and companions.is_marked(companion)
             self._worker.seen(companion.vmi, companion.value, foreign=not expected)
@@ -239,4 +243,5 @@ class _CompanionSink:
 
     def _gone(self, vmi: VmiId) -> None:
         self._publisher.forget(vmi)
+        self._vouching.gone(vmi)
         self._worker.seen(vmi, _NOTHING)

@@ -31,12 +31,23 @@ class CompanionPublisher:
 
     name = "companion"
 
-    def __init__(self, client: KubeClient, node: str, current: Callable[[], bool], wall: WallClock = time.time) -> None:
-        """`node` is the one whose VMIs are published; `current` returns whether the watches of VMIs work."""
+    def __init__(
+        self,
+        client: KubeClient,
+        node: str,
+        current: Callable[[], bool],
+        wall: WallClock = time.time,
+        written: Callable[[companions.Companion], object] = lambda _: None,
+    ) -> None:
+        """`node` is the one whose VMIs are published; `current` returns whether the watches of VMIs work.
+
+        `written` gets each companion that the API server returned for a write.
+        """
         self._client = client
         self._node = node
         self._current = current
         self._wall = wall
+        self._written = written
         self._companions: dict[VmiId, companions.Companion] = {}
         #: The VMIs whose job is under way, and whether the watch reported the companion deleted meanwhile.
         self._gone_meanwhile: dict[VmiId, bool] = {}
@@ -113,12 +124,6 @@ class CompanionPublisher:
         if vmi in self._gone_meanwhile:
             self._gone_meanwhile[vmi] = True
 
-    def shows_observed(self, vmi: VmiId) -> bool:
-        """Return whether the companion of `vmi`, as it was seen last, says that its number is observed."""
-        companion = self._companions.get(vmi)
-        shown = None if companion is None else companion.value.detail
-        return isinstance(shown, conditions.Detail) and shown.observed
-
     def known(self) -> list[VmiId]:
         """Return the VMIs whose companion was seen."""
         return list(self._companions)
@@ -191,6 +196,7 @@ class CompanionPublisher:
         if companion is None or companion.vmi != vmi:
             raise ConflictError("the answer is not this VMI's companion")
         self._companions[vmi] = companion
+        self._written(companion)
         return companion
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from servicestatus.v1 import sessions_pb2 as types
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client, Event, Recorder
@@ -78,6 +79,7 @@ class Cluster:
     moved: Case
     elsewhere: Case
     working: Case
+    refused: Case
     orphan: str
 
 
@@ -88,9 +90,19 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
         client = stack.enter_context(contextlib.closing(Client(control_plane.kubeconfig)))
         peers = stack.enter_context(Peers())
 
+        _refuse_withdrawal(client, "refused")
         first = stack.enter_context(Controller(control_plane, folder, "first"))
         second = stack.enter_context(Controller(control_plane, folder, "second"))
-        numbers = {"killed": 2, "killed-idle": 0, "back": 2, "frozen": 1, "moved": 1, "elsewhere": 1, "working": 3}
+        numbers = {
+            "killed": 2,
+            "killed-idle": 0,
+            "back": 2,
+            "frozen": 1,
+            "moved": 1,
+            "elsewhere": 1,
+            "working": 3,
+            "refused": 0,
+        }
         # All are started before waiting for any: each needs seconds of CPU.
         nodes = {name: stack.enter_context(Node(control_plane, f"node-{name}")) for name in numbers}
         vmis = {name: node.run(Vmi(client, "default", name)) for name, node in nodes.items()}
@@ -105,7 +117,7 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
             return Case(vmis[name], nodes[name], handlers[name], peer, versions)
 
         killed, killed_idle, back, frozen = case("killed"), case("killed-idle"), case("back"), case("frozen")
-        moved, elsewhere, working = case("moved"), case("elsewhere"), case("working")
+        moved, elsewhere, working, refused = case("moved"), case("elsewhere"), case("working"), case("refused")
         gone = Vmi(client, "default", "gone").create("node-gone", phase="Running")
         orphan = _orphan(client, gone)
         moment = time.monotonic()
@@ -115,10 +127,11 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
         moved.vmi.patch(labels={NODE_LABEL: "node-without"}, nodeName="node-without")
         elsewhere.handler.stop()
         stack.enter_context(elsewhere.node.handler(LEASE, publisher="vmi-status"))
+        refused.peer.report(0, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
         # Either replica suffices.
         first.kill()
         cases = {"killed": killed, "killed_idle": killed_idle, "back": back, "frozen": frozen}
-        others = {"moved": moved, "elsewhere": elsewhere, "working": working}
+        others = {"moved": moved, "elsewhere": elsewhere, "working": working, "refused": refused}
         yield Cluster(client, moment, first, second, **cases, **others, orphan=orphan)
 
 
@@ -137,6 +150,47 @@ def _orphan(client: Client, vmi: Vmi) -> str:
     client.patch(f"{vmi.companion_path}/status", status)
     vmi.delete()
     return vmi.companion_path
+
+
+def _refuse_withdrawal(client: Client, name: str) -> None:
+    """From soon on, no handler may write that the number in the companion `name` is not observed."""
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "refuse-withdrawal"},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": ["servicestatus.kubevirt.io"],
+                        "apiVersions": ["*"],
+                        "operations": ["UPDATE"],
+                        "resources": ["virtualmachineinstanceservicestatuses/status"],
+                        "resourceNames": [name],
+                    }
+                ]
+            },
+            "matchConditions": [
+                {"name": "handler", "expression": "!request.userInfo.username.endsWith('-controller')"},
+            ],
+            "validations": [
+                {
+                    "expression": "!object.status.conditions.exists(c, c.type == 'Observed' && c.status != 'True')",
+                    "message": "refused by the test",
+                }
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "refuse-withdrawal"},
+        "spec": {"policyName": "refuse-withdrawal", "validationActions": ["Deny"]},
+    }
+    base = "/apis/admissionregistration.k8s.io/v1"
+    client.post(f"{base}/validatingadmissionpolicies", policy)
+    client.post(f"{base}/validatingadmissionpolicybindings", binding)
 
 
 def _condition(type_: str, status: str, reason: str) -> Object:
@@ -170,6 +224,15 @@ def test_a_vm_on_a_node_without_a_handler_is_not_observed(cluster: Cluster) -> N
     mark = cluster.moved.marked()
     assert 19 <= mark.at - cluster.moment <= PROMISE
     assert told(mark.object) == unknown(1, "HandlerAway")
+
+
+def test_a_claim_that_its_handler_may_not_withdraw_is_marked(cluster: Cluster) -> None:
+    """The handler lives and may renew its Lease, and stops to do so 10 s after it had to withdraw the claim."""
+    mark = cluster.refused.marked()
+    assert mark.at - cluster.moment <= 10 + PROMISE
+    assert told(mark.object) == unknown(0, "HandlerAway")
+    assert cluster.refused.versions.values(told) == [seen(0), unknown(0, "HandlerAway")]
+    cluster.refused.handler.wait_for_log("could not be withdrawn for 10 s")
 
 
 def test_companions_that_no_handler_writes_any_more_are_removed(cluster: Cluster) -> None:

@@ -22,6 +22,8 @@ Object = dict[str, Any]
 VMIS: Final = "virtualmachineinstances"
 CRDS: Final = "customresourcedefinitions"
 LEASES: Final = "leases"
+#: The name of the controller's token.
+CONTROLLER: Final = "controller"
 #: Seconds after which a request without a response times out.
 TIMEOUT: Final = 2.0
 
@@ -57,7 +59,7 @@ class Request:
     method: str
     path: str
     body: Any
-    #: The handler whose token it has; "" for any other client.
+    #: The handler whose token it has, or CONTROLLER; "" for any other client.
     by: str
 
 
@@ -125,6 +127,8 @@ class ApiServer:
         self.knows_field = knows_field
         self.reverts = False
         self.refuses: Fate | None = None
+        #: Whether the handlers have lost the right to write companions, and have kept that to renew their Leases.
+        self.companions_forbidden = False
         self.slow = False
         #: Seconds by which watches are late.
         self.watch_lag = 0.0
@@ -169,6 +173,8 @@ class ApiServer:
     def _fate(self, request: Request) -> Fate | None:
         if request.method == "GET":
             return None
+        if self.companions_forbidden and request.by != CONTROLLER and f"/{companion.PLURAL}" in request.path:
+            return Fate.FORBIDDEN
         # A fate for the next writes of a value is not used up by a Lease's renewal.
         return self.fates.popleft() if self.fates and f"/{LEASES}" not in request.path else self.refuses
 

@@ -220,6 +220,10 @@ MUTANTS: Final = (
         quick=True,
     ),
     Mutant(
+        "lease-renewed-over-a-claim-that-cannot-be-withdrawn",
+        (Edit("handler_service.cluster.vouching", "Vouching.vouches", "since > overdue", "True"),),
+    ),
+    Mutant(
         "reconnect-skips-snapshot",
         (
             Edit(_REPORT_PROTOCOL, "ReportProtocol._welcome", "stream.snapshot_due = now", ""),

@@ -87,14 +87,16 @@ def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:
 
 
 def unvouched(world: Scene, before: dict[str, int]) -> list[Violation]:
-    """NeverOutlives: no handler has been alive for 40 s; `before` is what was shown until then."""
+    """NeverOutlives: no handler has vouched for 40 s; `before` is what was shown until then."""
     found = [
-        Violation("NeverOutlives", f"{place} went from {before[place]} to {value} without a handler")
+        Violation("NeverOutlives", f"{place} went from {before[place]} to {value}, and no handler vouched for it")
         for place, value in published(world).items()
         if value != before.get(place)
     ]
     if world.vmi is not None and world.says_observed():
-        found.append(Violation("NeverOutlives", "the companion says that it is observed, and there is no handler"))
+        found.append(
+            Violation("NeverOutlives", "the companion says that it is observed, and no handler vouches for it")
+        )
     return found
 
 

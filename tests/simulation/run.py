@@ -4,6 +4,8 @@ import asyncio
 import logging
 import random
 
+from handler_service.cluster.vouching import WITHDRAW_WITHIN
+from servicestatus import contract
 from tests.simulation import neighbours, oracles, vouching
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
@@ -13,6 +15,8 @@ from tests.simulation.world import World
 
 #: One history in so many has a time without any handler.
 _WITHOUT_HANDLERS = 4
+#: One history in so many ends with handlers that may not write companions any more.
+_RIGHTS_LOST = 8
 
 
 def run(history: History) -> list[Violation]:
@@ -42,7 +46,8 @@ async def _live(history: History) -> list[Violation]:
     if history.seed % _WITHOUT_HANDLERS == 0:
         found += await _handlers_away(world)
     if history.epochs:
-        found += await _lights_out(world)
+        rights_lost = history.seed % _RIGHTS_LOST == _RIGHTS_LOST - 2
+        found += await (_rights_lost(world) if rights_lost else _lights_out(world))
     for task in looks:
         task.cancel()
     await world.end()
@@ -66,6 +71,18 @@ async def _lights_out(world: World) -> list[Violation]:
     world.stop_agents()
     await asyncio.sleep(DARK)
     return oracles.in_the_dark(world, before)
+
+
+async def _rights_lost(world: World) -> list[Violation]:
+    """The agent dies for good when the handlers may renew their Leases and may not write companions any more.
+
+    What a handler cannot withdraw, the controller does: after a lease, and the time in which a handler must withdraw.
+    """
+    before = oracles.published(world)
+    world.api.companions_forbidden = True
+    world.stop_agents()
+    await asyncio.sleep(contract.DEFAULT_SETTINGS.lease + WITHDRAW_WITHIN + vouching.OUTLIVES + 2.0)
+    return oracles.unvouched(world, before) if world.pod is not None else []  # it has ended, so all is known
 
 
 async def _epoch(world: World, epoch: Epoch) -> None:

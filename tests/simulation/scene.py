@@ -10,7 +10,7 @@ from typing import Any, Final
 from handler_service.kube import companion, vmi
 from handler_service.model import VmiId
 from servicestatus.v1 import session_report_service_pb2 as pb
-from tests.simulation.apiserver import LEASES, ApiServer, Object, Request, sessions_of
+from tests.simulation.apiserver import CONTROLLER, LEASES, ApiServer, Object, Request, sessions_of
 from tests.simulation.displays import DISPLAYS
 from tests.simulation.history import Setting, Step
 from tests.simulation.kubernetes import ApiClient
@@ -99,7 +99,7 @@ class Scene:
         for node in NODES:
             self.start_handler(node)
         # One of the two: each checks once a second, which is a fifth of a history's CPU.
-        self.controller = Controller(ApiClient(self.api, "controller", lambda _: None), self.crashed)
+        self.controller = Controller(ApiClient(self.api, CONTROLLER, lambda _: None), self.crashed)
         self._create(self.setting.agent_after, self.setting.boot_after)
 
     async def end(self) -> None:
