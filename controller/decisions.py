@@ -160,6 +160,10 @@ class Decisions:
         """All there are."""
         return list(self._companions)
 
+    def has(self, key: Key) -> bool:
+        """Whether there is a companion of that name."""
+        return key in self._companions
+
     def vmis(self) -> list[Key]:
         """All there are."""
         return list(self._vmis)

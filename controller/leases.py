@@ -36,8 +36,6 @@ class _Seen:
 
     lease: HandlerLease | None
     since: float
-    #: The API server was asked about exactly this state after it had expired.
-    confirmed: bool = False
 
 
 class HandlerLeases:
@@ -75,17 +73,6 @@ class HandlerLeases:
         if known.lease is not None and _COMPANION not in known.lease.publishes:
             return Handler.WRITES_NONE
         return Handler.PRESENT
-
-    def confirm(self, node: str) -> bool:
-        """Whether the Lease is to be read once more before its expiry is acted upon. Says so once for each expiry."""
-        known = self._seen[node]
-        asked, known.confirmed = known.confirmed, True
-        return not asked
-
-    def unconfirmed(self, node: str) -> None:
-        """The API server did not answer: ask again."""
-        if node in self._seen:
-            self._seen[node].confirmed = False
 
     def forget_unused(self, used: Iterable[str], now: float, keep: float) -> list[str]:
         """Forget the Leases of nodes without a companion that expired `keep` seconds ago; returns the nodes."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from contextlib import AsyncExitStack
 
 from controller import config
@@ -41,9 +42,10 @@ async def run(options: config.Config) -> None:
     installed = version.installed()
     client = KubeClient(options.kubeconfig, options.api_timeout, f"vmi-service-status-controller/{installed}")
     decisions = Decisions()
-    marker = Marker(client, options.lease_namespace, decisions)
-    watches = Watches(client, options.lease_namespace, options.watch_timeout, decisions)
-    metrics = Exposition(decisions, marker, watches.followed, installed)
+    clock = time.monotonic
+    marker = Marker(client, options.lease_namespace, decisions, clock, time.time)
+    watches = Watches(client, options.lease_namespace, options.watch_timeout, decisions, clock)
+    metrics = Exposition(decisions, marker, watches.followed, clock, installed)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
         if options.probe_address is not None:

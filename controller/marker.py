@@ -3,25 +3,26 @@
 Two replicas do the same at the same time, without a leader: a mark is a write with a resourceVersion, so the second of
 two is refused, and says what the first has said. So nothing has to be handed over when a replica dies.
 
-Before something is done for the first time, the API server is asked once more about the Lease or the VMI that it
-follows from: a watch may be late, and what it shows then must not mark a whole node.
+Before something is done, the API server is asked once more about the Lease or the VMI that it follows from: a watch may
+be late, and what it shows then must not mark a whole node, nor mark what a handler that is back has corrected.
 """
 
 import asyncio
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
 from controller.decisions import Action, Cause, Decisions, Key, Verb, VmiPlace
+from controller.leases import Handler
 from handler_service.kube import companion as companions
 from handler_service.kube import leases
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient, Object
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
 from handler_service.kube.reflector import METADATA_WATCH
+from servicestatus.clock import Clock, WallClock
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +46,19 @@ class Marker:
         client: KubeClient,
         namespace: str,
         decisions: Decisions,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Clock,
+        wall: WallClock,
     ) -> None:
-        """`namespace` is that of the Leases."""
+        """`namespace` is that of the Leases; `clock` is that of the decisions."""
         self._client = client
         self._namespace = namespace
         self._decisions = decisions
         self._clock = clock
         self._wall = wall
         self._not_before: dict[Key, float] = {}
-        self._reported: set[str] = set()
+        #: Companions and nodes whose trouble was logged, and nodes whose handler was logged to be away.
+        self._failing: set[Key | str] = set()
+        self._away: set[str] = set()
         #: Nodes whose Lease could not be read when it had expired: nothing is done about them in this round.
         self._unanswered: set[str] = set()
         #: Finished actions by verb, cause and outcome ("done", "superseded", "failed"), for metrics.
@@ -78,6 +81,7 @@ class Marker:
         await self._confirm_leases(todo)
         await self._in_parallel([lambda one=action: self._carry_out(_key(one)) for action in todo])  # type: ignore[misc]
         await self._forget_unused()
+        self._forget_logged()
 
     async def _in_parallel(self, jobs: list[Callable[[], Any]]) -> None:
         queue = iter(jobs)
@@ -95,8 +99,7 @@ class Marker:
     async def _confirm_leases(self, todo: list[Action]) -> None:
         self._unanswered.clear()
         nodes = {action.companion.label for action in todo if action.cause is Cause.HANDLER_AWAY}
-        stale = [node for node in nodes if self._decisions.leases.confirm(node)]
-        await self._in_parallel([lambda one=node: self._confirm_lease(one) for node in stale])  # type: ignore[misc]
+        await self._in_parallel([lambda one=node: self._confirm_lease(one) for node in nodes])  # type: ignore[misc]
 
     async def _confirm_lease(self, node: str) -> None:
         try:
@@ -104,13 +107,13 @@ class Marker:
         except NotFoundError:
             found = None
         except KubeError as error:
-            self._decisions.leases.unconfirmed(node)
             self._unanswered.add(node)
-            self._failed(f"the Lease of node {node}", error)
+            self._failed(node, error)
             return
         if found is not None:
             self._decisions.lease(found, self._clock())
-        if node in self._decisions.away(self._clock()):
+        if self._decisions.leases.of(node, self._clock()) is Handler.AWAY and node not in self._away:
+            self._away.add(node)
             log.warning("node %s: no handler renews its Lease; its companions are marked as not observed", node)
 
     async def _confirm_vmi(self, key: Key) -> None:
@@ -138,10 +141,10 @@ class Marker:
             outcome = "superseded"  # by another writer: the watch shows what there is now
         except KubeError as error:
             outcome = "failed"
-            self._failed(f"companion {key}", error)
+            self._failed(key, error)
         else:
             outcome = "done"
-            self._reported.discard(f"companion {key}")
+            self._failing.discard(key)
         # Also where it was done: a handler without a Lease and the controller do not answer each other in a hot loop.
         self._not_before[key] = self._clock() + (_AGAIN if outcome == "done" else _RETRY)
         self.actions[action.verb, action.cause, outcome] += 1
@@ -163,13 +166,24 @@ class Marker:
             try:
                 await self._client.delete(leases.path(self._namespace, node), {})
             except KubeError as error:
-                self._failed(f"the Lease of node {node}", error)
+                self._failed(node, error)
 
-    def _failed(self, what: str, error: KubeError) -> None:
-        """Each new trouble once."""
-        level = logging.DEBUG if what in self._reported else logging.WARNING
-        self._reported.add(what)
-        log.log(level, "%s: %s; trying again in %g s", what, error, _RETRY)
+    def _failed(self, what: Key | str, error: KubeError) -> None:
+        """Each new trouble, of a companion or of a node's Lease, once."""
+        level = logging.DEBUG if what in self._failing else logging.WARNING
+        self._failing.add(what)
+        named = f"companion {what}" if isinstance(what, Key) else f"the Lease of node {what}"
+        log.log(level, "%s: %s; trying again in %g s", named, error, _RETRY)
+
+    def _forget_logged(self) -> None:
+        """Forget the trouble of what does not exist any more, and a handler that is back."""
+        if not (self._failing or self._away):
+            return
+        away = set(self._decisions.away(self._clock()))
+        self._away &= away
+        self._failing = {
+            one for one in self._failing if (self._decisions.has(one) if isinstance(one, Key) else one in away)
+        }
 
 
 def place_of(object_: Object) -> VmiPlace | None:

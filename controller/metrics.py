@@ -1,6 +1,5 @@
 """The controller's metrics, written out for one scrape."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final
@@ -13,6 +12,7 @@ from prometheus_client.registry import Collector
 from controller.decisions import Cause, Decisions, Verb
 from controller.marker import Marker
 from handler_service.kube.reflector import Reflector
+from servicestatus.clock import Clock
 
 _PREFIX: Final = "vmi_service_status_controller"
 _CAUSES: Final = {
@@ -25,10 +25,12 @@ _OUTCOMES: Final = ("done", "superseded", "failed")
 class Exposition:
     """All metrics of one controller, in a registry of their own."""
 
-    def __init__(self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], version: str) -> None:
-        """Nothing is counted here: each number is read where it is known."""
+    def __init__(
+        self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], clock: Clock, version: str
+    ) -> None:
+        """Nothing is counted here: each number is read where it is known. `clock` is that of the decisions."""
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(decisions, marker, followed, version))
+        self._registry.register(_Collector(decisions, marker, followed, clock, version))
         ProcessCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -38,14 +40,17 @@ class Exposition:
 
 
 class _Collector(Collector):
-    def __init__(self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], version: str) -> None:
+    def __init__(
+        self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], clock: Clock, version: str
+    ) -> None:
         self._decisions = decisions
         self._marker = marker
         self._followed = followed
+        self._clock = clock
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        away = len(self._decisions.away(time.monotonic()))
+        away = len(self._decisions.away(self._clock()))
         yield _gauge("handlers_away", "Nodes with companions and without a handler that vouches for them.", away)
         yield _gauge("companions_marked", "Companions marked as not observed.", self._decisions.marked())
         yield _gauge("companions", "Companions in the cluster.", len(self._decisions.companions()))

@@ -1,8 +1,6 @@
 """What the controller follows: the handlers' Leases, the companions, and the metadata of the VMIs."""
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import Final
 
 from controller.decisions import Decisions, Key
@@ -12,6 +10,7 @@ from handler_service.kube import leases
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.reflector import Reflector, Selection
+from servicestatus.clock import Clock
 
 #: Objects in one page of a list: a Lease, a companion or a VMI's metadata has about a kilobyte, and there are many.
 _SMALL_OBJECTS: Final = 500
@@ -26,7 +25,7 @@ class Watches:
         namespace: str,
         watch_seconds: float,
         decisions: Decisions,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock,
     ) -> None:
         """`namespace` is that of the Leases."""
         selected_leases = Selection(
@@ -56,7 +55,7 @@ class Watches:
 
 
 class _Leases:
-    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+    def __init__(self, decisions: Decisions, clock: Clock) -> None:
         self._decisions = decisions
         self._clock = clock
 
@@ -75,7 +74,7 @@ class _Leases:
 
 
 class _Companions:
-    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+    def __init__(self, decisions: Decisions, clock: Clock) -> None:
         self._decisions = decisions
         self._clock = clock
 
@@ -96,7 +95,7 @@ class _Companions:
 
 
 class _Vmis:
-    def __init__(self, decisions: Decisions, clock: Callable[[], float]) -> None:
+    def __init__(self, decisions: Decisions, clock: Clock) -> None:
         self._decisions = decisions
         self._clock = clock
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def exported() -> set[str]:
 def controller_metrics() -> str:
     """Return what a controller exports that has counted nothing yet."""
     client, decisions = KubeClient(None, 1.0, "test"), Decisions()
-    followed = Watches(client, "vss", 1.0, decisions).followed
-    exposition = controller.Exposition(decisions, Marker(client, "vss", decisions), followed, "1.2.3")
+    followed = Watches(client, "vss", 1.0, decisions, time.monotonic).followed
+    marker = Marker(client, "vss", decisions, time.monotonic, time.time)
+    exposition = controller.Exposition(decisions, marker, followed, time.monotonic, "1.2.3")
     return exposition.render("text/plain")[0].decode()
 
 

@@ -199,8 +199,8 @@ class Controller:
         loop = asyncio.get_running_loop()
         decisions = Decisions()
         self._crashed = crashed
-        self._marker = Marker(client, NAMESPACE, decisions, clock=loop.time)
-        self._watches = Watches(client, NAMESPACE, 60.0, decisions, clock=loop.time)
+        self._marker = Marker(client, NAMESPACE, decisions, loop.time, lambda: _EPOCH + loop.time())
+        self._watches = Watches(client, NAMESPACE, 60.0, decisions, loop.time)
         self._task = loop.create_task(controller_main._work(self._watches, self._marker))
         self._task.add_done_callback(self._ended)
 

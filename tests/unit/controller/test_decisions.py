@@ -103,16 +103,6 @@ def test_nothing_is_decided_before_the_lists_were_seen() -> None:
     assert due(decisions, 101) == []
 
 
-def test_an_expiry_is_confirmed_once(decisions: Decisions) -> None:
-    """And again after the API server did not answer, or after another renewal."""
-    assert decisions.leases.confirm("n1")
-    assert not decisions.leases.confirm("n1")
-    decisions.leases.unconfirmed("n1")
-    assert decisions.leases.confirm("n1")
-    decisions.lease(lease(renewed="2"), 40)
-    assert decisions.leases.confirm("n1")
-
-
 # --- the VM has moved -------------------------------------------------------------------------------------------------
 
 
