@@ -12,7 +12,14 @@ from handler_service.kube.errors import ServerError
 _Object = dict[str, Any]
 
 _SPACE: Final = " \t\n\r"
-_DECODER: Final = json.JSONDecoder()
+
+
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def parse(body: bytes, keep: Callable[[_Object], _Object]) -> tuple[list[_Object], _Object]:
@@ -29,6 +36,8 @@ def _parse(text: str, keep: Callable[[_Object], _Object]) -> tuple[list[_Object]
     position = _expect(text, 0, "{")
     while text[position] != "}":
         key, position = _DECODER.raw_decode(text, position)
+        if not isinstance(key, str):
+            raise ValueError(f"{key!r} is not a name")  # noqa: TRY004  # of the text, not of an argument
         position = _expect(text, position, ":")
         if key == "items" and text[position] == "[":
             position = _items(text, position, keep, items)
@@ -37,6 +46,8 @@ def _parse(text: str, keep: Callable[[_Object], _Object]) -> tuple[list[_Object]
             if key == "metadata" and isinstance(value, dict):
                 metadata = value
         position = _separator(text, position, "}")
+    if _skip(text, position + 1) != len(text):
+        raise ValueError("something follows the page")
     return items, metadata
 
 
@@ -50,9 +61,14 @@ def _items(text: str, position: int, keep: Callable[[_Object], _Object], items: 
 
 
 def _separator(text: str, position: int, end: str) -> int:
-    """Return the position of the next element, or of `end`."""
+    """Return the position of the next element, or of `end`; after a comma there is an element."""
     position = _skip(text, position)
-    return position if text[position] == end else _expect(text, position, ",")
+    if text[position] == end:
+        return position
+    position = _expect(text, position, ",")
+    if text[position] == end:
+        raise ValueError(f"an element is missing at {position}")
+    return position
 
 
 def _expect(text: str, position: int, character: str) -> int:

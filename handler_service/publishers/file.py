@@ -19,6 +19,7 @@ from handler_service.kube.conditions import Detail
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import vmi_document
 from handler_service.publishers.vmi_document import DocumentError
+from servicestatus import logs
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,19 @@ class FilePublisher:
         return self._documents.setdefault(vmi, _Document(vmi, self.path(vmi)))
 
     async def _renew_until_cancelled(self) -> None:
+        failing = False
         while True:
             await asyncio.sleep(self._renew_interval)
-            await self.renew()
+            try:
+                await self.renew()
+            except (
+                Exception
+            ):  # the documents must not expire because of one failure, such as a thread that cannot start
+                log.log(logging.DEBUG if failing else logging.ERROR, "the documents are not renewed; trying again in"
+                        " %g s", self._renew_interval, exc_info=True)  # fmt: skip
+                failing = True
+            else:
+                failing = False
 
     # --- in threads ---
 
@@ -153,10 +164,12 @@ class FilePublisher:
         """Write `value` with the time of now. Changes that another program made to the handler's fields are undone."""
         try:
             self._replace(document, value)
-        except (DocumentError, OSError) as error:
-            if str(error) != document.problem:
-                log.warning("%s: the document is not renewed: %s; it expires in %g s", document.vmi, error, LEASE)
-            document.problem = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not keep the other documents from a renewal
+            problem = str(error) if isinstance(error, DocumentError | OSError) else f"{type(error).__name__}: {error}"
+            if problem != document.problem:
+                fields = logs.fields(vmi=document.vmi)
+                log.warning("the document is not renewed: %s; it expires in %g s", problem, LEASE, extra=fields)
+            document.problem = problem
         else:
             document.problem = None
 

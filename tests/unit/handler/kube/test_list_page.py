@@ -32,10 +32,38 @@ def test_a_page_may_be_empty(text: bytes) -> None:
     assert list_page.parse(text, lambda item: item) == ([], {})
 
 
+@given(st.lists(JSON, max_size=2), st.dictionaries(st.text(max_size=2), JSON, max_size=2), st.integers(0), st.data())
+def test_a_page_with_a_character_too_many_or_too_few_is_taken_only_if_json_takes_it(
+    items: list[Any], metadata: Any, at: int, data: st.DataObject
+) -> None:
+    text = json.dumps({"items": items, "metadata": metadata})
+    at %= len(text)
+    added = data.draw(st.sampled_from(["", *'{}[],:" 7tN', "NaN"]))
+    text = text[:at] + added + text[at + (not added) :]
+    try:
+        expected = json.loads(text, parse_constant=refused)
+    except ValueError:
+        expected = None
+    if isinstance(expected, dict):
+        list_page.parse(text.encode(), lambda item: item)
+    else:
+        with pytest.raises(ServerError):
+            list_page.parse(text.encode(), lambda item: item)
+
+
+def refused(name: str) -> None:
+    raise ValueError(name)
+
+
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"7", b"{", b'{"items"', b'{"items": [', b'{"items": [1 2]}', b'{"a": 1 "b"}', b"\xff", b"[" * 99_999],
-)
+    [
+        b"", b"[]", b"7", b"{", b'{"items"', b'{"items": [', b'{"items": [1 2]}', b'{"a": 1 "b"}',
+        b"\xff", b"[" * 99_999, b'{"items": [{},]}',
+        b'{"items": [{}, ], "metadata": {}}', b'{"items": [],}', b'{"items": [,]}', b"{,}",
+        b'{7: 1}', b'{"items": [NaN]}', b'{"items": []} {}', b'{"items": []}}',
+    ],
+)  # fmt: skip
 def test_what_is_no_page_is_an_error_of_the_server(text: bytes) -> None:
     with pytest.raises(ServerError, match="the list is not JSON"):
         list_page.parse(text, lambda item: item)

@@ -314,9 +314,40 @@ async def test_a_renewal_that_fails_is_logged_once(
     for _ in range(3):
         await publisher.renew()
     (record,) = caplog.records
-    assert record.getMessage().startswith("default/vm: the document is not renewed: ")
+    assert record.getMessage().startswith("the document is not renewed: ")
+    assert record.__dict__["fields"] == {"vmi": "default/vm"}
     assert "is not JSON" in record.getMessage()
     assert document.read_text() == "{"
+
+
+@pytest.mark.parametrize("breaks", ["one document", "all"])
+async def test_the_renewal_outlives_a_failure_of_any_kind_and_logs_it_once(
+    document: Path, tmp_path: Path, wall: Wall, caplog: pytest.LogCaptureFixture, breaks: str
+) -> None:
+    """A wall clock that shows no date of the calendar breaks the text of a time; no thread for it breaks the whole."""
+
+    class Renewed(FilePublisher):
+        times = 0
+
+        async def renew(self) -> None:
+            self.times += 1
+            if breaks == "all" and self.times < 5:
+                raise RuntimeError("can't start new thread")
+            await super().renew()
+
+    async with Renewed(tmp_path, wall, renew_interval=0.01) as publisher:
+        await publisher.write(VMI, to_publish(1))
+        wall.now = 1e18 if breaks == "one document" else START + 10.0
+        await wait_until_async(lambda: publisher.times, lambda times: times >= 5, what="it goes on renewing")
+        wall.now = START + 10.0
+        await wait_until_async(
+            lambda: service_status(document)["renewTime"],
+            lambda renewed: renewed == "2023-11-14T22:13:30Z",
+            what="the document is renewed",
+        )
+    assert [one.levelname for one in caplog.records if one.levelname != "DEBUG"] == [
+        "WARNING" if breaks == "one document" else "ERROR"
+    ]
 
 
 async def test_it_renews_by_itself_while_it_runs(document: Path, tmp_path: Path, wall: Wall) -> None:
