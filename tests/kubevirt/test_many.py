@@ -21,8 +21,8 @@ COUNT = 20
 # Twenty that are started at once run within a minute, on two cores with a load of 60.
 TIMEOUT = 300.0
 # Versions of a companion: created; Reconciling, NoDomain and Watching; a viewer is connected, and none; Finished. And
-# seven for moments in which a program or libvirt does not answer for seconds, at a load of 60: each needs two writes.
-VERSIONS = 14
+# three for a moment in which a program or libvirt does not answer for 4.5 s, at a load of 60: it needs two writes.
+VERSIONS = 10
 # KubeVirt's work differs from run to run by a tenth, and by more where many try to write one VMI at once.
 ALIKE = 1.5
 

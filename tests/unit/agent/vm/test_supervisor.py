@@ -174,9 +174,9 @@ async def test_a_libvirt_that_hangs_after_the_end_of_its_domain_is_not_observed(
         await connection.lose(gone=True)
         await scene.libvirt.offer(LibvirtGoneError("no such socket"))
         await scene.time.advance(2.0)
-        await scene.time.advance(3.0)
+        await scene.time.advance(4.5)
         assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
-        assert scene.state.observation.message == "libvirt has not accepted the connection for 3 s"
+        assert scene.state.observation.message == "libvirt has not accepted the connection for 4.5 s"
 
 
 async def test_a_libvirt_that_was_lost_otherwise_after_the_end_of_its_domain_is_not_observed() -> None:
