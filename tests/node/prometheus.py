@@ -1,4 +1,4 @@
-"""Debian's Prometheus, on this machine: it scrapes the handler every second and runs the project's own rules."""
+"""Debian's Prometheus, on this machine: it scrapes handler and controller every second and runs the project's rules."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from testbed.waiting import wait_until
 from tests.cluster.ports import free_port
 from tests.monitoring.rules import groups, write
 
-_JOB = "vmi-service-status-handler"
+HANDLER, CONTROLLER = "vmi-service-status-handler", "vmi-service-status-controller"
 # The rules with seconds in place of minutes, otherwise unchanged. A rate looks back over several scrapes.
 _FOR, _WINDOW = "2s", "[10s]"
 
@@ -22,18 +22,19 @@ def _hurried(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 class Prometheus(ManagedProcess):
-    """A server with one target, which `watch` sets."""
+    """A server with two jobs. Each has one target, which `watch` sets."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the test's own."""
         rules = [{**group, "rules": [_hurried(rule) for rule in group["rules"]]} for group in groups()]
-        self._targets = folder / "targets.json"
+        self._targets = {job: folder / f"{job}.json" for job in (HANDLER, CONTROLLER)}
         self._url = f"http://127.0.0.1:{(port := free_port())}"
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(write(folder / "rules.yaml", rules))],
             "scrape_configs": [
-                {"job_name": _JOB, "honor_labels": True, "file_sd_configs": [{"files": [str(self._targets)]}]}
+                {"job_name": job, "honor_labels": True, "file_sd_configs": [{"files": [str(targets)]}]}
+                for job, targets in self._targets.items()
             ],
         }
         # What is JSON is YAML.
@@ -46,9 +47,9 @@ class Prometheus(ManagedProcess):
         argv = ["prometheus", *(f"--{flag}={value}" for flag, value in flags.items())]
         super().__init__(argv, log=folder / "prometheus.log")
 
-    def watch(self, port: int, node: str) -> Self:
-        """Scrape the handler of that node at this port of this machine's loopback."""
-        self._targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": {"node": node}}]))
+    def watch(self, job: str, port: int, **labels: str) -> Self:
+        """Scrape the job's program at this port of this machine's loopback."""
+        self._targets[job].write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": labels}]))
         return self
 
     def query(self, expression: str) -> dict[str, float]:
