@@ -60,6 +60,8 @@ class NodeLease:
                 await asyncio.sleep(_RETRY)
 
     async def _renew(self) -> bool:
+        # A plugin that returns credentials has a time limit of its own, which is longer than that of the request.
+        await self._client.refresh()
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await self._write()

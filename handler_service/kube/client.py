@@ -1,12 +1,10 @@
 """Sends requests to the API server and returns plain dicts.
 
 The official client provides addresses, TLS, tokens and the connection pool. Its models are not used: to build the model
-of a VMI takes milliseconds, and the handler reads six fields. Credentials are loaded again when one of their files was
-replaced or the server answers 401. The connections are replaced if the TLS material differs.
+of a VMI takes milliseconds, and the handler reads six fields. `access` keeps credentials and connections current.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -17,13 +15,10 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from handler_service.errors import ConfigurationError
 from handler_service.kube import errors, list_page
-from handler_service.kube.connection_pool import ConnectionPool
-from handler_service.kube.credentials import Credentials, CredentialSource
+from handler_service.kube.access import Access
+from handler_service.kube.credentials import CredentialSource
 from handler_service.stats import RequestStats
-
-log = logging.getLogger(__name__)
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -42,23 +37,22 @@ class KubeClient:
         self._timeout = timeout
         self._user_agent = user_agent
         # Half of the time limit, so that the error of a plugin that hangs names the plugin and not the request.
-        self._source = source or CredentialSource(kubeconfig, timeout / 2)
-        self._loading = asyncio.Lock()
-        self._warned = ""
+        self._access = Access(source or CredentialSource(kubeconfig, timeout / 2))
         self.stats = RequestStats()
-        self._credentials: Credentials
-        self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
         """Load the credentials without a request; raises ConfigurationError."""
-        await self._load()
+        await self._access.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            await self._pool.retire()
+        await self._access.close()
+
+    async def refresh(self) -> None:
+        """Load outdated credentials now, before a request whose time limit is too short for a slow plugin."""
+        await self._access.refresh()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = _JSON) -> Object:
         """Send GET; return the object; raises KubeError."""
@@ -117,14 +111,13 @@ class KubeClient:
     @asynccontextmanager
     async def _response(self, method: str, path: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request; if the server rejects the credentials, send it once more with new ones."""
-        if self._source.outdated():
-            await self._reload()
-        credentials = self._credentials
+        await self._access.refresh()
+        credentials = self._access.credentials
         async with AsyncExitStack() as stack:
             try:
                 response = await stack.enter_async_context(self._try(method, path, **arguments))
             except errors.UnauthorizedError as error:
-                await self._replace(credentials, error)
+                await self._access.replace(credentials, error)
                 response = await stack.enter_async_context(self._try(method, path, **arguments))
             yield response
 
@@ -143,15 +136,14 @@ class KubeClient:
         headers = {"Accept": accept, "User-Agent": self._user_agent}
         if content_type is not None:
             headers["Content-Type"] = content_type
-        credentials = self._credentials
+        credentials = self._access.credentials
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
         elif credentials.problem:
             raise errors.UnauthorizedError(credentials.problem)
         url = f"{credentials.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        assert self._pool is not None  # entered
         verb = "WATCH" if query and "watch" in query else method
-        async with self._pool.use() as rest_client:
+        async with self._access.use() as rest_client:
             with _ForeignErrors(), self._counted(verb) as answered:
                 answer = await rest_client.request(method, url, headers=headers, body=body, _request_timeout=limits)
                 response: aiohttp.ClientResponse = answer.response
@@ -172,46 +164,9 @@ class KubeClient:
             yield lambda status: self.stats.answered(verb, status, time.monotonic() - began)
         except (aiohttp.ClientError, OSError, asyncio.CancelledError) as error:  # a TimeoutError is an OSError
             if isinstance(error, aiohttp.ClientSSLError):
-                self._source.doubt()
+                self._access.doubt()
             self.stats.failed(verb)
             raise
-
-    async def _reload(self) -> None:
-        """Load credentials that may have changed; after a failure the last ones stay in use."""
-        before = self._credentials
-        try:
-            async with self._loading:
-                if self._credentials is before:  # else another request has loaded them meanwhile
-                    await self._load()
-        except ConfigurationError as error:
-            if str(error) != self._warned:
-                log.warning("credentials cannot be loaded again: %s; the last ones stay in use", error)
-            self._warned = str(error)
-        else:
-            self._warned = ""
-
-    async def _replace(self, refused: Credentials, error: errors.UnauthorizedError) -> None:
-        """Load credentials after 401, unless another request has; raises UnauthorizedError if that fails."""
-        async with self._loading:
-            if self._credentials is refused:
-                try:
-                    await self._load()
-                except ConfigurationError as problem:
-                    raise errors.UnauthorizedError(f"{error} ({problem})"[:1024]) from problem
-
-    async def _load(self) -> None:
-        credentials = await self._source.load()
-        before = self._pool
-        if before is None or credentials.transport != self._credentials.transport:
-            try:
-                self._pool = ConnectionPool(credentials.configuration)
-            except OSError as error:  # not a certificate, or the certificate of another key
-                self._source.doubt()
-                raise self._source.unusable(error) from error
-            if before is not None:
-                log.info("TLS credentials or the address of the API server changed; new connections use the new ones")
-                await before.retire()
-        self._credentials = credentials
 
 
 class _ForeignErrors:

@@ -28,6 +28,9 @@ class ApiClient(KubeClient):
     ) -> None:
         return None
 
+    async def refresh(self) -> None:
+        """Credentials stay as they are."""
+
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Object:
         """An object, or a list."""
         if query is None:

@@ -316,6 +316,50 @@ async def test_a_plugin_that_hangs_does_not_outlast_the_requests_time_limit(scen
         await wait_until_async(lambda: not Path(f"/proc/{pid}").exists(), what="the plugin has ended")
 
 
+async def slow_plugin(scene: Scene) -> None:
+    """A plugin that returns the token in `token` as soon as that file is there, and a server."""
+    authority = scene.authorities[0]
+    await scene.server.start(authority)
+    scene.put("ca.crt", authority.ca.certificate)
+    version = "client.authentication.k8s.io/v1"
+    answer = f'{{"apiVersion": "{version}", "status": {{"token": "%s"}}}}'
+    plugin = scene.folder / "plugin"
+    plugin.write_text(
+        f"#!/bin/sh\ncd {scene.folder}; echo $$ >> runs; while ! test -e token; do sleep 0.05; done\n"
+        f"printf '{answer}' $(cat token)\n"
+    )
+    plugin.chmod(0o755)
+    scene.configure(exec={"command": "./plugin", "apiVersion": version})
+    scene.put("token", "first")
+
+
+async def gives_up(client: KubeClient, scene: Scene) -> None:
+    """The token is refused, and the plugin has no other one yet."""
+    (scene.folder / "token").unlink()
+    scene.server.tokens = {"Bearer second"}
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await client.get("/x")
+
+
+async def test_a_slow_plugin_outlives_a_request_that_gives_up(scene: Scene) -> None:
+    """Each request with a short time limit would kill the plugin that the next one waits for."""
+    await slow_plugin(scene)
+    async with scene.client() as client:
+        await gives_up(client, scene)
+        scene.put("token", "second")
+        assert await client.get("/x") == {"token": "Bearer second", "user": None}
+    assert len((scene.folder / "runs").read_text().split()) == 2
+
+
+async def test_a_plugin_that_runs_ends_with_the_client(scene: Scene) -> None:
+    await slow_plugin(scene)
+    async with scene.client() as client:
+        await gives_up(client, scene)
+    pid = (scene.folder / "runs").read_text().split()[-1]
+    assert not Path(f"/proc/{pid}").exists()
+
+
 async def test_a_service_network_in_no_proxy_is_reached_without_the_proxy(
     tmp_path: Path, authorities: list[Authority]
 ) -> None:
