@@ -17,7 +17,7 @@ from handler_service.kube import conditions
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import KubeError, NotFoundError
 from handler_service.model import VmiId
-from servicestatus import contract
+from servicestatus import contract, logs
 from servicestatus.clock import Clock, WallClock
 from servicestatus.text import truncate
 
@@ -74,7 +74,10 @@ class EventWriter:
         except KubeError as error:
             outcome = "failed"
             level = logging.DEBUG if self._failing else logging.WARNING
-            log.log(level, "%s: the event %s cannot be written: %s", vmi_event.vmi, vmi_event.kind.value, error)
+            about = logs.fields(vmi=vmi_event.vmi)
+            log.log(
+                level, "the event %s cannot be written and is dropped: %s", vmi_event.kind.value, error, extra=about
+            )
             self._failing = True
         self.stats[vmi_event.kind.value, outcome] += 1
 

@@ -168,7 +168,7 @@ class PublishWorker:
             self._report_failure(job.vmi, (outcome.kind, outcome.message))
         elif job.value is not None or view.up_to_date:
             if self._reported.pop(job.vmi, None) is not None:
-                log.info("%s: %s: published again", self.publisher.name, job.vmi)
+                log.info("%s: published again", self.publisher.name, extra=logs.fields(vmi=job.vmi))
             if self._pruned and job.value is not None and job.value.sessions:
                 self._pruned = False
                 log.info("%s: the API server keeps the field now", self.publisher.name)
@@ -177,7 +177,8 @@ class PublishWorker:
         if failure != self._reported.get(vmi):
             self._reported[vmi] = failure
             level = logging.INFO if failure[0] in _RACES else logging.WARNING
-            log.log(level, "%s: %s: %s: %s", self.publisher.name, vmi, failure[0].value, failure[1])
+            kind, message = failure[0].value, failure[1]
+            log.log(level, "%s: %s: %s", self.publisher.name, kind, message, extra=logs.fields(vmi=vmi))
 
     def _report_pruned(self, message: str) -> None:
         """Log the normal state of a stock KubeVirt once: it concerns every VMI, and needs no action."""

@@ -89,9 +89,11 @@ def test_a_failed_write_is_tried_again(
     for place in ("vmi-status", "companion"):
         publication = handler.publication(vmi.namespace, vmi.name, place)
         assert (publication["state"], publication["failures"]) == ("PUBLISH_STATE_PUBLISHED", "1")
-        (line,) = handler.lines(f"WARNING handler_service.publishing.worker: {place}: {vmi.namespace}/vm: ")
-        assert any(f"/vm: {outcome}: " in line for outcome in outcomes)
-        assert len(handler.lines(f"{place}: {vmi.namespace}/vm: published again")) == 1
+        about = f" vmi={vmi.namespace}/vm"
+        told = [line for line in handler.lines(f"publishing.worker: {place}: ") if line.endswith(about)]
+        failure, end = (line.partition("publishing.worker: ")[2] for line in told)
+        assert any(failure.startswith(f"{place}: {outcome}: ") for outcome in outcomes)
+        assert end == f"{place}: published again{about}"
 
 
 def test_a_server_that_asks_for_time_gets_it(vmi: Vmi, gateway: Gateway, handler: Handler, peers: Peers) -> None:
@@ -120,7 +122,7 @@ def test_what_is_forbidden_is_told(
     rule.wait_used(2)
     publication = handler.publication(vmi.namespace, vmi.name, place)
     assert (publication["outcome"], publication["message"]) == ("forbidden", "403: no role allows it")
-    assert len(handler.lines(f"{place}: {vmi.namespace}/vm: forbidden: 403: no role allows it")) == 1
+    assert len(handler.lines(f"{place}: forbidden: 403: no role allows it vmi={vmi.namespace}/vm")) == 1
     if place == "companion":
         vmi.wait_for(1)
     else:
@@ -174,4 +176,5 @@ def test_a_server_that_takes_the_patch_and_does_nothing_is_told_as_reverted(
     rule.wait_used(2)
     peer.wait_published()
     assert vmi.service_status() == {"vncSessions": 1}
-    assert len(handler.lines(f"vmi-status: {vmi.namespace}/vm: reverted")) == 1
+    told = [line for line in handler.lines("vmi-status: reverted: ") if line.endswith(f" vmi={vmi.namespace}/vm")]
+    assert len(told) == 1

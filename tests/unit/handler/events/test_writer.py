@@ -142,8 +142,10 @@ async def test_a_failure_is_told_once_and_dropped(api: FakeApi, caplog: pytest.L
         for _ in range(3):
             api.refuse(f"POST {EVENTS}", 403)
             await events.write(STARTED)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "ns/vm: the event VNCSessionStarted cannot be written: 403" in caplog.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("the event VNCSessionStarted cannot be written and is dropped: 403")
+    assert record.__dict__["fields"] == {"vmi": "ns/vm"}
     assert events.stats["VNCSessionStarted", "failed"] == 3
 
 

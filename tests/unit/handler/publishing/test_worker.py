@@ -12,6 +12,7 @@ from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId, W
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.publishing.worker import MAX_JOBS, PublishWorker
+from servicestatus.logs import TextFormatter
 from servicestatus.rate_limit import TokenBucket
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import OTHER_VMI, VMI, desired
@@ -49,9 +50,9 @@ async def running(policy: WritePolicy = QUICK) -> AsyncIterator[Stage]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Level and text of what the publication has logged."""
+    """Level and line of what the publication has logged."""
     records = [record for record in caplog.records if record.name == "handler_service.publishing.worker"]
-    return [(record.levelname, record.getMessage()) for record in records]
+    return [(record.levelname, TextFormatter().format(record).partition(f"{record.name}: ")[2]) for record in records]
 
 
 async def test_what_is_wanted_is_written_and_answered() -> None:
@@ -92,8 +93,8 @@ async def test_new_trouble_is_told_once_and_its_end_once(caplog: pytest.LogCaptu
         await stage.up_to_date()
         assert stage.worker.outcomes[OutcomeKind.FORBIDDEN] == 10
         assert told(caplog) == [
-            ("WARNING", "memory: default/vm: forbidden: no permission"),
-            ("INFO", "memory: default/vm: published again"),
+            ("WARNING", "memory: forbidden: no permission vmi=default/vm"),
+            ("INFO", "memory: published again vmi=default/vm"),
         ]
 
 
@@ -106,8 +107,8 @@ async def test_a_race_with_another_writer_is_no_warning(caplog: pytest.LogCaptur
         stage.worker.set_desired(VMI, desired(1))
         await stage.up_to_date()
         assert told(caplog) == [
-            ("INFO", f"memory: default/vm: {kind.value}: 409"),
-            ("INFO", "memory: default/vm: published again"),
+            ("INFO", f"memory: {kind.value}: 409 vmi=default/vm"),
+            ("INFO", "memory: published again vmi=default/vm"),
         ]
 
 
@@ -121,7 +122,7 @@ async def test_trouble_that_ends_without_a_write_is_told_too(caplog: pytest.LogC
         stage.worker.set_desired(VMI, desired(0))
         await stage.up_to_date()
         await wait_until_async(lambda: len(told(caplog)), lambda lines: lines == 2, what="its end is logged")
-        assert told(caplog)[-1] == ("INFO", "memory: default/vm: published again")
+        assert told(caplog)[-1] == ("INFO", "memory: published again vmi=default/vm")
 
 
 async def test_a_pruned_field_is_logged_once_for_all_vmis(caplog: pytest.LogCaptureFixture) -> None:
