@@ -144,6 +144,10 @@ class ManagedProcess:
     def memory(self) -> procfs.Memory:
         return procfs.memory(self.pid)
 
+    def peak_memory(self) -> int:
+        """In its whole life."""
+        return procfs.peak_memory(self.pid)
+
     def open_files(self) -> int:
         return procfs.open_files(self.pid)
 

@@ -38,6 +38,13 @@ def memory(pid: int) -> Memory:
     return Memory(resident=fields["Rss"], proportional=fields["Pss"], anonymous=fields["Anonymous"])
 
 
+def peak_memory(pid: int) -> int:
+    """The most bytes that were ever resident at once, shared pages included."""
+    status = (PROC / str(pid) / "status").read_text().splitlines()
+    (line,) = (line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def _fields(path: Path) -> dict[str, int]:
     pairs = (line.split(":", 1) for line in path.read_text().splitlines()[1:])
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}

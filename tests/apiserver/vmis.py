@@ -38,13 +38,20 @@ class Vmi:
 
     # --- what KubeVirt does ---
 
-    def create(self, node: str, *, pods: Mapping[str, str] | None = None, phase: str = "Running") -> Self:
+    def create(
+        self,
+        node: str,
+        *,
+        pods: Mapping[str, str] | None = None,
+        phase: str = "Running",
+        spec: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Create a VM on a node. Without `pods` it has one launcher pod there, `pod`, with a new UID."""
         if pods is None:
             self.pod = new_uid()
             pods = {self.pod: node}
         manifest = virtual_machine_instance(
-            self.name, self.namespace, status={"phase": phase, "nodeName": node, "activePods": dict(pods)}
+            self.name, self.namespace, spec=spec, status={"phase": phase, "nodeName": node, "activePods": dict(pods)}
         )
         manifest["metadata"]["labels"] = {NODE_LABEL: node}
         self.uid = self._client.post(self.path.rpartition("/")[0], manifest)["metadata"]["uid"]

@@ -101,7 +101,7 @@ def publish_into_vmis(cluster: Workloads, folder: Path) -> None:
 
 
 @pytest.mark.needs(Ability.LOOK)
-@pytest.mark.timeout(240)  # a lease, three starts of a handler and six alerts
+@pytest.mark.timeout(480)  # a lease, three starts of a handler and seven alerts: 240 s at a load of 30
 def test_each_alert_fires_when_its_fault_is_there(
     cluster: Workloads,
     site: Site,
