@@ -37,7 +37,7 @@ compatible_api() {
 types() {
   local folder
   local -a code
-  for folder in servicestatus launcher_agent handler_service controller testbed tests demo bench hack; do
+  for folder in servicestatus launcher_agent handler_service controller injection_webhook testbed tests demo bench hack; do
     if compgen -G "$folder/*.py" > /dev/null; then code+=("$folder"); fi
   done
   mypy --no-error-summary "${code[@]}"
@@ -45,7 +45,7 @@ types() {
 
 # Two sets of imports: the programs may use only what an image installs, everything else the groups for development too.
 dependencies() {
-  deptry --no-ansi servicestatus launcher_agent handler_service controller \
+  deptry --no-ansi servicestatus launcher_agent handler_service controller injection_webhook \
     && deptry --no-ansi --ignore DEP002,DEP004 testbed tests demo bench hack
 }
 

@@ -1,6 +1,7 @@
 """Examples in the docs as tests run them: the commands of a page, what they print there, and what has to be so before.
 
     <!-- file: watch.py -->            the code below it is a file, for the commands further down on that page
+    <!-- sh: certificate -->           the code below it is a shell script, which a test runs by this name
     <!-- run: cluster, one viewer -->  the console below it is run in that world and scene; a test knows both by name
 
 In a console a line that begins with `$ ` is a command, up to the next line that does not continue it; what follows is
@@ -64,6 +65,14 @@ def worlds() -> set[str]:
 def files() -> dict[str, str]:
     """All files of all pages, whose names are theirs alone."""
     return {name: text for page in _pages() for name, text in page.files.items()}
+
+
+def script(page: str, name: str) -> str:
+    """The shell script of this name on a page."""
+    lines = (DOCS / page).read_text().splitlines()
+    mark = f"<!-- sh: {name} -->"
+    assert lines.count(mark) == 1, f"{page}: {mark} is there {lines.count(mark)} times"
+    return "\n".join(_code(lines[lines.index(mark) + 1 :], f"{page}: {name}")) + "\n"
 
 
 def _pages() -> list["Page"]:

@@ -68,7 +68,11 @@ IMAGES = {
     image.name: image
     for image in (
         Image("launcher-agent", "Dockerfile.launcher", ("requirements/agent.txt", "launcher_agent")),
-        Image("handler-service", "Dockerfile.handler", ("requirements/handler.txt", "handler_service", "controller")),
+        Image(
+            "handler-service",
+            "Dockerfile.handler",
+            ("requirements/handler.txt", "handler_service", "controller", "injection_webhook"),
+        ),
     )
 }
 

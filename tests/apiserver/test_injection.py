@@ -17,6 +17,7 @@ import yaml
 
 from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
+from tests.apiserver.identities import BASE
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY
@@ -135,10 +136,11 @@ class Cluster:
 
 
 def built(plane: ControlPlane, folder: Path, component: str) -> list[Object]:
-    """Return the component's objects, as `kubectl kustomize` builds them."""
+    """Return the component's objects and the template, as `kubectl kustomize` builds them."""
     path = os.path.relpath(COMPONENTS / component, folder)
     (folder / "kustomization.yaml").write_text(json.dumps({"components": [path]}))
-    return list(yaml.safe_load_all(plane.kubectl("kustomize", folder)))
+    template = yaml.safe_load((BASE / "podtemplate.yaml").read_text())
+    return [template, *yaml.safe_load_all(plane.kubectl("kustomize", folder))]
 
 
 class Injection:

@@ -31,7 +31,12 @@ class ControlPlane(Administrator):
     """
 
     def __init__(
-        self, folder: Path | None = None, *, resources: Sequence[Path] = (), endpoint: Endpoint | None = None
+        self,
+        folder: Path | None = None,
+        *,
+        resources: Sequence[Path] = (),
+        endpoint: Endpoint | None = None,
+        apiserver_flags: Sequence[str] = (),
     ) -> None:
         """Without a folder it uses a temporary one, which it removes at the end.
 
@@ -47,7 +52,9 @@ class ControlPlane(Administrator):
         self._components = Components(self.folder, endpoint or Endpoint("127.0.0.1", free_port()))
         super().__init__(self.add_user("admin", "system:masters"), self.folder / "kubectl")
         self.etcd = self._server("etcd", self._components.etcd(), lambda: accepts(self._components.etcd_socket))
-        self.apiserver = self._server("apiserver", self._components.apiserver(), lambda: self._api.has("/readyz"))
+        self.apiserver = self._server(
+            "apiserver", [*self._components.apiserver(), *apiserver_flags], lambda: self._api.has("/readyz")
+        )
         manager = self._components.controller_manager(self.add_user("system:kube-controller-manager"))
         self.controller_manager = self._server("controller-manager", manager, lambda: self.has_account("default"))
 

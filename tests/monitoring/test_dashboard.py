@@ -12,6 +12,10 @@ from controller.decisions import Decisions
 from controller.marker import Marker
 from controller.watches import Watches
 from handler_service.kube.client import KubeClient
+from injection_webhook import metrics as webhook
+from injection_webhook.certificate import ServingCertificate
+from injection_webhook.stats import Stats
+from injection_webhook.template import Template, follow
 from tests.monitoring.rules import COMPONENT, promtool, rules, write
 from tests.unit.handler.metrics.scene import Scene
 
@@ -44,7 +48,7 @@ def exported() -> set[str]:
     scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1}
     scene.manager.reports.stats.rejections["ABORTED"] += 1
     scene.requests.answered("PATCH", 200, 0.01)
-    text = scene.text() + controller_metrics()
+    text = scene.text() + controller_metrics() + webhook_metrics()
     samples = [line for line in text.splitlines() if not line.startswith("#")]
     return {re.split(r"[ {]", sample, maxsplit=1)[0] for sample in samples}
 
@@ -56,6 +60,13 @@ def controller_metrics() -> str:
     marker = Marker(client, "vss", decisions, time.monotonic, time.time)
     exposition = controller.Exposition(decisions, marker, followed, time.monotonic, "1.2.3")
     return exposition.render("text/plain")[0].decode()
+
+
+def webhook_metrics() -> str:
+    """What a webhook exports that was asked nothing yet."""
+    client, template = KubeClient(None, 1.0, "test"), Template()
+    followed, certificate = follow(client, "vss", "template", 1.0, template), ServingCertificate(Path())
+    return webhook.Exposition(Stats(), certificate, template, followed, "1.2.3").render("text/plain")[0].decode()
 
 
 def known() -> set[str]:

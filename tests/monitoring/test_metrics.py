@@ -3,7 +3,7 @@
 import re
 
 from tests.monitoring.rules import REPOSITORY, promtool
-from tests.monitoring.test_dashboard import controller_metrics, exported
+from tests.monitoring.test_dashboard import controller_metrics, exported, webhook_metrics
 from tests.unit.handler.metrics.scene import Scene
 
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
@@ -17,6 +17,7 @@ def test_the_lint_of_prometheus_finds_no_fault() -> None:
     scene.requests.answered("PATCH", 200, 0.01)
     assert promtool("check", "metrics", input_=scene.text()) == ""
     assert promtool("check", "metrics", input_=controller_metrics()) == ""
+    assert promtool("check", "metrics", input_=webhook_metrics()) == ""
 
 
 def test_every_metric_is_in_the_docs_and_no_other() -> None:

@@ -46,12 +46,16 @@ class Installation:
 
     def apply(self) -> None:
         """Return when the handler is ready and new launcher pods get their agent."""
-        self._kubectl("apply", "--server-side", "-k", STOCK)
-        # A CRD is served a moment after it was accepted; a namespace that is still ending accepts nothing.
-        self._kubectl("apply", "--server-side", "-k", self._site.overlay)
-        self.wait_ready()
+        self.apply_other(self._site.overlay)
         wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
         self._applied = True
+
+    def apply_other(self, overlay: Path) -> None:
+        """Apply another overlay than the place's; return when the handler is ready."""
+        self._kubectl("apply", "--server-side", "-k", STOCK)
+        # A CRD is served a moment after it was accepted; a namespace that is still ending accepts nothing.
+        self._kubectl("apply", "--server-side", "-k", overlay)
+        self.wait_ready()
 
     def restore(self) -> None:
         """Restore what a test has patched; by force, since a patch owns the fields that it changed."""

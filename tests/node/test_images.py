@@ -45,7 +45,8 @@ def test_an_image_is_small(image: Archive) -> None:
 def test_an_image_has_no_tool_that_an_intruder_could_use(image: Archive) -> None:
     """No shell, no package manager, no compiler: its commands are Python, the program, and the agent's process 1."""
     commands = {path.removeprefix("usr/bin/") for path in image.entries if path.startswith("usr/bin/")}
-    assert commands <= {"python3.13", AGENT, HANDLER, "socket-opener", "controller", "launcher-supervisor"}
+    programs = {AGENT, HANDLER, "socket-opener", "controller", "injection-webhook", "launcher-supervisor"}
+    assert commands <= {"python3.13", *programs}
     tools = re.compile(r"(^|/)(pip|ensurepip|apt|dpkg-deb|gcc-\d+|cc1|ldconfig)(-[0-9.]+\.dist-info)?$")
     found = [path for path in image.entries if tools.search(path)]
     assert [path for path in found if not path.startswith("usr/share/doc/") and path != "etc/apt"] == []

@@ -1,0 +1,78 @@
+"""Parses and validates the webhook's flags, once, at the start."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from injection_webhook.template import NAME
+from servicestatus import addresses, flags, logs, version
+from servicestatus.addresses import Address
+from servicestatus.flags import DurationRange, checked_by
+
+_DESCRIPTION: Final = "Adds the agent to new launcher pods, for an API server without MutatingAdmissionPolicy."
+_EPILOG: Final = """\
+example, as its Deployment does it:
+  injection-webhook --template-namespace "$POD_NAMESPACE" --address :8443 \\
+    --certificate-dir /etc/vmi-service-status/certificate --probe-address :8191
+
+Every flag is an environment variable too: --address is INJECTION_WEBHOOK_ADDRESS.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Holds the values of all flags."""
+
+    #: Where the API server sends its reviews.
+    address: Address
+    #: The mounted Secret with tls.crt and tls.key.
+    certificate_dir: Path
+    #: Which PodTemplate says what is injected.
+    template_namespace: str
+    template_name: str
+    #: None: the pod's own service account.
+    kubeconfig: Path | None
+    #: Seconds for one request, and after which a watch is renewed.
+    api_timeout: float
+    watch_timeout: float
+    #: Seconds from the signal to stop until nothing is answered any more.
+    drain_timeout: float
+    probe_address: Address | None
+    metrics_address: Address | None
+    log_level: str
+    log_format: str
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
+    """Return the configuration; after a mistake, exit with status 2 and one line that names the flag."""
+    options = _parser().parse(arguments, environment)
+    return Config(**vars(options))
+
+
+def _parser() -> flags.FlagParser:
+    parser = flags.FlagParser("injection-webhook", _DESCRIPTION, _EPILOG, version.installed())
+    add = parser.add_argument
+    add("--address", type=checked_by(addresses.parse), required=True, metavar="[HOST]:PORT",
+        help="answer the API server's reviews on this address, by TLS")  # fmt: skip
+    add("--certificate-dir", type=Path, required=True, metavar="DIRECTORY",
+        help="the mounted Secret with tls.crt and tls.key; it may still be empty, and is followed")  # fmt: skip
+    add("--template-namespace", type=checked_by(flags.namespace), required=True, metavar="NAMESPACE",
+        help="where the PodTemplate is that says what is injected")  # fmt: skip
+    add("--template-name", type=flags.filled, default=NAME, metavar="NAME",
+        help="the PodTemplate's name (default: %(default)s)")  # fmt: skip
+    add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
+        help="how to reach the API server (default: the pod's service account)")  # fmt: skip
+    add("--api-timeout", type=DurationRange(0.5, 60), default="5s", metavar="DURATION",
+        help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
+    add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
+        help="renew a watch after about this time (default: %(default)s)")  # fmt: skip
+    add("--drain-timeout", type=DurationRange(0, 60), default="5s", metavar="DURATION",
+        help="after a signal, answer for this time before ending (default: %(default)s)")  # fmt: skip
+    add("--probe-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /healthz and /readyz on this address (default: none)")  # fmt: skip
+    add("--metrics-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
+        help="serve /metrics on this address (default: none)")  # fmt: skip
+    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
+    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
+    return parser

@@ -1,0 +1,50 @@
+"""Answers the API server's reviews.
+
+Every pod of the cluster can reach the port, so servicestatus/http_server.py bounds connections and their time. A
+connection serves one review: then the API server spreads its reviews over the replicas, none is sent into a connection
+that ends, and a handshake without a review means that the API server does not accept the certificate.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from injection_webhook import review
+from injection_webhook.certificate import ServingCertificate
+from injection_webhook.review import FAILED, TOO_LARGE, Outcome
+from injection_webhook.stats import Stats
+from injection_webhook.template import Template
+from servicestatus.addresses import Address
+from servicestatus.http_server import HttpServer, Limits
+
+#: The API server admits requests of 3 MiB, and stores objects of 1.5 MiB; a launcher pod has 20 KiB.
+MAX_BODY: Final = 3 * 1024 * 1024
+#: The API server waits for 2 s, from the connection to the answer. Many more connections than are open at once where a
+#: hundred VMs start in a second; each may have a body in memory.
+_LIMITS: Final = Limits(connections=32, request_timeout=2.0, answer_timeout=2.0)
+
+
+def admission_server(address: Address, certificate: ServingCertificate, template: Template, stats: Stats) -> HttpServer:
+    """Serve `POST /inject`. `certificate` is that of each handshake, `template` that of each review."""
+
+    async def inject(request: web.BaseRequest) -> web.Response:
+        try:
+            body = await _body(request)
+        except web.HTTPRequestEntityTooLarge:
+            stats.reviews[Outcome(FAILED, TOO_LARGE)] += 1
+            raise
+        answer, outcome = review.answer(body, template.current)
+        stats.reviews[outcome] += 1
+        return web.Response(body=answer, content_type="application/json")
+
+    return HttpServer(address, {("POST", "/inject"): inject}, limits=_LIMITS, tls=certificate.context)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """Return the body; raises HTTPRequestEntityTooLarge."""
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_BODY, len(body))
+    return bytes(body)

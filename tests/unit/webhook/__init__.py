@@ -1,0 +1,1 @@
+"""The injection webhook's rules in memory."""
