@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test-node: setup ## The images as deployed, on a real node (9 min; 14 when they 
 
 test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, with its own virtctl (15 min; 30 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)
+
+matrix: setup ## A few tests on other releases of KubeVirt and Kubernetes: a table in docs/kubevirt.md (an hour; each release is built once)
+	@.venv/bin/python -m tests.matrix $(ARGS)
 
 chaos: setup ## Faults for half an hour, and a table of promises; MINUTES=5 SEED=1
 	@hack/longrun.sh chaos

@@ -31,7 +31,7 @@ class GrpcurlError(Exception):
 @functools.cache
 def binary() -> Path:
     """Return its path; it is built if the cache does not have it."""
-    return gotools.build(["grpcurl"]) / "grpcurl"
+    return gotools.find("grpcurl").build()
 
 
 class Grpcurl:

@@ -36,7 +36,7 @@ def _answer(options: argparse.Namespace) -> Sequence[Path]:
     """Return the paths to print."""
     match options.what:
         case "gotools":
-            return [gotools.folder() if options.dir else gotools.build(options.name)]
+            return gotools.folders() if options.dir else gotools.build(options.name)
         case "images":
             return images.build(options.name)
         case "parts":
@@ -57,12 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         help="start the build with a log (build.log in the cache), print its process group, and return",
     )
     kinds = parser.add_subparsers(dest="what", required=True)
-    tools = kinds.add_parser("gotools", help="Go programs that the tests start")
+    tools = kinds.add_parser(
+        "gotools", help="Go programs that the tests start; the variable KUBERNETES=1.34.9 chooses its version"
+    )
     tools.add_argument("--dir", action="store_true", help="print where they are or would be, and build nothing")
     tools.add_argument("name", nargs="*", help="a program, such as grpcurl; without one, nothing is built")
     images_ = kinds.add_parser("images", help="the images as docker archives", epilog=images.__doc__)
     images_.add_argument("name", nargs="*", help=f"one of {', '.join(images.IMAGES)}; without one, all of them")
-    kinds.add_parser("kubevirt", help="a real KubeVirt; the variable KUBEVIRT=v1.8.4 chooses its version")
+    kinds.add_parser("kubevirt", help="a real KubeVirt; the variable KUBEVIRT=1.8.4 chooses its version")
     kinds.add_parser("peer", help="the Go programs that the bench compares with")
     kinds.add_parser("recipes", help="the Go programs in docs/")
     needs = kinds.add_parser("parts", help="everything that parts of the test suite need")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hack.builds import engines
 from hack.builds.cache import Store, describe_files, key_of
-from hack.builds.commands import ROOT, BuildError
+from hack.builds.commands import ROOT, BuildError, run
 from hack.builds.debian import EPOCH, DebianRoot
 from hack.builds.engines import Engine
 from hack.builds.machine import PipSettings, apt_settings
@@ -155,4 +155,9 @@ def _limit_storage(storage: Path) -> None:
     size = sum(path.lstat().st_blocks * 512 for path in storage.rglob("*") if not path.is_symlink())
     if size > STORAGE_LIMIT * 1_000_000:
         say(f"images: {storage} has grown above {STORAGE_LIMIT} MB and is made again")
+        # A build that was killed leaves its containers mounted.
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):
+            if Path(mount).is_relative_to(storage):
+                run(["umount", mount])
         shutil.rmtree(storage)

@@ -1,17 +1,16 @@
 """Builds a real KubeVirt from its Go modules for the tests.
 
-KubeVirt is unmodified, except that libguestfs.org/libnbd is not available as a module: a stub compiles in its place.
+KubeVirt is unmodified, except that some modules that it names are not available: libguestfs.org/libnbd, and from 1.9 on
+kubevirt.io/virt-template-api, -client-go and -engine. Stubs compile in their place, whose every call is an error.
 The artifact is a folder with these files, none of which is in this tree:
 
   version         KubeVirt's
   virtctl
-  kubevirt.tar    a docker archive of its five images, which are one: Debian's libvirt and QEMU and KubeVirt's programs
+  kubevirt.tar    a docker archive of its images, which are one: Debian's libvirt and QEMU and KubeVirt's programs
   manifests/      what KubeVirt's own generator writes: the KubeVirt CRD, the operator's roles, its priority class
 """
 
-import json
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,18 +19,21 @@ from hack.builds import go, kubevirt_layer
 from hack.builds.cache import Store, describe_files, key_of
 from hack.builds.commands import ROOT, BuildError, output, run
 from hack.builds.debian import DebianRoot
+from hack.builds.upstream import MOD, Project, release
 
 MODULE = "kubevirt.io/kubevirt"
-STUB = ROOT / "tests/kubevirt/image/libnbd"
+DEFAULT = "v1.8.4"
+STUBS = "tests/kubevirt/image/stubs"
 STORE = Store("kubevirt", pattern="v*")
 ROOTS = Store("kubevirt-root")
 
 # Raise it when these modules make something else of the same inputs.
 STEPS = 1
 
-# What the image holds, with its path below cmd/.
+# What the image holds, with its path below cmd/; older releases do not have all of them.
 PROGRAMS = (
-    *("virt-operator", "virt-api", "virt-controller", "virt-handler", "virt-launcher", "virt-launcher-monitor"),
+    *("virt-operator", "virt-api", "virt-controller", "virt-exportproxy"),
+    *("virt-handler", "virt-launcher", "virt-launcher-monitor"),
     *("virt-tail", "virt-probe", "virt-freezer", "virt-launcher/libvirt-hook-client"),
 )
 SYSTEM = DebianRoot(
@@ -44,14 +46,20 @@ SYSTEM = DebianRoot(
 
 
 def version() -> str:
-    """Return the version to build; the variable KUBEVIRT chooses another one."""
-    return os.environ.get("KUBEVIRT") or "v1.8.4"
+    """Return the version to build; the variable KUBEVIRT chooses another one, as 1.8.4 or v1.8.4."""
+    return release(os.environ.get("KUBEVIRT") or DEFAULT)
+
+
+def project(chosen: str) -> Project:
+    """Return what is built."""
+    stubs = {stub.name: stub for stub in sorted((ROOT / STUBS).iterdir())}
+    return Project(MODULE, chosen, staged_version=chosen, stubs=stubs)
 
 
 def build() -> Path:
     """Return the folder."""
     chosen = version()
-    files = describe_files("tests/kubevirt/image/libnbd", "tests/kubevirt/image/virtqemud.sh")
+    files = describe_files(STUBS, "tests/kubevirt/image/virtqemud.sh")
     flags = [str(_flags(chosen)), *PROGRAMS, str(SYSTEM)]
     entry = f"{chosen}-{key_of(str(STEPS), go.find().version, files, *flags)}"
     return STORE.obtain(
@@ -64,7 +72,7 @@ def build() -> Path:
 
 def _flags(chosen: str, *, cgo: bool = True) -> go.Build:
     ldflags = f"{go.LDFLAGS} -X kubevirt.io/client-go/version.gitVersion={chosen}"
-    return go.Build(ldflags=ldflags, mod="mod", cgo=cgo)
+    return go.Build(ldflags=ldflags, mod=MOD, cgo=cgo)
 
 
 def _make(folder: Path, chosen: str) -> None:
@@ -74,7 +82,7 @@ def _make(folder: Path, chosen: str) -> None:
         )
     work = folder.parent
     folder.mkdir()
-    source = _download(chosen)
+    source = project(chosen).download()
     _build_programs(work, source, chosen)
     root = ROOTS.obtain(f"{key_of(str(SYSTEM))}.tar", SYSTEM.write, what="a root of Debian packages")
     layer = kubevirt_layer.write(work / "layer", work / "image", source, root)
@@ -84,49 +92,19 @@ def _make(folder: Path, chosen: str) -> None:
     (folder / "version").write_text(f"{chosen}\n")
 
 
-def _download(chosen: str) -> Path:
-    """Return the folder of KubeVirt's source, as Go's own cache of modules holds it."""
-    compiler = go.find().ensured()
-    environment = {"GOTOOLCHAIN": "local"}
-    answer = json.loads(
-        output([compiler.program, "mod", "download", "-json", f"{MODULE}@{chosen}"], environment=environment)
-    )
-    return Path(answer["Dir"])
-
-
 def _build_programs(work: Path, source: Path, chosen: str) -> None:
     compiler = go.find().ensured()
     module, image, tools = work / "module", work / "image", work / "tools"
-    _write_module(module, source, chosen)
+    project(chosen).write_module(module, source)
     image.mkdir()
     tools.mkdir()
-    _flags(chosen).run(compiler, module, f"{image}/", [f"{MODULE}/cmd/{program}" for program in PROGRAMS])
+    programs = [program for program in PROGRAMS if (source / "cmd" / program).is_dir()]
+    _flags(chosen).run(compiler, module, f"{image}/", [f"{MODULE}/cmd/{program}" for program in programs])
     # It runs where none of the image's libraries are.
     _flags(chosen, cgo=False).run(compiler, module, f"{image}/", [f"{MODULE}/cmd/virt-chroot"])
     _flags(chosen).run(compiler, module, f"{tools}/", [f"{MODULE}/cmd/virtctl", f"{MODULE}/tools/resource-generator"])
     main = source / "cmd/container-disk-v2alpha/main.c"
     run(["gcc", "-static", "-s", "-O2", "-o", image / "container-disk", main])
-
-
-def _write_module(module: Path, source: Path, chosen: str) -> None:
-    shutil.copytree(STUB, module / "libnbd")
-    shutil.copy(source / "go.sum", module / "go.sum")
-    (module / "go.mod").write_text(module_file((source / "go.mod").read_text(), chosen))
-
-
-def module_file(kubevirts: str, chosen: str) -> str:
-    """Return a go.mod that requires KubeVirt. Go ignores a required module's replacements, so they are repeated."""
-    line = re.search(r"^go .*$", kubevirts, re.MULTILINE)
-    replacements = re.search(r"^replace \(\n(.*?)^\)", kubevirts, re.MULTILINE | re.DOTALL)
-    if line is None or replacements is None:
-        raise BuildError(
-            f"the go.mod of {MODULE} {chosen} has no `go` line or no `replace` block; {__name__} expects both"
-        )
-    published = re.sub(r"=> \./staging/src/(.*)", rf"=> \1 {chosen}", replacements[1])
-    return (
-        f"module build\n\n{line[0]}\n\nrequire {MODULE} {chosen}\n\n"
-        f"replace (\n{published}\tlibguestfs.org/libnbd => ./libnbd\n)\n"
-    )
 
 
 def _write_manifests(folder: Path, generator: Path) -> None:

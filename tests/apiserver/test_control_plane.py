@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hack.builds import gotools
 from testbed import procfs
 from testbed.waiting import wait_until
 from tests.cluster.control_plane import ControlPlane
@@ -24,9 +25,10 @@ def config_map(name: str, namespace: str) -> dict[str, object]:
 
 
 def test_it_is_the_version_whose_behaviour_is_documented(control_plane: ControlPlane) -> None:
-    """The server says that it is 1.37.2, the release that go.mod names."""
+    """The server and kubectl say that they are the release that go.mod or the variable KUBERNETES names."""
     version = json.loads(control_plane.kubectl("version", "--output=json"))
-    assert version["serverVersion"]["gitVersion"] == "v1.37.2"
+    said = {version[program]["gitVersion"] for program in ("serverVersion", "clientVersion")}
+    assert said == {gotools.kubernetes_version()}
 
 
 def test_the_stock_schema_prunes_the_service_status(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.cluster.kubeconfig import kubeconfig_path, write_kubeconfig
 from tests.cluster.pki import Authority, TokenFile
+from tests.cluster.policies import policy_flags
 from tests.cluster.tools import tool
 
 # sun_path holds 108 bytes, the last of them zero.
@@ -74,6 +75,7 @@ class Components:
             *self._serving_flags(),
             *self._identity_flags(),
             *self._aggregation_flags(),
+            *policy_flags(),
             "--allow-privileged=true",
         ]
 

@@ -6,7 +6,6 @@ them), then what hack/builds has built from this package's go.mod.
 
 import os
 import shutil
-from functools import cache
 from pathlib import Path
 
 from hack.builds import gotools
@@ -20,10 +19,11 @@ class MissingToolError(Exception):
 
 def tool(name: str) -> Path:
     """Return the path of a program built from go.mod, by its own name (`kube-apiserver`, `etcd`, `containerd`...)."""
-    for folder in _folders():
+    folders = [*_assets(), gotools.find(name).path.parent]
+    for folder in folders:
         if os.access(folder / name, os.X_OK):
             return folder / name
-    searched = [str(folder) for folder in _folders()]
+    searched = [str(folder) for folder in folders]
     raise MissingToolError(f"{name} is in none of {searched}; `python -m hack.builds gotools {name}` builds it")
 
 
@@ -40,11 +40,6 @@ def require_system(*names: str) -> None:
         raise MissingToolError(f"please install {', '.join(missing)}; `make setup` does")
 
 
-def _folders() -> list[Path]:
+def _assets() -> list[Path]:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return ([Path(assets)] if assets else []) + [_built()]
-
-
-@cache
-def _built() -> Path:
-    return gotools.folder()
+    return [Path(assets)] if assets else []

@@ -26,6 +26,12 @@ class Build:
         return (self.folder / "version").read_text().strip()
 
     @property
+    def minor(self) -> tuple[int, int]:
+        """As (1, 9) of v1.9.0."""
+        major, minor, *_ = self.version.removeprefix("v").split(".")
+        return int(major), int(minor)
+
+    @property
     def archive(self) -> Path:
         """Of all its images."""
         return self.folder / "kubevirt.tar"

@@ -10,6 +10,7 @@ from tests.apiserver.client import ApiError, Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
 from tests.cluster.objects import Object
+from tests.cluster.policies import overlay_for
 from tests.cluster.tools import REPOSITORY
 from tests.kubevirt.build import Build
 from tests.kubevirt.migrations import slow_policy
@@ -37,6 +38,7 @@ class Deployment:
         self.client = client
         self.build = build
         self._kubectl = cluster.kubectl
+        self._overlay = overlay_for(OVERLAY, cluster.folder / "overlay")
         self._installed = False
 
     # --- KubeVirt ---
@@ -56,7 +58,7 @@ class Deployment:
         self._have_deployed()
 
     def _have_deployed(self) -> None:
-        self._apply(kubevirt())
+        self._apply(kubevirt(self.build))
         phase = "--for=jsonpath={.status.phase}=Deployed"
         self._wait("kubevirt/kubevirt", phase, f"--namespace={NAMESPACE}")
         wait_until(self._answers, what="KubeVirt answers", timeout=ROLLOUT_TIMEOUT, interval=0.3)
@@ -119,14 +121,14 @@ class Deployment:
         """Return when the handler is ready and new pods get their agent; if that is so already, it costs nothing."""
         if self._installed:
             return
-        self._kubectl("apply", "--server-side", "-k", OVERLAY)
+        self._kubectl("apply", "--server-side", "-k", self._overlay)
         self._rolled_out(DAEMON_SET, OURS)
         wait_until(self._injects, what="launcher pods are given the agent", interval=0.2)
         self._installed = True
 
     def uninstall(self) -> None:
         self._installed = False
-        uninstall(self._kubectl, OVERLAY, ROLLOUT_TIMEOUT)
+        uninstall(self._kubectl, self._overlay, ROLLOUT_TIMEOUT)
 
     def roll_handler(self) -> None:
         self.rollout(DAEMON_SET, namespace=OURS)

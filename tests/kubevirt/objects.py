@@ -7,9 +7,13 @@ from tests.kubevirt.build import Build
 
 NAMESPACE = "kubevirt"
 OPERATOR = "virt-operator"
+FIRST_WITH_TEMPLATES = (1, 9)
 # The operator's own readiness probes start after 15 s and repeat every 10 s. With a probe each second a start is twice
 # as fast.
-PROBES = {"Deployment": ("virt-api", "virt-controller"), "DaemonSet": ("virt-handler",)}
+PROBES = {
+    "Deployment": {"virt-api": "virt-api", "virt-controller": "virt-controller", "virt-exportproxy": "exportproxy"},
+    "DaemonSet": {"virt-handler": "virt-handler"},
+}
 
 
 def operator(build: Build) -> Object:
@@ -54,9 +58,13 @@ def operator(build: Build) -> Object:
     }
 
 
-def kubevirt() -> Object:
+def kubevirt(build: Build) -> Object:
     """Return the KubeVirt object. Emulation: no test may depend on, or touch, the machine's own virtualization."""
-    patches = [_quick_probe(kind, name) for kind, names in PROBES.items() for name in names]
+    patches = [_quick_probe(kind, *names) for kind, containers in PROBES.items() for names in containers.items()]
+    # virt-template is a project of its own, which is not built here.
+    has_templates = build.minor >= FIRST_WITH_TEMPLATES
+    without_templates = {"virtTemplateDeployment": {"enabled": False}} if has_templates else {}
+    disabled_gates = {"disabledFeatureGates": ["Template"]} if has_templates else {}
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
@@ -65,18 +73,19 @@ def kubevirt() -> Object:
             "imagePullPolicy": "IfNotPresent",
             "infra": {"replicas": 1},
             "configuration": {
-                "developerConfiguration": {"useEmulation": True},
+                "developerConfiguration": {"useEmulation": True, **disabled_gates},
                 # Replaces the built-in list: it contains the CPU of some small machines, and then no node admits a
                 # migrated VM.
                 "obsoleteCPUModels": {"486": True},
+                **without_templates,
             },
             "customizeComponents": {"patches": patches},
         },
     }
 
 
-def _quick_probe(kind: str, name: str) -> Object:
-    probe = {"name": name, "readinessProbe": {"initialDelaySeconds": 1, "periodSeconds": 1}}
+def _quick_probe(kind: str, name: str, container: str) -> Object:
+    probe = {"name": container, "readinessProbe": {"initialDelaySeconds": 1, "periodSeconds": 1}}
     patch = json.dumps({"spec": {"template": {"spec": {"containers": [probe]}}}})
     return {"resourceType": kind, "resourceName": name, "type": "strategic", "patch": patch}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hack.builds import gotools
 from testbed.waiting import wait_until
 from tests.cluster import debian
 from tests.cluster.commands import run
@@ -26,9 +27,10 @@ def program(name: str, path: Path) -> dict[str, File]:
 
 @pytest.mark.needs(Ability.OWN)
 def test_the_node_is_ready_with_a_real_runtime(cluster: Workloads) -> None:
-    """kubelet and containerd have the versions of go.mod."""
+    """kubelet has the chosen version, containerd that of go.mod."""
     versions = "{.items[*].status.nodeInfo['kubeletVersion','containerRuntimeVersion']}"
-    assert cluster.kubectl("get", "nodes", f"--output=jsonpath={versions}") == "v1.37.2 containerd://2.4.2"
+    runs = f"{gotools.kubernetes_version()} containerd://2.4.2"
+    assert cluster.kubectl("get", "nodes", f"--output=jsonpath={versions}") == runs
 
 
 def test_a_pod_is_scheduled_and_runs(place: Place, namespace: str) -> None:

@@ -1,6 +1,6 @@
-"""Writes KubeVirt's five images into one archive: python -m tests.kubevirt.image ARCHIVE VERSION LAYER...
+"""Writes KubeVirt's images into one archive: python -m tests.kubevirt.image ARCHIVE VERSION LAYER...
 
-They are the same image with different users and programs: five of KubeVirt's own would be three gigabytes on a node.
+They are the same image with different users and programs: KubeVirt's own would be three gigabytes on a node.
 """
 
 import sys
@@ -16,6 +16,7 @@ USERS = {
     "virt-operator": SERVICE,
     "virt-api": SERVICE,
     "virt-controller": SERVICE,
+    "virt-exportproxy": SERVICE,
     "virt-handler": ROOT,
     "virt-launcher": ROOT,
 }

@@ -1,10 +1,13 @@
 """Which Go builds, and with which flags."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from hack.builds import go, gotools, peer
+from hack.builds import go, gotools, kubevirt, peer
 from hack.builds.commands import BuildError
-from hack.builds.kubevirt import module_file
+from hack.builds.upstream import Project, release
 
 GO_MOD = """module m
 
@@ -75,7 +78,33 @@ def test_programs_are_called_like_their_packages_but_for_etcd() -> None:
     ],
 )
 def test_a_program_knows_its_version(name: str, ldflags: str, tags: str) -> None:
-    assert gotools.flags(name, gotools.programs(GO_MOD)[name], GO_MOD) == go.Build(ldflags=ldflags, tags=tags)
+    tool = gotools.tools(GO_MOD, "v1.37.2")[name]
+    assert tool.is_pinned
+    assert tool.flags == go.Build(ldflags=ldflags, tags=tags)
+
+
+def test_another_kubernetes_is_built_of_its_own_module_and_all_else_stays_pinned() -> None:
+    tools = gotools.tools(GO_MOD, "v1.34.9")
+    assert {name: tool.is_pinned for name, tool in tools.items()} == {
+        "ctr": True,
+        "grpcurl": True,
+        "etcd": True,
+        "kubelet": False,
+    }
+    version = "k8s.io/component-base/version"
+    assert tools["kubelet"].flags == go.Build(
+        ldflags=f"-s -w -X {version}.gitVersion=v1.34.9 -X {version}.gitMajor=1 -X {version}.gitMinor=34", mod="mod"
+    )
+    assert tools["kubelet"].path.parent.name.startswith("v1.34.9-")
+
+
+@pytest.mark.parametrize(("chosen", "version"), [("1.34.9", "v1.34.9"), ("v1.34.9", "v1.34.9")])
+def test_a_variable_chooses_the_version_of_kubernetes(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, version: str
+) -> None:
+    monkeypatch.setenv("KUBERNETES", chosen)
+    assert gotools.kubernetes_version() == version
+    assert gotools.find("kubelet").kubernetes == version
 
 
 def test_a_program_that_go_mod_does_not_name_is_an_error_that_lists_the_others() -> None:
@@ -91,8 +120,8 @@ def test_the_flags_are_inputs_of_the_key() -> None:
     assert str(peer.FLAGS) == str(go.Build())
 
 
-def test_kubevirt_is_required_with_its_own_replacements() -> None:
-    kubevirts = """module kubevirt.io/kubevirt
+def test_a_project_is_required_with_its_own_replacements_and_the_published_staging_modules(tmp_path: Path) -> None:
+    own = """module kubevirt.io/kubevirt
 
 go 1.24.0
 
@@ -103,7 +132,9 @@ replace (
 \tkubevirt.io/api => ./staging/src/kubevirt.io/api
 )
 """
-    assert module_file(kubevirts, "v1.8.4") == (
+    (tmp_path / "go.mod").write_text("module libguestfs.org/libnbd\n\ngo 1.24\n")
+    project = Project("kubevirt.io/kubevirt", "v1.8.4", staged_version="v1.8.4", stubs={"libnbd": tmp_path})
+    assert project.module_file(own) == (
         "module build\n\ngo 1.24.0\n\nrequire kubevirt.io/kubevirt v1.8.4\n\nreplace (\n"
         "\tk8s.io/api => k8s.io/api v0.33.0\n"
         "\tkubevirt.io/api => kubevirt.io/api v1.8.4\n"
@@ -111,6 +142,20 @@ replace (
     )
 
 
-def test_a_kubevirt_whose_go_mod_looks_otherwise_is_an_error() -> None:
-    with pytest.raises(BuildError, match=r"the go.mod of kubevirt.io/kubevirt v2 has no `go` line"):
-        module_file("module m\n", "v2")
+def test_a_project_whose_go_mod_looks_otherwise_is_an_error() -> None:
+    with pytest.raises(BuildError, match=r"the go.mod of k8s.io/kubernetes v2 has no `go` line"):
+        Project("k8s.io/kubernetes", "v2", staged_version="v0.2").module_file("module m\n")
+
+
+def test_a_stub_stands_in_for_each_module_that_kubevirt_names_and_go_cannot_get() -> None:
+    own = "go 1.24\n\nreplace (\n)\n"
+    assert re.findall(r"^\t(\S+) => \./", kubevirt.project("v1.9.0").module_file(own), re.MULTILINE) == [
+        "libguestfs.org/libnbd",
+        "kubevirt.io/virt-template-api",
+        "kubevirt.io/virt-template-client-go",
+        "kubevirt.io/virt-template-engine",
+    ]
+
+
+def test_a_release_may_be_named_with_or_without_its_v() -> None:
+    assert (release("1.9.0"), release("v1.9.0")) == ("v1.9.0", "v1.9.0")
