@@ -147,14 +147,16 @@ def test_a_project_whose_go_mod_looks_otherwise_is_an_error() -> None:
         Project("k8s.io/kubernetes", "v2", staged_version="v0.2").module_file("module m\n")
 
 
-def test_a_stub_stands_in_for_each_module_that_kubevirt_names_and_go_cannot_get() -> None:
+TEMPLATES = [f"kubevirt.io/virt-template-{name}" for name in ("api", "client-go", "engine")]
+
+
+@pytest.mark.parametrize(("version", "templates"), [("v1.8.4", []), ("v1.9.0", TEMPLATES), ("v1.10.0", TEMPLATES)])
+def test_a_stub_stands_in_for_each_module_that_kubevirt_names_and_go_cannot_get(
+    version: str, templates: list[str]
+) -> None:
     own = "go 1.24\n\nreplace (\n)\n"
-    assert re.findall(r"^\t(\S+) => \./", kubevirt.project("v1.9.0").module_file(own), re.MULTILINE) == [
-        "libguestfs.org/libnbd",
-        "kubevirt.io/virt-template-api",
-        "kubevirt.io/virt-template-client-go",
-        "kubevirt.io/virt-template-engine",
-    ]
+    stubs = re.findall(r"^\t(\S+) => \./", kubevirt.project(version).module_file(own), re.MULTILINE)
+    assert stubs == ["libguestfs.org/libnbd", *templates]
 
 
 def test_a_release_may_be_named_with_or_without_its_v() -> None:
