@@ -35,7 +35,7 @@ AGENT = {
     "image": "registry.invalid/vmi-service-status/launcher-agent:dev",
     "imagePullPolicy": "IfNotPresent",
     "restartPolicy": "Always",
-    "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},
+    "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}},
     "securityContext": {
         "runAsUser": 107,
         "runAsGroup": 107,

@@ -35,7 +35,7 @@ def test_any_other_pod_asks_for_little(kubevirt: KubeVirt) -> None:
     pod.wait_started()
     running = pod.object()
     assert running["status"]["qosClass"] == "Burstable"
-    assert running["spec"]["initContainers"][0]["resources"]["requests"] == {"cpu": "10m", "memory": "64Mi"}
+    assert running["spec"]["initContainers"][0]["resources"]["requests"] == {"cpu": "10m", "memory": "32Mi"}
 
 
 @pytest.mark.parametrize("command", [IDLE, ()], ids=["no VM yet", "a VM"])
