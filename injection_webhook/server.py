@@ -17,8 +17,9 @@ from injection_webhook.template import Template
 from servicestatus.addresses import Address
 from servicestatus.http_server import HttpServer, Limits
 
-#: The API server admits requests of 3 MiB, and stores objects of 1.5 MiB; a launcher pod has 20 KiB.
-MAX_BODY: Final = 3 * 1024 * 1024
+#: A launcher pod has 20 KiB, and annotations of 256 KiB at most. As a Python object JSON takes up to 46 times its size,
+#: and a third of a second for 1 MiB, so the 3 MiB that the API server admits would exceed the container's memory.
+MAX_BODY: Final = 1024 * 1024
 #: The API server waits for 2 s, from the connection to the answer. Many more connections than are open at once where a
 #: hundred VMs start in a second; each may have a body in memory.
 _LIMITS: Final = Limits(connections=32, request_timeout=2.0, answer_timeout=2.0)

@@ -399,16 +399,16 @@ def test_a_configuration_that_asks_about_other_pods_changes_none(webhook: Webhoo
     assert after == {reason: number + reasons.count(reason) for reason, number in before.items()}
 
 
-def test_a_review_of_more_than_3_mib_is_refused(webhook: Webhook) -> None:
-    """An API server admits no such pod."""
+def test_a_review_of_more_than_1_mib_is_refused(webhook: Webhook) -> None:
+    """No launcher pod is so large."""
     before = webhook.reviews("failed", "too_large")
-    assert webhook.post(review({**launcher(), "x": "x" * (3 << 20)}))[0] == 413
+    assert webhook.post(review({**launcher(), "x": "x" * (1 << 20)}))[0] == 413
     assert webhook.reviews("failed", "too_large") == before + 1
 
 
-def test_a_review_of_less_than_3_mib_is_answered(webhook: Webhook) -> None:
+def test_a_review_of_less_than_1_mib_is_answered(webhook: Webhook) -> None:
     """However unlikely such a pod is."""
-    assert "patch" in answered(webhook, review({**launcher(), "x": "x" * (5 << 19)}))
+    assert "patch" in answered(webhook, review({**launcher(), "x": "x" * (3 << 18)}))
 
 
 def test_connections_that_say_nothing_keep_no_review_out(cluster: Cluster, webhook: Webhook) -> None:
