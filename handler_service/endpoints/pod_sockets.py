@@ -88,21 +88,29 @@ class PodSockets:
 class OpenerConnection:
     """Keeps the connection to the opener, and connects again after each error."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` is the opener's socket."""
+    def __init__(self, path: Path, timeout: float = _TIMEOUT) -> None:
+        """`path` is the opener's socket; `timeout` is in seconds."""
         self._path = path
+        self._timeout = timeout
         self._turn = asyncio.Lock()
+        #: How many requests have timed out.
+        self._timeouts = 0
         self._connection: socket.socket | None = None
 
     async def ask(self, request: bytes) -> tuple[bytes, socket.socket | None]:
         """Send a request and return the response, and the socket that came with it; raises OpenerAwayError."""
+        timeouts = self._timeouts
         async with self._turn:
+            # Else each of the requests of one shutdown would wait for the whole time, one after the other.
+            if self._timeouts != timeouts:
+                raise OpenerAwayError("an earlier request was not answered")
             try:
-                async with asyncio.timeout(_TIMEOUT):
+                async with asyncio.timeout(self._timeout):
                     return await self._exchange(request)
             except (OSError, TimeoutError) as error:
                 self.close()
-                raise OpenerAwayError(str(error) or f"no answer within {_TIMEOUT:g} s") from error
+                self._timeouts += isinstance(error, TimeoutError)
+                raise OpenerAwayError(str(error) or f"no answer within {self._timeout:g} s") from error
             except BaseException:
                 self.close()  # its response would be taken for that of the next request
                 raise

@@ -128,6 +128,19 @@ async def test_a_request_that_was_given_up_is_not_answered_by_the_next_response(
         assert await sockets.look([POD_UID]) == {POD_UID: STATE}
 
 
+async def test_requests_that_wait_for_one_that_times_out_do_not_time_out_one_after_the_other(tmp_path: Path) -> None:
+    """A handler that stops removes the sockets of all pods, and has 15 s."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
+        mute.bind(str(tmp_path / "opener.sock"))
+        mute.listen()
+        connection = OpenerConnection(tmp_path / "opener.sock", timeout=0.2)
+        sockets = PodSockets(connection)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(sockets.remove(uid, STATE) for uid in uids(250)))
+            with pytest.raises(OpenerAwayError, match=r"no answer within 0\.2 s"):
+                await sockets.look([POD_UID])
+
+
 async def test_without_an_opener_there_is_an_error_and_no_wait(tmp_path: Path) -> None:
     """It may come later. A node without pods is not ready either."""
     sockets = PodSockets(OpenerConnection(tmp_path / "opener.sock"))
