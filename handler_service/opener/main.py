@@ -6,8 +6,10 @@ handler that was taken over costs this process a bounded amount of memory, and t
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from handler_service.opener.messages import MAX_REQUEST, MessageError
+from handler_service.opener.messages import MAX_REQUEST, MessageError, encode_refused
 from handler_service.opener.opener import answer
 from handler_service.opener.pod_directory import PodsDirectory
 from servicestatus import logs
@@ -29,6 +31,7 @@ log = logging.getLogger("handler_service.opener")
 #: of the node; later it asks once or twice a second for each 128 pods.
 _BURST: Final = 1000
 _INTERVAL: Final = 0.02
+_AT_ONCE: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 #: Lines about a handler at once, and seconds between further ones.
 _LINES: Final = 20
 _LINE_INTERVAL: Final = 60.0
@@ -45,6 +48,7 @@ def main() -> None:
     logs.setup("info", "text")
     # The owner and the group may use sockets: in a pod's directory the group is that of the pod.
     os.umask(0o007)
+    _raise_file_limit()
     # As process 1, a program gets no signal that it does not handle.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, _end)
@@ -78,7 +82,7 @@ def _serve(pods: PodsDirectory, handler: socket.socket, bucket: TokenBucket) -> 
         while request := handler.recv(MAX_REQUEST + 1):
             _pay(bucket)
             signal.alarm(_WATCHDOG)
-            _respond(handler, *answer(pods, request))
+            respond(handler, *answer(pods, request))
             signal.alarm(0)
     except MessageError as error:
         return str(error)
@@ -95,10 +99,26 @@ def _pay(bucket: TokenBucket) -> None:
         time.sleep(bucket.ready_at(now) - now)
 
 
-def _respond(handler: socket.socket, response: bytes, passed: socket.socket | None) -> None:
+def respond(handler: socket.socket, response: bytes, passed: socket.socket | None) -> None:
+    """Send a response and the socket that is passed with it, which is closed here; raises OSError."""
     with passed or contextlib.nullcontext():
         descriptors: Sequence[int] = [] if passed is None else [passed.fileno()]
-        socket.send_fds(handler, [response], descriptors, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        try:
+            socket.send_fds(handler, [response], descriptors, _AT_ONCE)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            handler.send(encode_refused(f"a socket cannot be passed: {error.strerror}"), _AT_ONCE)
+
+
+def _raise_file_limit() -> None:
+    """Raise the limit of open files, which containerd sets to 1024, to the highest that is allowed.
+
+    The kernel passes no descriptor while all processes of this user have more than that in unread messages. The user is
+    root, so these are the processes of the node and of all containers that run as root.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end(number: int, _frame: object) -> None:

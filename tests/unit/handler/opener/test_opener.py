@@ -1,16 +1,19 @@
 """What a handler in the wrong hands gets from the opener: listening sockets of launcher pods, and nothing else."""
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler_service.opener.main import respond
 from handler_service.opener.messages import (
     LOOK,
     MAX_PODS,
@@ -172,6 +175,28 @@ def test_a_request_leaves_nothing_open(pods: PodsDirectory, tmp_path: Path) -> N
         ask(pods, LOOK, POD_UID, OTHER_UID)
         ask(pods, REMOVE, POD_UID, state=state)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+class Crowded(socket.socket):
+    """A socket of a user whose processes have too many descriptors in unread messages."""
+
+    def sendmsg(self, buffers: Any, ancillary: Any = (), *rest: Any) -> int:
+        if ancillary:
+            raise OSError(errno.ETOOMANYREFS, "Too many references: cannot splice")
+        return super().sendmsg(buffers, ancillary, *rest)
+
+
+def test_a_socket_that_the_kernel_does_not_pass_is_refused_with_the_reason(pods: PodsDirectory, tmp_path: Path) -> None:
+    """Any container of the node that runs as root can cause it. The handler tries again 10 s later, and says why."""
+    volume(tmp_path)
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with Crowded(fileno=here.detach()) as handler, there:
+        response, listener = answer(pods, encode_request(Request(OPEN, [POD_UID])))
+        respond(handler, response, listener)
+        with pytest.raises(RefusedError, match="a socket cannot be passed: Too many references"):
+            decode_opened(there.recv(MAX_RESPONSE))
+    assert listener is not None
+    assert listener.fileno() < 0
 
 
 def test_only_the_owner_and_the_pods_group_may_use_the_socket(pods: PodsDirectory, tmp_path: Path) -> None:
