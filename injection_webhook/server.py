@@ -5,6 +5,7 @@ connection serves one review: then the API server spreads its reviews over the r
 that ends, and a handshake without a review means that the API server does not accept the certificate.
 """
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -27,6 +28,7 @@ _LIMITS: Final = Limits(connections=32, request_timeout=2.0, answer_timeout=2.0)
 
 def admission_server(address: Address, certificate: ServingCertificate, template: Template, stats: Stats) -> HttpServer:
     """Serve `POST /inject`. `certificate` is that of each handshake, `template` that of each review."""
+    turn = asyncio.Lock()
 
     async def inject(request: web.BaseRequest) -> web.Response:
         try:
@@ -34,7 +36,12 @@ def admission_server(address: Address, certificate: ServingCertificate, template
         except web.HTTPRequestEntityTooLarge:
             stats.reviews[Outcome(FAILED, TOO_LARGE)] += 1
             raise
-        answer, outcome = review.answer(body, template.current)
+        async with turn:
+            # Between two reviews the loop serves the probes, and sees which connections have ended meanwhile.
+            await asyncio.sleep(0)
+            if request.transport is None:
+                raise ConnectionResetError
+            answer, outcome = review.answer(body, template.current)
         stats.reviews[outcome] += 1
         return web.Response(body=answer, content_type="application/json")
 
