@@ -46,6 +46,9 @@ class WritePolicy:
     rise: float = 0.3
     #: A viewer of a migrated VM dials again 0.2 to 0.5 s after the cut; twice that.
     fall: float = 1.0
+    #: The longest wait of changes of different kinds that follow each other, falls excepted. Ten times that of a rise:
+    #: until then the last one may be a takeover.
+    longest: float = 3.0
     #: Between two writes of one VMI: each one wakes KubeVirt's controllers.
     interval: float = 1.0
     #: First wait, and longest wait, after a failed write. Full jitter between.

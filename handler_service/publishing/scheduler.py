@@ -4,6 +4,7 @@ Pure: no clock, no I/O; `now` is monotonic seconds. The rules, and what each pro
 - The first viewer is written at once: a user may be about to type a secret. Events of one moment are merged.
 - A rise from one or more waits a little: a takeover shows both viewers for a moment.
 - A fall waits longer: a viewer that is disconnected, or whose VM migrates, is often back within the second.
+- Changes that alternate are written after a while: an agent must not keep a wrong value in place by its reports.
 - Unknown never lowers the actual value.
 - A VMI is written at most once a second, except that a first rise may come early; a token bucket bounds the node.
 - A write carries the newest state at the moment of writing. turns.py orders the writes that wait for a token.

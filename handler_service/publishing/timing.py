@@ -19,6 +19,8 @@ class Difference:
     change: Change
     #: Since when it has been this change, without a break.
     since: float
+    #: Since when it has been this change or another one, except a fall.
+    pending_since: float
     #: Since when the desired number has been zero, if it is.
     zero_since: float | None
 
@@ -26,23 +28,27 @@ class Difference:
 def difference(before: Difference | None, change: Change, target: PublishedValue, now: float) -> Difference:
     """Return the difference by `change` to `target`; `before` is the difference until now."""
     since = before.since if before is not None and before.change is change else now
+    fall = Change.FALL in (change, change if before is None else before.change)
+    pending_since = now if before is None or fall else before.pending_since
     if target.sessions:
-        return Difference(change, since, None)
+        return Difference(change, since, pending_since, None)
     known_zero = before is not None and before.zero_since is not None
-    return Difference(change, since, before.zero_since if before is not None and known_zero else now)
+    return Difference(change, since, pending_since, before.zero_since if before is not None and known_zero else now)
 
 
 def earliest(policy: WritePolicy, found: Difference, next_write: float) -> float:
     """Return when `found` may be written. `next_write` is one interval after the last write."""
+    # An agent whose reports alternate between two kinds of change starts the wait again with each report.
+    latest = found.pending_since + policy.longest
     if found.change is Change.FIRST_RISE:
         # The exception: it may come up to one interval early, and the write after it waits that much longer.
-        return max(found.since + policy.first_rise, next_write - policy.interval)
+        return max(min(found.since + policy.first_rise, latest), next_write - policy.interval)
     if found.change is Change.FALL:
         # A fall to zero waits its whole time from zero on, even if the number fell before.
         since = found.since if found.zero_since is None else found.zero_since
         return max(since + policy.fall, next_write)
     # A detail or a withdrawal waits as long as a rise: a lease that was missed by a moment need not be shown.
-    return max(found.since + policy.rise, next_write)
+    return max(min(found.since + policy.rise, latest), next_write)
 
 
 def retry_delay(

@@ -153,6 +153,30 @@ def test_a_detail_waits_as_long_as_a_rise() -> None:
     assert scheduler.wake_at() is None
 
 
+@pytest.mark.parametrize(
+    ("held", "pause"),
+    [
+        pytest.param(2, 0.1, id="a rise, or the number is not known"),
+        pytest.param(0, 0.01, id="a first rise, or the zero is not known"),
+    ],
+)
+def test_changes_that_alternate_are_written_after_3_s(held: int, pause: float) -> None:
+    """Each of the two starts the wait of the other again."""
+    sim = holding(
+        held,
+        detail=lambda desired: desired.observed,
+        shows_idle=lambda value: value == PublishedValue(0, True),
+    )
+    sim.run(10.0)
+    del sim.writes[:]
+    while not sim.writes and sim.now < 20.0:
+        sim.set_desired(desired(held + 1))
+        sim.run_for(pause)
+        sim.set_desired(desired(held, observed=False))
+        sim.run_for(pause)
+    assert sim.writes[0].at == pytest.approx(13.0, abs=0.001)
+
+
 # --- unknown ---
 
 
