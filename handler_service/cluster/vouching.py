@@ -35,6 +35,9 @@ class Vouching:
         self._clock = clock
         #: The number of each companion that says that its number is observed.
         self._claims: dict[VmiId, int] = {}
+        #: VMIs about which this run of the handler has known everything once. Another pod of such a VMI may start to be
+        #: served at any time, and does not make the claim one of a former run.
+        self._known: set[VmiId] = set()
         #: Claims of a former run of the handler, about which no agent has reported to this one.
         self._inherited: set[VmiId] = set()
         #: Claims to withdraw, and since when: the first one has waited longest.
@@ -45,6 +48,8 @@ class Vouching:
         """Take a companion from the watch, or from the answer to a write."""
         detail = companion.value.detail
         if isinstance(detail, conditions.Detail) and detail.observed:
+            if companion.value.sessions > self._claims.get(companion.vmi, companion.value.sessions):
+                self._settle(companion.vmi)  # a write has succeeded, and this is another claim
             self._claims[companion.vmi] = companion.value.sessions
             self.changed(companion.vmi)
         else:
@@ -62,15 +67,26 @@ class Vouching:
 
     def changed(self, vmi: VmiId) -> None:
         """Compare again: the companion or the desired status has changed."""
-        sessions = self._claims.get(vmi)
-        desired = None if sessions is None else self._desired(vmi)
-        self._inherited.discard(vmi)
-        if desired is not None and not desired.synced:
+        sessions, desired = self._claims.get(vmi), self._desired(vmi)
+        if desired is None:
+            self._known.discard(vmi)
+        elif desired.synced:
+            self._known.add(vmi)
+        if desired is None or sessions is None:
+            self._settle(vmi)
+        elif not desired.synced and vmi not in self._known:
+            self._settle(vmi)
             self._inherited.add(vmi)
         # A number that is too high is corrected in its turn: a wrong 1 is better than a wrong 0.
-        elif desired is not None and sessions is not None and (not desired.observed or desired.sessions > sessions):
+        elif desired.sessions > sessions or (desired.synced and not desired.observed):
+            self._inherited.discard(vmi)
             self._outdated.setdefault(vmi, self._clock())
-            return
+        else:
+            self._settle(vmi)
+
+    def _settle(self, vmi: VmiId) -> None:
+        """Nothing about this VMI keeps the Lease from its renewal."""
+        self._inherited.discard(vmi)
         self._outdated.pop(vmi, None)
         self._logged.discard(vmi)
 

@@ -112,11 +112,37 @@ def test_each_claim_has_its_own_ten_seconds(scene: Scene) -> None:
 
 
 def test_a_former_runs_claim_is_not_vouched_for_until_an_agent_has_reported(scene: Scene) -> None:
+    scene.statuses[VM] = None
     scene.vouching.shown(companion())
     scene.set(desired(synced=False))
     assert not scene.vouching.vouches()
     scene.set(desired())
     assert scene.vouching.vouches()
+
+
+def test_a_pod_that_is_added_later_does_not_make_the_claim_a_former_runs(scene: Scene) -> None:
+    """A user who creates one pod of a VMI after the other must not end the renewals of the whole node."""
+    scene.set(desired())
+    scene.vouching.shown(companion())
+    scene.set(desired(synced=False, observed=False))
+    assert scene.after(100)
+    scene.vouching.shown(companion(observed=False))
+    scene.vouching.shown(companion())
+    assert scene.after(100)
+    scene.set(None)
+    scene.set(desired(synced=False))
+    assert not scene.vouching.vouches()
+
+
+def test_a_number_that_rises_faster_than_it_is_written_does_not_end_the_renewals(scene: Scene) -> None:
+    """Each write makes another claim, which has not waited yet: one pod must not end the renewals of the node."""
+    for sessions in range(1, 31):
+        scene.vouching.shown(companion(sessions=sessions))
+        scene.set(desired(sessions=sessions + 1))
+        scene.vouching.shown(companion(sessions=sessions))  # by the watch, after the answer
+        assert scene.after(1)
+        scene.set(desired(sessions=sessions + 2))
+    assert not scene.after(10)
 
 
 def test_a_claim_that_ends_the_renewals_is_logged_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
