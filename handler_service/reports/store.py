@@ -190,12 +190,13 @@ class ReportStore:
 
     def _renew(self, entry: Entry, now: float) -> None:
         entry.last_seen = now
-        entry.lease_until = now + self._lease
+        if entry.state is not EntryState.WAITING:  # before the first report there is one lease, whatever else arrives
+            entry.lease_until = now + self._lease
 
     def _accept(self, entry: Entry, sequence: int, observation: Observed, now: float) -> None:
+        entry.state = EntryState.REPORTING
         self._renew(entry, now)
         entry.accepted, entry.has_reported = sequence, True
         entry.observation = observation
-        entry.state = EntryState.REPORTING
         entry.domain_ended = False
         self._changed(entry.endpoint.vmi)

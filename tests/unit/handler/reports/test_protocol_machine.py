@@ -87,7 +87,7 @@ class ReportMachine(RuleBasedStateMachine):
         (welcome,) = self.stream.receive(hello(), self.now)
         assert welcome.HasField("welcome")
         self.accepted, self.acked, self.resyncing = 0, 0, False
-        self.believed.heard = self.now
+        self._renew()
 
     @precondition(lambda self: self.stream is not None)
     @rule()
@@ -229,10 +229,14 @@ class ReportMachine(RuleBasedStateMachine):
         self.accepted = self.sequence
         self.believed = Believed(sessions, sees, EntryState.REPORTING, False, self.now)
 
+    def _renew(self) -> None:
+        if self.believed.state is not EntryState.WAITING:
+            self.believed.heard = self.now
+
     def _sign_of_life(self) -> None:
         if self.resyncing:
             return  # a snapshot is pending: the stored value is known to be old
-        self.believed.heard = self.now
+        self._renew()
         if self.believed.state is EntryState.SILENT and self.accepted:
             self.believed.state = EntryState.REPORTING
 

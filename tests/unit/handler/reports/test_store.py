@@ -67,10 +67,13 @@ def test_an_endpoint_waits_for_its_agent_for_a_lease(book: Book) -> None:
 
 
 def test_hello_alone_settles_nothing(book: Book) -> None:
-    """After a restart of the handler nothing is lowered before the snapshot is in."""
+    """After a restart of the handler nothing is lowered before the snapshot is in, or the first lease is over."""
     book.reports.opened("a", "run", "1.0", 3.0)
+    book.reports.renew_lease("a", 9.0)
     assert not book.desired_status().synced
-    assert book.reports.next_expiry() == 18.0
+    assert book.reports.next_expiry() == 15.0
+    book.reports.replace("a", 1, WATCHING, vnc(1), 14.0)
+    assert book.reports.next_expiry() == 29.0
 
 
 def test_an_unknown_vmi_has_no_standing(book: Book) -> None:
