@@ -5,6 +5,7 @@ from typing import Final
 
 from handler_service.model import DesiredStatus, Reason, Watermark
 from handler_service.reports.entry import Entry, EntryState, Observed, ServiceState
+from servicestatus import contract
 from servicestatus.v1 import sessions_pb2 as types
 
 _DOMAIN_ENDED: Final = Observed(True, Reason.NO_DOMAIN)
@@ -17,7 +18,8 @@ _LOWER_BOUND: Final = Observed(False, Reason.LOWER_BOUND)
 def desired_status(entries: Sequence[Entry], service: int) -> DesiredStatus:
     """Return what follows for a VMI with these endpoints, of which there is at least one."""
     states = [entry.services.get(service, ServiceState()) for entry in entries]
-    sessions = sum(state.sessions for state in states)
+    # The schema of the companion has this limit too: the API server would refuse a sum above it.
+    sessions = min(sum(state.sessions for state in states), contract.MAX_SESSIONS)
     observations = [_observation(entry, state) for entry, state in zip(entries, states, strict=True)]
     explanation = _explanation(observations)
     return DesiredStatus(

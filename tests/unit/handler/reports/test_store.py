@@ -76,6 +76,13 @@ def test_hello_alone_settles_nothing(book: Book) -> None:
     assert book.reports.next_expiry() == 29.0
 
 
+def test_several_endpoints_together_have_no_more_sessions_than_the_companions_schema_allows(book: Book) -> None:
+    book.reports.add(endpoint("b"), 0.0)
+    book.report("a", 65_535)
+    book.report("b", 1)
+    assert book.desired_status().sessions == 65_535
+
+
 def test_an_unknown_vmi_has_no_standing(book: Book) -> None:
     """The result is None, not a zero that a publisher could write."""
     assert book.reports.desired_status(OTHER_VMI) is None
