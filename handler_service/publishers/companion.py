@@ -195,8 +195,8 @@ class CompanionPublisher:
         companion = companions.parse(answer)
         if companion is None or companion.vmi != vmi:
             raise ConflictError("the answer is not this VMI's companion")
-        self._companions[vmi] = companion
-        self._written(companion)
+        if self.learn(companion):  # the watch may have shown a later write before this answer arrived
+            self._written(companion)
         return companion
 
 

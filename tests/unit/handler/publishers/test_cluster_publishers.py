@@ -290,6 +290,20 @@ async def test_an_answer_does_not_bring_back_what_has_gone_meanwhile(
     assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, None))
 
 
+async def test_an_answer_does_not_replace_what_the_watch_has_shown_since(
+    api: FakeApi, publisher: CompanionPublisher
+) -> None:
+    """The controller marks the written object; a watch can show that before a slow response arrives."""
+    publisher.learn(actual(PublishedValue(2, DETAIL), version=5))
+    api.expect(f"PATCH {COMPANION}/status", companion(ONE, version=6), seconds=0.5)
+    writing = asyncio.create_task(publisher.write(VMI, ONE))
+    await wait_until_async(lambda: api.done, what="it is being written")
+    marked = PublishedValue(1, DETAIL._replace(observed=False, reason="HandlerAway"))
+    publisher.learn(actual(marked, version=7))
+    assert (await writing).ok
+    assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, marked)
+
+
 async def test_no_companion_shows_nothing(api: FakeApi, publisher: CompanionPublisher) -> None:
     """Neither does a former VMI's."""
     nothing = Outcome(OutcomeKind.UNCHANGED, PublishedValue(0, None))
