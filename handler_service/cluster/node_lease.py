@@ -51,6 +51,9 @@ class NodeLease:
     async def run(self) -> None:
         """Renew until cancelled."""
         while True:
+            # A plugin that returns credentials has a time limit of its own, which is longer than that of the request.
+            # The handler may have stopped to vouch by its end.
+            await self._client.refresh()
             if not self._vouches():
                 await asyncio.sleep(_POLL)
             elif await self._renew():
@@ -60,8 +63,6 @@ class NodeLease:
                 await asyncio.sleep(_RETRY)
 
     async def _renew(self) -> bool:
-        # A plugin that returns credentials has a time limit of its own, which is longer than that of the request.
-        await self._client.refresh()
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await self._write()

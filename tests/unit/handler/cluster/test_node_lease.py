@@ -30,3 +30,22 @@ async def test_credentials_that_take_longer_than_a_renewal_may_do_not_fail_it(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def test_a_handler_that_stops_to_vouch_while_its_credentials_are_loaded_does_not_renew(tmp_path: Path) -> None:
+    vouches = True
+
+    class Loading(KubeClient):
+        async def refresh(self) -> None:
+            nonlocal vouches
+            await asyncio.sleep(0)
+            vouches = False
+
+    async with FakeApi(tmp_path) as api, Loading(tmp_path / "kubeconfig", 5.0, "test") as client:
+        lease = NodeLease(client, "vss", "n1", holder="h", publishes=["companion"], vouches=lambda: vouches)
+        task = asyncio.create_task(lease.run())
+        await wait_until_async(lambda: not vouches, what="the credentials are loaded")
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert api.seen == []
