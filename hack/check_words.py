@@ -1,10 +1,8 @@
 """Checks docstrings, comments, strings and documentation for words that hack/words.toml replaces by plain English.
 
-Identifiers are not checked. hack/words.toml lists the paths that are not clean yet. A path that is clean must not be
-listed, so the list can only become shorter.
+Identifiers are not checked.
 """
 
-import argparse
 import ast
 import io
 import re
@@ -37,7 +35,6 @@ class Words:
     instead: Mapping[str, str]  # a word, as a regular expression, and what to write
     permitted: Sequence[str]  # phrases in which such a word is right, as regular expressions
     checked: Sequence[str]  # patterns of files, as `git ls-files` takes them
-    not_clean_yet: Sequence[str]  # paths of files, or of folders with a slash at the end
     permitted_in_docs: Sequence[str] = ()  # the same in Markdown, where such a word may mean a person
 
     @classmethod
@@ -107,49 +104,12 @@ def mistakes(words: Words, name: str, content: str) -> list[str]:
     ]
 
 
-def covers(path: str, name: str) -> bool:
-    """Return whether an exception for a file, or for a folder, covers a file."""
-    return name == path or (path.endswith("/") and name.startswith(path))
-
-
-def unused(words: Words, found: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the exceptions that cover no mistake."""
-    dirty = [name for name, sentences in found.items() if sentences]
-    return [path for path in words.not_clean_yet if not any(covers(path, name) for name in dirty)]
-
-
-def check(words: Words, found: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return what is wrong, given the mistakes in each file."""
-    answer: list[str] = []
-    for name, sentences in found.items():
-        if not any(covers(path, name) for path in words.not_clean_yet):
-            answer += sentences
-    clean = [f"hack/words.toml: {path} is clean or missing" for path in unused(words, found)]
-    return answer + (clean and [*clean, "run: .venv/bin/python hack/check_words.py --shrink"])
-
-
-def shrink(config: str, paths: Sequence[str]) -> str:
-    """Return the text of hack/words.toml without the lines of these paths."""
-    lines = {f'"{path}",' for path in paths}
-    return "".join(line for line in config.splitlines(keepends=True) if line.strip() not in lines)
-
-
 def main() -> None:
     """Check the files of the tree."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--list", nargs="*", metavar="PATH", help="print every word, exceptions or not, below PATH")
-    parser.add_argument("--shrink", action="store_true", help="remove what is clean from not_clean_yet")
-    options = parser.parse_args()
     words = Words.read(CONFIG)
     listed = subprocess.run(["git", "ls-files", *words.checked], cwd=ROOT, capture_output=True, text=True, check=True)
     names = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
-    found = {name: mistakes(words, name, (ROOT / name).read_text()) for name in names}
-    if options.list is not None:
-        chosen = [name for name in names if not options.list or name.startswith(tuple(options.list))]
-        sys.stdout.writelines(f"{sentence}\n" for name in chosen for sentence in found[name])
-    elif options.shrink:
-        CONFIG.write_text(shrink(CONFIG.read_text(), unused(words, found)))
-    elif wrong := check(words, found):
+    if wrong := [sentence for name in names for sentence in mistakes(words, name, (ROOT / name).read_text())]:
         sys.exit("\n".join(wrong))
 
 

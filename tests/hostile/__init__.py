@@ -1,1 +1,1 @@
-"""What whoever has taken over one end of the stream can do to the other: real programs, measured."""
+"""What an attacker at one end of the stream can do to the other end: real programs, measured."""

@@ -72,10 +72,10 @@ def data(stream: int, payload: bytes) -> bytes:
 class Connection:
     """One connection to a unix socket. It never raises because the peer has had enough: `alive` says so."""
 
-    def __init__(self, path: Path, *, hello: bytes = PREFACE + settings(), patience: float = 0.05) -> None:
-        """`hello` is sent at once. A peer that takes nothing for `patience` seconds is not waited for any longer."""
+    def __init__(self, path: Path, *, hello: bytes = PREFACE + settings(), send_timeout: float = 0.05) -> None:
+        """`hello` is sent at once. A peer that reads nothing for `send_timeout` seconds is given up."""
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(patience)
+        self._socket.settimeout(send_timeout)
         self.alive = True
         self.sent = 0
         try:
@@ -114,7 +114,7 @@ class Connection:
         """Throw away what has come; how many bytes."""
         total = 0
         with contextlib.suppress(OSError):
-            # A socket with a time-out waits for it even where it is told not to.
+            # A socket with a timeout waits for it even with MSG_DONTWAIT.
             while select.select([self._socket], [], [], 0)[0]:
                 received = self._socket.recv(65_536)
                 if not received:

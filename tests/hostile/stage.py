@@ -22,13 +22,13 @@ from tests.apiserver.peers import Peers
 NAMESPACE = "default"
 ENEMIES = 8
 #: A single socket is attacked first, until the handler has grown no more by that for so many seconds: what the process
-#: needs once, whoever attacks it, is all there then. An attack that makes it grow for ever is told by the bound.
-SETTLED = 0.7
-SETTLED_WITHIN = 64 * 1024
-SETTLING = 10.0
+#: needs once, for any attack, is allocated then. An attack that makes it grow without limit breaks the bound.
+STEADY = 0.7
+STEADY_WITHIN = 64 * 1024
+STEADY_TIMEOUT = 10.0
 #: Seconds for which many sockets are attacked at once. The handler before was killed after 12.
 TOGETHER = 12.0
-#: Seconds in which an honest agent must be heard after an attack.
+#: Seconds within which an honest agent must be served after an attack.
 SERVED_AGAIN = 20.0
 
 
@@ -51,10 +51,11 @@ class Result:
     survived: bool
 
     def __str__(self) -> str:
-        told = max(len(lines) for lines in self.lines)
+        repeated = max(len(lines) for lines in self.lines)
         return (
             f"{self.grown / 1024:5.0f} KiB a socket, {self.total / 1024:5.0f} KiB in all;"
-            f" neighbour {self.latency:.1f} s; {self.units} units; {told} lines of one, {len(self.log)} bytes of log"
+            f" neighbour {self.latency:.1f} s; {self.units} units; {repeated} lines of one;"
+            f" {len(self.log)} bytes of log"
         )
 
 
@@ -82,7 +83,7 @@ class Stage:
     """One handler without a cluster: its endpoints are served by the very code that serves a pod's."""
 
     def __init__(self, peers: Peers, *flags: str, enemies: int = ENEMIES) -> None:
-        """Starts nothing. `peers` speak for those who are honest; `flags` are more ones of the handler."""
+        """Start nothing. `peers` are the honest agents; `flags` are added to the handler's."""
         self.directory = Path(tempfile.mkdtemp(prefix="vss-hostile-"))
         self.documents = self.directory / "vmis"
         self.documents.mkdir()
@@ -118,7 +119,7 @@ class Stage:
         """One socket is attacked, then all: what the others add to the handler's memory is what a socket costs."""
         before = self.memory()
         with Sampler(self.memory) as alone, self._attack(attack, self.enemies[:1]):
-            _settle(alone)
+            _wait_steady(alone)
         with Sampler(self.memory) as together, self._attack(attack, self.enemies) as attacker:
             # Two changes: the second one shows that the first was no luck.
             latency = max(self.neighbours_word(sessions) for sessions in (1, 2))
@@ -165,7 +166,7 @@ class Stage:
         return time.monotonic() - start
 
     def _still_served(self, socket: Path) -> bool:
-        """An honest agent is heard again, when its pod has come to its senses.
+        """Return whether an honest agent is served again after the attack.
 
         It dials again as an agent does: what the enemy has used up of the socket's allowance comes back in seconds.
         """
@@ -215,12 +216,12 @@ class Attacker:
         self.units = json.loads(self._process.communicate(timeout=30)[0] or "0")
 
 
-def _settle(memory: Sampler[int]) -> None:
-    """Until its highest value is SETTLED seconds old, or for SETTLING seconds."""
+def _wait_steady(memory: Sampler[int]) -> None:
+    """Wait until its highest value is STEADY seconds old, at most STEADY_TIMEOUT seconds."""
     most, since = 0, time.monotonic()
-    deadline = since + SETTLING
-    while (now := time.monotonic()) < min(since + SETTLED, deadline):
-        if memory.values and max(memory.values) > most + SETTLED_WITHIN:
+    deadline = since + STEADY_TIMEOUT
+    while (now := time.monotonic()) < min(since + STEADY, deadline):
+        if memory.values and max(memory.values) > most + STEADY_WITHIN:
             most, since = max(memory.values), now
         time.sleep(0.02)
 

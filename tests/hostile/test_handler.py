@@ -32,7 +32,7 @@ WHILE = 0.5
 MOST = 4 * 1024 * KIB
 
 Requests = Iterator[bytes]
-#: From what the agent says (bytes, for only the handler's words are of interest) to what it is told.
+#: From the agent's messages (as bytes, since only the handler's matter here) to the messages that it gets.
 Behaviour = Callable[[Requests], Iterator[bytes]]
 
 BEHAVIOURS: dict[str, Behaviour] = {}
@@ -52,7 +52,7 @@ WELCOME = said(welcome=pb.Welcome(handler_version="hostile"))
 
 @behaviour
 def terms_that_make_it_spin(requests: Requests) -> Iterator[bytes]:
-    """Everything at once, and for ever."""
+    """Every setting at once, without limit."""
     none = Duration(seconds=-(2**40), nanos=-999_999_999)
     yield said(welcome=pb.Welcome(heartbeat_interval=none, lease=none, window=2**32 - 1, delta_burst=2**32 - 1))
     yield from _until_it_ends(requests)
@@ -192,7 +192,7 @@ class Agent(ManagedProcess):
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "handler.sock"
         flags = [
-            f"--libvirt-uri=qemu+unix:///session?socket={directory / 'nobody'}",
+            f"--libvirt-uri=qemu+unix:///session?socket={directory / 'absent'}",
             "--domain=vm",
             f"--handler-socket={self.socket}",
             "--admin-socket=",
@@ -250,7 +250,7 @@ def _most_memory(agent: Agent, behave: Behaviour) -> int:
 
 
 def test_terms_cannot_make_the_agent_spin(agent: Agent) -> None:
-    """A heartbeat each 100 ms is the most that it can be told to send."""
+    """A heartbeat each 100 ms is the most that a handler can make it send."""
     cpu = agent.cpu()
     with serving(agent.socket, BEHAVIOURS["terms-that-make-it-spin"]):
         time.sleep(WHILE)
@@ -268,7 +268,7 @@ GREETINGS = {
 
 @pytest.mark.parametrize("greeting", GREETINGS)
 def test_a_socket_that_speaks_something_else_is_borne(agent: Agent, greeting: str) -> None:
-    """Whoever has put his own socket there: the agent goes on trying."""
+    """Another program's socket is in the place of the handler's: the agent tries again."""
     before = agent.memory().anonymous
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(agent.socket))

@@ -1,4 +1,4 @@
-"""Whoever reaches the handler's HTTP ports: the handler neither grows nor ends, no value is late, and probes pass."""
+"""Attackers of the handler's HTTP ports: the handler neither grows nor ends, no value is late, and probes pass."""
 
 import http.client
 import itertools
@@ -23,7 +23,7 @@ BOUND = 16 * MIB
 PROBE_TIMEOUT = 10.0
 #: Seconds of an attack, at least.
 ATTACK = 4.0
-#: VMs of the handler besides, so that a scrape has the size that a node's has.
+#: VMs of the handler, so that a scrape has the size that a node's has.
 VMS = 100
 
 

@@ -29,7 +29,7 @@ Results = Callable[[str], Result]
 
 
 def _suffered(attack: str, peers: Peers) -> Result:
-    """The least of up to three measurements: what the allocator does besides is not the attack's, and comes once."""
+    """The least of up to three measurements: what the allocator adds is not caused by the attack, and happens once."""
     results = [suffer(attack, peers)]
     while results[-1].grown > BOUND and len(results) < MEASUREMENTS:
         results.append(suffer(attack, peers))
@@ -60,7 +60,7 @@ def test_an_enemy_costs_kilobytes_and_harms_no_neighbour(attack: str, results: R
     assert result.units > 0, "nothing was done"
     for lines in result.lines:
         said = [line.partition("enemy-")[2].partition(": ")[2] for line in lines]
-        assert len(said) == len(set(said)), "a refusal is told once"
+        assert len(said) == len(set(said)), "a refusal is logged once"
         assert len(said) <= 4, said
     assert len(result.log) < 16 * KIB, result.log
     assert "INFO handler_service: forged" not in result.log, "a peer wrote a line of the log"

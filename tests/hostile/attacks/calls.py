@@ -32,7 +32,7 @@ def all_streams_and_connections(path: Path) -> Steps:
     half = http2.message(bytes(64_000))[:60_000]
     held: list[Connection] = []
     while True:
-        held.append(Connection(path, patience=0.01))
+        held.append(Connection(path, send_timeout=0.01))
         for number in range(1, 17, 2):
             held[-1].send(http2.open_stream(number) + http2.data(number, half))
         if len(held) > 16:
@@ -91,7 +91,7 @@ def gzip_bomb(path: Path) -> Steps:
 @attack
 def half_messages(path: Path) -> Steps:
     """Messages of which the last byte never comes, on every stream that may be open."""
-    held = [Connection(path, patience=0.01) for _ in range(4)]
+    held = [Connection(path, send_timeout=0.01) for _ in range(4)]
     part = http2.message(bytes(65_000))[:-1]
     while True:
         for connection in held:
@@ -107,7 +107,7 @@ def never_reading(path: Path) -> Steps:
     """A stream that makes the handler answer at each message, and reads nothing, ever."""
     held: list[Connection] = []
     while True:
-        connection = Connection(path, patience=0.02)
+        connection = Connection(path, send_timeout=0.02)
         held.append(connection)
         connection.send(http2.open_stream(1) + http2.data(1, hello() + snapshot(1)))
         sequence = 1

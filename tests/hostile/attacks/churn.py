@@ -35,7 +35,7 @@ def _first_read(*more: bytes) -> bytes:
 
 def _churn(path: Path, words: bytes) -> Steps:
     while True:
-        connection = Connection(path, hello=words, patience=0.002)
+        connection = Connection(path, hello=words, send_timeout=0.002)
         connection.close()
         yield 1
 

@@ -14,7 +14,7 @@ def connection_flood(path: Path) -> Steps:
     """As many connections as it is given, held open; each has said what HTTP/2 begins with."""
     held: list[Connection] = []
     while True:
-        held.append(Connection(path, patience=0.01))
+        held.append(Connection(path, send_timeout=0.01))
         if len(held) > 200:
             held.pop(0).close()
         yield 1
@@ -25,7 +25,7 @@ def mute_connections(path: Path) -> Steps:
     """As many connections, that never say a byte."""
     held: list[Connection] = []
     while True:
-        held.append(Connection(path, hello=b"", patience=0.01))
+        held.append(Connection(path, hello=b"", send_timeout=0.01))
         if len(held) > 200:
             held.pop(0).close()
         yield 1
@@ -35,7 +35,7 @@ def mute_connections(path: Path) -> Steps:
 def connection_churn(path: Path) -> Steps:
     """A connection and its end, as fast as it can be."""
     while True:
-        Connection(path, patience=0.01).close()
+        Connection(path, send_timeout=0.01).close()
         yield 1
 
 
@@ -50,7 +50,7 @@ def garbage(path: Path) -> Steps:
         http2.PREFACE + http2.settings() + http2.frame(0xFE, 0xFF, 7, bytes(1000)) * 10,
     ]
     for number in streams(0):
-        connection = Connection(path, hello=greetings[number // 2 % len(greetings)], patience=0.01)
+        connection = Connection(path, hello=greetings[number // 2 % len(greetings)], send_timeout=0.01)
         connection.drain()
         connection.close()
         yield 1
@@ -60,7 +60,7 @@ def garbage(path: Path) -> Steps:
 def one_byte_at_a_time(path: Path) -> Steps:
     """A call, a byte at a time on each of many connections: each of them holds half a frame at any moment."""
     words = http2.open_stream(1) + http2.data(1, hello() + snapshot(1))
-    held = [Connection(path, hello=http2.PREFACE + http2.settings(), patience=0.01) for _ in range(16)]
+    held = [Connection(path, hello=http2.PREFACE + http2.settings(), send_timeout=0.01) for _ in range(16)]
     while True:
         for byte in words:
             for connection in held:

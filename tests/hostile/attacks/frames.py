@@ -139,7 +139,7 @@ def continuation_flood(path: Path) -> Steps:
 def header_table(path: Path) -> Steps:
     """Headers that are to be kept in the compression table of the connection, which may have at most 4 KiB."""
     connection = None
-    size = b"\x3f\xe1\xff\x03"  # a table of 64 KiB + 30, which nobody has offered
+    size = b"\x3f\xe1\xff\x03"  # a table of 64 KiB + 30, which was never offered
     for number in streams():
         connection = again(path, connection)
         kept = b"".join(b"\x40" + http2.header(f"k{number}-{i}".encode(), bytes([97]) * 60)[1:] for i in range(90))

@@ -52,7 +52,7 @@ def again(path: Path, connection: Connection | None) -> Connection:
 
 
 def on_new_streams(path: Path, words: Callable[[int], bytes]) -> Steps:
-    """Opens streams for ever, each with what `words` makes of its number, and reads what comes back."""
+    """Open streams without end, each with the message that `words` returns for its number, and read the responses."""
     connection, number = None, 1
     while True:
         if connection is None or not connection.alive:

@@ -130,7 +130,7 @@ def broken_utf8(path: Path) -> Steps:
 
 @attack
 def another_vmi(path: Path) -> Steps:
-    """Claims to be the neighbour, or whoever it likes, with what would forge a line of a log."""
+    """Claim to be the neighbour or any other VMI, with names that would forge a log line."""
     names = ["neighbour", "x" * 253, "a\nWARNING forged", "\x1b[2Jb", "\u202eevil"]
 
     def words(number: int) -> bytes:

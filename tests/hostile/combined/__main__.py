@@ -22,7 +22,7 @@ def main() -> int:
             scene,
             seed,
             more=lambda _: time.monotonic() < began + minutes * 60,
-            tell=lambda text: _say(f"{time.monotonic() - began:6.0f} s  {text}"),
+            log=lambda text: _say(f"{time.monotonic() - began:6.0f} s  {text}"),
         )
     _say("\n" + combined.table(done))
     _say("\n" + ("\n".join(done.problems) or "no problem"))

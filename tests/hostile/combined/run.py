@@ -37,15 +37,15 @@ class Run:
     problems: list[str] = field(default_factory=list)
 
 
-def run(scene: Scene, seed: int, more: Callable[[Run], bool], tell: Callable[[str], None] = lambda _: None) -> Run:
-    """Attack in rounds while there are to be `more`. `tell` gets a line about each round."""
+def run(scene: Scene, seed: int, more: Callable[[Run], bool], log: Callable[[str], None] = lambda _: None) -> Run:
+    """Attack in rounds while `more` returns true. `log` gets a line about each round."""
     done = Run(seed, start_memory=scene.start_memory)
     began = time.monotonic()
     for products in plan.rounds(seed, list(ATTACKS), HOSTILE):
         done.rounds.append(products)
         _attack(scene, products, done)
         words = ", ".join(map(str, products))
-        tell(f"round {len(done.rounds)}: {done.memory[-1] / MIB:.0f} MiB  {words}")
+        log(f"round {len(done.rounds)}: {done.memory[-1] / MIB:.0f} MiB  {words}")
         if not scene.handler.running or scene.honest.failed or not more(done):
             break
     scene.honest.quiet()

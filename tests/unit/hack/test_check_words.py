@@ -1,16 +1,13 @@
 """Which words are found, and where (hack/check_words.py)."""
 
-from pathlib import Path
-
 import pytest
 
-from hack.check_words import CONFIG, Words, check, mistakes, shrink
+from hack.check_words import CONFIG, Words, mistakes
 
 WORDS = Words(
     instead={"anew": "again", "gates?": "HTTP/2 proxy"},
     permitted=["feature gates?"],
     checked=["*.py"],
-    not_clean_yet=["old/", "file.py"],
 )
 
 
@@ -46,23 +43,6 @@ def test_names_of_programs_and_the_fields_own_phrases_are_left_alone(name: str, 
     assert mistakes(WORDS, name, content) == []
 
 
-def test_a_path_that_is_not_clean_yet_may_have_them() -> None:
-    found = {"old/a.py": ["1"], "file.py": ["2"], "older.py": ["3"], "clean.py": []}
-    assert check(WORDS, found) == ["3"]
-
-
-def test_a_path_that_is_clean_must_not_be_an_exception() -> None:
-    assert check(WORDS, {"old/a.py": ["1"], "file.py": []}) == [
-        "hack/words.toml: file.py is clean or missing",
-        "run: .venv/bin/python hack/check_words.py --shrink",
-    ]
-
-
-def test_shrinking_removes_the_lines_of_clean_paths_and_nothing_else() -> None:
-    text = '# why\nnot_clean_yet = [\n  "a/",\n  "a/b.py",\n]\n'
-    assert shrink(text, ["a/"]) == '# why\nnot_clean_yet = [\n  "a/b.py",\n]\n'
-
-
 def test_the_list_of_the_tree_is_read() -> None:
     words = Words.read(CONFIG)
     assert list(words.found_in("Made anew, beside nobody.", docs=False)) == [
@@ -72,8 +52,3 @@ def test_the_list_of_the_tree_is_read() -> None:
     assert list(words.found_in("a feature gate", docs=False)) == []
     assert list(words.found_in("nobody is connected", docs=True)) == []
     assert list(words.found_in("nobody is connected", docs=False)) == ['"nobody": name the program, or use the passive']
-
-
-def test_every_exception_exists() -> None:
-    root = Path(__file__).parents[3]
-    assert [path for path in Words.read(CONFIG).not_clean_yet if not (root / path).exists()] == []
