@@ -10,6 +10,7 @@ from tests.hostile.combined import judge, plan
 from tests.hostile.combined import run as combined
 from tests.hostile.combined.judge import Said, Shown
 from tests.hostile.combined.scene import HOSTILE, Scene
+from tests.hostile.http_attacks import HTTP_ATTACKS
 
 #: A fixed plan: what fails once fails again. `make attack` tries others.
 SEED = 4
@@ -31,19 +32,20 @@ def test_attacks_in_combination_neither_end_nor_fill_the_handler_nor_delay_hones
 
 def test_a_seed_repeats_its_plan() -> None:
     """Another one makes another plan."""
-    names = list(ATTACKS)
-    first, again, other = (list(itertools.islice(plan.rounds(seed, names, HOSTILE), 9)) for seed in (1, 1, 2))
+    first, again, other = (list(itertools.islice(plan.rounds(seed, ATTACKS, HOSTILE), 9)) for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_every_attack_is_used_before_any_is_used_again() -> None:
     """So a run that is long enough has had all of them, also those that were added last."""
-    used: list[str] = []
-    for products in plan.rounds(3, list(ATTACKS), HOSTILE):
-        used += [product.attack for product in products]
-        if len(used) >= len(ATTACKS):
+    names = {*ATTACKS, *HTTP_ATTACKS}
+    used: list[plan.Product] = []
+    for products in plan.rounds(3, ATTACKS, HOSTILE, HTTP_ATTACKS):
+        used += products
+        if len(used) >= len(names):
             break
-    assert set(used[: len(ATTACKS)]) == set(ATTACKS)
+    assert {product.attack for product in used[: len(names)]} == names
+    assert all(bool(product.sockets) == (product.attack in ATTACKS) for product in used)
 
 
 # --- the judgement ---

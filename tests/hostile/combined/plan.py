@@ -1,7 +1,7 @@
 """Plans which sockets are attacked in which ways, and when. Pure: everything follows from the seed."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,30 +14,33 @@ SOCKETS: Final = (1, 2, 5, 15, 30, 60, 60)
 
 @dataclass(frozen=True)
 class Product:
-    """One attack on some of the sockets, by their numbers. Two products of a round may have sockets in common."""
+    """One attack on some of the sockets, by their numbers. Two products of a round may have sockets in common.
+
+    An attack on the HTTP ports has none.
+    """
 
     attack: str
     sockets: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.attack} x {len(self.sockets)}"
+        return f"{self.attack} x {len(self.sockets)}" if self.sockets else self.attack
 
 
 Round = tuple[Product, ...]
 
 
-def rounds(seed: int, attacks: Sequence[str], sockets: int) -> Iterator[Round]:
-    """Yield rounds without end. Every attack is used once before any is used again."""
+def rounds(seed: int, attacks: Collection[str], sockets: int, on_ports: Collection[str] = ()) -> Iterator[Round]:
+    """Yield rounds without end. Every attack, those `on_ports` too, is used once before any is used again."""
     chance = random.Random(f"attacks {seed}")  # noqa: S311  # repeatable, not secret
     waiting: list[str] = []
     while True:
-        number = min(chance.choice(ATTACKS), len(attacks))
+        number = min(chance.choice(ATTACKS), len(attacks) + len(on_ports))
         while len(waiting) < number:
-            more = [name for name in sorted(attacks) if name not in waiting]
+            more = [name for name in sorted([*attacks, *on_ports]) if name not in waiting]
             chance.shuffle(more)
             waiting += more
         chosen, waiting = waiting[:number], waiting[number:]
-        yield tuple(Product(name, _some(chance, sockets)) for name in chosen)
+        yield tuple(Product(name, () if name in on_ports else _some(chance, sockets)) for name in chosen)
 
 
 def _some(chance: random.Random, sockets: int) -> tuple[int, ...]:

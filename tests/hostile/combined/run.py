@@ -12,6 +12,7 @@ from tests.hostile.attacks import ATTACKS
 from tests.hostile.combined import judge, plan
 from tests.hostile.combined.plan import Product, Round
 from tests.hostile.combined.scene import HOSTILE, Scene
+from tests.hostile.http_attacks import HTTP_ATTACKS
 from tests.hostile.stage import Attacker
 
 MIB: Final = 1024**2
@@ -41,7 +42,7 @@ def run(scene: Scene, seed: int, more: Callable[[Run], bool], log: Callable[[str
     """Attack in rounds while `more` returns true. `log` gets a line about each round."""
     done = Run(seed, start_memory=scene.start_memory)
     began = time.monotonic()
-    for products in plan.rounds(seed, list(ATTACKS), HOSTILE):
+    for products in plan.rounds(seed, ATTACKS, HOSTILE, HTTP_ATTACKS):
         done.rounds.append(products)
         _attack(scene, products, done)
         words = ", ".join(map(str, products))
@@ -72,7 +73,8 @@ class _NiceAttacker(Attacker):
     """An attacker that leaves the machine's cores to others: its target is the handler, and not the kernel."""
 
     def __init__(self, scene: Scene, product: Product) -> None:
-        super().__init__(product.attack, [scene.sockets[number] for number in product.sockets])
+        sockets = [scene.sockets[number] for number in product.sockets]
+        super().__init__(product.attack, sockets or [scene.handler.probe_port, scene.handler.metrics_port])
         self._argv = ["nice", "-n", "10", *self._argv]
 
 
