@@ -416,7 +416,7 @@ def test_the_agent_is_admitted_where_limits_are_at_most_ten_times_the_requests(
     """KubeVirt's launcher keeps that ratio with its own limits, and the agent keeps it with its defaults."""
     fits = container(resources={"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}})
     breaks = container(resources={"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2"}})
-    limit(cluster, client, "Container", maxLimitRequestRatio={"cpu": "10", "memory": "1"})
+    limit(cluster, client, "Container", maxLimitRequestRatio={"cpu": "10", "memory": "2"})
     wait_until(
         lambda: refusal(cluster, launcher(containers=[breaks])),
         lambda words: "cpu max limit to request ratio per Container is 10" in words,

@@ -36,9 +36,16 @@ def test_nothing_large_is_imported_before_the_signal_is_handled(package: str) ->
 
 def test_a_signal_before_the_program_is_there_ends_it_at_once() -> None:
     """Without the handler process 1 would not notice it, and another process would end with status -15."""
-    code = (
-        "from servicestatus.container import end_on_sigterm as f; f(); print(flush=True); import time; time.sleep(600)"
-    )
+    # Python calls a handler between two instructions: one long sleep could begin just after the signal, and not be
+    # interrupted.
+    code = """
+import time
+from servicestatus.container import end_on_sigterm
+end_on_sigterm()
+print(flush=True)
+while True:
+    time.sleep(0.01)
+"""
     with subprocess.Popen([sys.executable, "-IOO", "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
