@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs parts of the test suite: hack/test.sh PART... Three at a time, since most of them wait (for leases, a kubelet, a
+# Runs parts of the test suite: hack/test.sh PART... Two at a time, since most of them wait (for leases, a kubelet, a
 # VM's start) more than they compute; each line of output begins with its part's name. JOBS=1 runs one after the other.
-# Parts start in the given order: the longest ones first, so that no long one runs alone at the end.
+# Parts start in the given order; the Makefile's has short ones last, so that no long one runs alone at the end.
 # After a failure no further part starts; the parts that run already run to their end, so that they leave nothing behind.
 # Each part builds what it needs; while the first parts run, the needs of the others are built in the background.
 . "$(dirname "$0")/common.sh"
 # A job of its own process group can be ended whole, and does not ignore Ctrl-C as bash's background jobs do otherwise.
 set -m
 
-jobs=${JOBS:-$(($(nproc) > 1 ? 3 : 1))}
+jobs=${JOBS:-$(($(nproc) > 1 ? 2 : 1))}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "test: JOBS=$jobs is not a number of parts to run at once"
 builds=
 if (($# > jobs)); then builds=$("$VENV/bin/python" -m hack.builds --background parts "${@:jobs+1}"); fi
