@@ -61,7 +61,7 @@ def test_a_hostile_libvirt_neither_grows_nor_ends_the_agent(tmp_path: Path, answ
                     observations.append(message.snapshot.observation)
 
         sampler = Sampler(lambda: agent.memory().anonymous)
-        peers = libvirt(tmp_path / "nobody", ANSWERS[answer]), serving(agent.socket, listening)
+        peers = libvirt(tmp_path / "absent", ANSWERS[answer]), serving(agent.socket, listening)
         with sampler as memory, peers[0] as accepted, peers[1]:
             wait_until(lambda: accepted and observations, what="the agent has met both")
             time.sleep(WHILE)

@@ -22,7 +22,7 @@ UID = "11111111-2222-3333-4444-555555555555"
 WHILE = 2.0
 #: Bytes that the opener may grow by.
 MOST = 1024 * 1024
-#: Of a core: it answers fifty requests a second, after a burst of a thousand.
+#: Of a core, after a burst of a thousand requests: it answers fifty a second then.
 BUSY = 0.5
 
 Attack = Callable[[Path], None]
@@ -180,8 +180,11 @@ def test_a_hostile_handler_gets_sockets_and_nothing_else(opener: Opener, name: s
     """The opener neither grows, nor spins, nor ends; nothing is left open; a later handler is served."""
     descriptors = opener.descriptors()
     opener.serves()
-    before, cpu, start = opener.memory().anonymous, opener.cpu(), time.monotonic()
+    before = opener.memory().anonymous
     with Sampler(lambda: opener.memory().anonymous) as memory:
+        for _ in range(3):
+            ATTACKS[name](opener.path)  # uses up the burst: 1.1 s of CPU, if each request is a large one
+        cpu, start = opener.cpu(), time.monotonic()
         ATTACKS[name](opener.path)
     busy = (opener.cpu() - cpu) / (time.monotonic() - start)
     grown = max(memory.values) - before
