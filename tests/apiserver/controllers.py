@@ -1,12 +1,12 @@
 """The real controller process, with nothing but the rights that the manifests give it."""
 
-import http.client
 import sys
 from pathlib import Path
 from typing import Self
 
 from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
+from tests.apiserver.http_get import get
 from tests.apiserver.identities import NAMESPACE
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.ports import free_port
@@ -34,21 +34,9 @@ class Controller(ManagedProcess):
 
     def metric(self, sample: str) -> float:
         """The value of one sample, named as a scrape shows it."""
-        lines = self._get(self.metrics_port, "/metrics")[1].splitlines()
+        lines = get(self.metrics_port, "/metrics")[1].splitlines()
         return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
     def probe(self) -> int:
         """The HTTP status that the kubelet's readiness probe would see; 0 where it has no answer."""
-        return self._get(self.probe_port, "/readyz")[0]
-
-    @staticmethod
-    def _get(port: int, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        except OSError:
-            return 0, ""
-        finally:
-            connection.close()
+        return get(self.probe_port, "/readyz")[0]

@@ -18,6 +18,7 @@ from testbed.grpcurl import Grpcurl
 from testbed.processes import ManagedProcess, launch_here, script
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
+from tests.apiserver.http_get import get
 from tests.apiserver.identities import ACCOUNT, NAMESPACE
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
@@ -192,14 +193,7 @@ class Handler(ManagedProcess):
 
     def probe(self, path: str) -> int:
         """Return the HTTP status that the kubelet would see; 0 if no process listens."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.probe_port, timeout=5)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status
-        except OSError:
-            return 0
-        finally:
-            connection.close()
+        return get(self.probe_port, path, timeout=5)[0]
 
     def metrics(self) -> str:
         """Return what a scrape would see."""

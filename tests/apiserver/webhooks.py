@@ -15,6 +15,7 @@ from typing import Self
 
 from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
+from tests.apiserver.http_get import get
 from tests.apiserver.identities import NAMESPACE
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
@@ -134,7 +135,7 @@ class Webhook(ManagedProcess):
         """The value of one sample as it is now, named as a scrape shows it, without the common prefix."""
         # All scrapers get the same answer for a second, and this is the only one.
         time.sleep(max(0.0, self._scraped + SHARED_FOR - time.monotonic()))
-        lines = self._get(self._metrics_port, "/metrics")[1].splitlines()
+        lines = get(self._metrics_port, "/metrics")[1].splitlines()
         self._scraped = time.monotonic()
         assert lines, f"{self} does not answer; its log ends:\n{self.log_tail()}"
         return next(
@@ -146,7 +147,7 @@ class Webhook(ManagedProcess):
         return self.metric(f'reviews_total{{reason="{reason}",result="{result}"}}')
 
     def readiness(self) -> int:
-        return self._get(self._probe_port, "/readyz")[0]
+        return get(self._probe_port, "/readyz")[0]
 
     def post(self, body: bytes, path: str = "/inject") -> tuple[int, bytes]:
         """As an API server would."""
@@ -156,17 +157,5 @@ class Webhook(ManagedProcess):
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read()
-        finally:
-            connection.close()
-
-    @staticmethod
-    def _get(port: int, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(SERVER, port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        except OSError:
-            return 0, ""
         finally:
             connection.close()

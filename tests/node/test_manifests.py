@@ -80,6 +80,12 @@ ALL = [
 KINDS = REPOSITORY / "tests/cluster/manifests"
 OPERATOR = KINDS / "prometheus-operator"
 WEBHOOK = "injection-webhook"
+#: The securityContext of each container of ours.
+CONFINED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @pytest.fixture
@@ -236,14 +242,9 @@ def test_the_handler_is_confined(objects: list[Object]) -> None:
         "runAsGroup": 107,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    confined = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
     (brings, opener), (handler,) = spec["initContainers"], spec["containers"]
-    assert brings["securityContext"] == handler["securityContext"] == confined
-    assert opener["securityContext"] == {"runAsUser": 0, **confined}
+    assert brings["securityContext"] == handler["securityContext"] == CONFINED
+    assert opener["securityContext"] == {"runAsUser": 0, **CONFINED}
     assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"})
     assert spec["hostUsers"] is True  # or the pods' directories are not root's
     assert spec["enableServiceLinks"] is False
@@ -359,11 +360,7 @@ def test_the_controller_is_confined(objects: list[Object]) -> None:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     (container,) = spec["containers"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert container["securityContext"] == CONFINED
     assert spec.keys().isdisjoint({"volumes", "hostNetwork", "hostPID", "hostIPC"})
 
 
@@ -423,11 +420,7 @@ def test_the_webhook_is_confined(webhook: list[Object]) -> None:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     (container,) = spec["containers"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert container["securityContext"] == CONFINED
     assert [volume.keys() for volume in spec["volumes"]] == [{"name", "secret"}]
     assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC"})
 
