@@ -1,6 +1,5 @@
 """What all measures stand on: one control plane, the images, and nodes full of VMIs."""
 
-import resource
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from bench import readings
 from bench.containers import Root, sweep
 from bench.sides import OURS, PEER, Roots, Side
 from hack.builds import peer
+from servicestatus.file_limit import raise_file_limit
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Node
@@ -98,8 +98,7 @@ class Stage:
 def stage(folder: Path, *, quick: bool) -> Iterator[Stage]:
     """Starts it, and ends it."""
     # Thousands of connections at once; what is started here inherits it.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_file_limit()
     sweep()
     with ExitStack() as stack:
         programs = peer.build()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from servicestatus import addresses, flags, logs, version
+from servicestatus import flags, version
 from servicestatus.addresses import Address
-from servicestatus.flags import DurationRange, checked_by
+from servicestatus.flags import checked_by
+from servicestatus.service_flags import add_api_server_flags, add_http_flags
 
 _DESCRIPTION: Final = (
     "Marks the values of nodes whose handler is away as not observed, and removes companions that nothing maintains."
@@ -48,16 +49,7 @@ def _parser() -> flags.FlagParser:
     add = parser.add_argument
     add("--lease-namespace", type=checked_by(flags.namespace), required=True, metavar="NAMESPACE",
         help="where the handlers renew their Leases, as their own --lease-namespace says")  # fmt: skip
-    add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
-        help="how to reach the API server (default: the pod's service account)")  # fmt: skip
-    add("--api-timeout", type=DurationRange(0.5, 60), default="5s", metavar="DURATION",
-        help="the timeout of a request to the API server (default: %(default)s)")  # fmt: skip
-    add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
-        help="renew a watch after about this time (default: %(default)s)")  # fmt: skip
-    add("--probe-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz and /readyz on this address (default: none)")  # fmt: skip
-    add("--metrics-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /metrics on this address (default: none)")  # fmt: skip
-    add("--log-level", choices=logs.LEVELS, default="info", help="(default: %(default)s)")
-    add("--log-format", choices=logs.FORMATS, default="text", help="(default: %(default)s)")
+    add_api_server_flags(add, timeout="5s")
+    add_http_flags(add)
+    flags.add_log_flags(add)
     return parser

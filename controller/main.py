@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack
 from controller import config
 from controller.decisions import Decisions
 from controller.marker import Marker
-from controller.metrics import Exposition
+from controller.metrics import ControllerCollector
 from controller.watches import Watches
-from handler_service.errors import ConfigurationError
+from handler_service import program
+from handler_service.exposition import Exposition
 from handler_service.kube.client import KubeClient
 from servicestatus import logs, version
 from servicestatus.http_ports import metrics_server, probe_server
 from servicestatus.signals import stop_event
-from servicestatus.sockets import SocketError
 
 log = logging.getLogger("controller")
 
@@ -26,14 +26,7 @@ def main() -> None:
     """The program `controller`."""
     options = config.parse(sys.argv[1:], os.environ)
     logs.setup(options.log_level, options.log_format)
-    try:
-        asyncio.run(run(options))
-    except SocketError as error:
-        log.error("%s", error)  # the text says it all; a traceback would hide it
-        sys.exit(1)
-    except ConfigurationError as error:
-        sys.stderr.write(f"controller: error: {error}\n")
-        sys.exit(2)
+    program.run("controller", run(options), log)
 
 
 async def run(options: config.Config) -> None:
@@ -45,7 +38,7 @@ async def run(options: config.Config) -> None:
     clock = time.monotonic
     marker = Marker(client, options.lease_namespace, decisions, clock, time.time)
     watches = Watches(client, options.lease_namespace, options.watch_timeout, decisions, clock)
-    metrics = Exposition(decisions, marker, watches.followed, clock, installed)
+    metrics = Exposition(ControllerCollector(decisions, marker, watches.followed, clock, installed))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
         if options.probe_address is not None:

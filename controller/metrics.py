@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -22,27 +20,13 @@ _CAUSES: Final = {
 _OUTCOMES: Final = ("done", "superseded", "failed")
 
 
-class Exposition:
-    """All metrics of one controller, in a registry of their own."""
+class ControllerCollector(Collector):
+    """All metrics of one controller. Nothing is counted here: each number is read where it is known."""
 
     def __init__(
         self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], clock: Clock, version: str
     ) -> None:
-        """Nothing is counted here: each number is read where it is known. `clock` is that of the decisions."""
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(decisions, marker, followed, clock, version))
-        ProcessCollector(registry=self._registry)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its content type, by a request's Accept header."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
-
-
-class _Collector(Collector):
-    def __init__(
-        self, decisions: Decisions, marker: Marker, followed: Sequence[Reflector], clock: Clock, version: str
-    ) -> None:
+        """`clock` is that of the decisions."""
         self._decisions = decisions
         self._marker = marker
         self._followed = followed

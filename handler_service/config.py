@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from handler_service.model import VmiId
-from servicestatus import addresses, contract, flags, logs, names, version
+from servicestatus import addresses, contract, flags, names, version
 from servicestatus.addresses import Address
 from servicestatus.flags import DurationRange, checked_by
+from servicestatus.service_flags import add_api_server_flags, add_http_flags
 
 #: A file name has at most 255 bytes, and the document of a VMI is called NAME.json.
 _LONGEST_DOCUMENT_NAME: Final = 250
@@ -188,12 +189,7 @@ def _add_cluster_flags(group: Flags) -> None:
     add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
     add("--opener", type=checked_by(_socket), metavar="SOCKET",
         help="the socket of socket-opener, which opens the sockets of this node's launcher pods")  # fmt: skip
-    add("--kubeconfig", type=checked_by(flags.existing_file), metavar="FILE",
-        help="how to reach the API server (default: the pod's service account)")  # fmt: skip
-    add("--api-timeout", type=DurationRange(0.5, 60), default="10s", metavar="DURATION",
-        help="the timeout of a request to the API server")  # fmt: skip
-    add("--watch-timeout", type=DurationRange(1, 3600), default="2m", metavar="DURATION",
-        help="renew a watch after about this time, which limits how long a dead one stays unnoticed")  # fmt: skip
+    add_api_server_flags(add, timeout="10s")
     add("--events", action=argparse.BooleanOptionalAction, default=True,
         help="write Kubernetes events about sessions; for each VMI a burst of ten, then one per minute")  # fmt: skip
     add("--lease-namespace", type=checked_by(flags.namespace), metavar="NAMESPACE",
@@ -214,12 +210,8 @@ def _add_operation_flags(group: Flags) -> None:
         metavar="SOCKET", help="serve the debug API on this socket, for grpcurl")  # fmt: skip
     add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="serve the debug API on this loopback port, for kubectl port-forward (default: none)")  # fmt: skip
-    add("--probe-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /healthz and /readyz on this address (default: none)")  # fmt: skip
-    add("--metrics-address", type=checked_by(addresses.parse), metavar="[HOST]:PORT",
-        help="serve /metrics on this address (default: none)")  # fmt: skip
-    add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
-    add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
+    add_http_flags(add)
+    flags.add_log_flags(add)
 
 
 def _node_name(text: str) -> str:

@@ -3,24 +3,22 @@
 import asyncio
 import logging
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
-from handler_service import config
+from handler_service import config, program
 from handler_service.admin.status_service import StatusService, admin_server
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoints
-from handler_service.errors import ConfigurationError
 from handler_service.publishers.file import FilePublisher
 from handler_service.publishing.worker import publish_worker
 from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus import logs, signals, version
-from servicestatus.sockets import SocketError
+from servicestatus.file_limit import raise_file_limit
 
 log = logging.getLogger("handler_service")
 
@@ -51,15 +49,8 @@ def main() -> None:
     logs.setup(options.log_level, options.log_format)
     # The owner and the group may use sockets: in a pod's directory the group is that of the pod.
     os.umask(0o007)
-    _raise_file_limit()
-    try:
-        asyncio.run(run(options))
-    except SocketError as error:
-        log.error("%s", error)  # the text is complete; a traceback would only hide it
-        sys.exit(1)
-    except ConfigurationError as error:
-        sys.stderr.write(f"handler-service: error: {error}\n")
-        sys.exit(2)
+    raise_file_limit()  # a pod needs seven
+    program.run("handler-service", run(options), log)
 
 
 async def run(options: config.Config) -> None:
@@ -121,10 +112,10 @@ async def _serve_http(
 
 
 def _metrics(options: config.Config, manager: StatusManager, source: Source) -> Callable[[str], tuple[bytes, str]]:
-    from handler_service.metrics.exposition import Exposition  # noqa: PLC0415  # as above
+    from handler_service.metrics.exposition import exposition  # noqa: PLC0415  # as above
 
     node = options.mode.node if isinstance(options.mode, config.ClusterConfig) else ""
-    return Exposition(manager, source.api(), node, version.installed()).render
+    return exposition(manager, source.api(), node, version.installed()).render
 
 
 async def _work(manager: StatusManager, source: Source) -> None:
@@ -140,12 +131,6 @@ async def _drain(manager: StatusManager, source: Source) -> None:
     await asyncio.sleep(DRAIN_GRACE)
     for one in manager.workers:
         await one.finish_jobs(WRITE_GRACE)
-
-
-def _raise_file_limit() -> None:
-    """Raise the limit of open files: a pod needs seven, and containerd starts containers with a limit of 1024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _wall(monotonic: float) -> float:

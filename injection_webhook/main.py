@@ -6,19 +6,19 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
-from handler_service.errors import ConfigurationError
+from handler_service import program
+from handler_service.exposition import Exposition
 from handler_service.kube.client import KubeClient
 from handler_service.kube.reflector import Reflector
 from injection_webhook import config
 from injection_webhook.certificate import ServingCertificate
-from injection_webhook.metrics import Exposition
+from injection_webhook.metrics import WebhookCollector
 from injection_webhook.server import admission_server
 from injection_webhook.stats import Stats
 from injection_webhook.template import Template, follow
 from servicestatus import logs, version
 from servicestatus.http_ports import metrics_server, probe_server
 from servicestatus.signals import stop_event
-from servicestatus.sockets import SocketError
 
 log = logging.getLogger("injection_webhook")
 
@@ -27,14 +27,7 @@ def main() -> None:
     """The program `injection-webhook`."""
     options = config.parse(sys.argv[1:], os.environ)
     logs.setup(options.log_level, options.log_format)
-    try:
-        asyncio.run(run(options))
-    except SocketError as error:
-        log.error("%s", error)  # the text says it all; a traceback would hide it
-        sys.exit(1)
-    except ConfigurationError as error:
-        sys.stderr.write(f"injection-webhook: error: {error}\n")
-        sys.exit(2)
+    program.run("injection-webhook", run(options), log)
 
 
 async def run(options: config.Config) -> None:
@@ -46,7 +39,7 @@ async def run(options: config.Config) -> None:
     certificate = ServingCertificate(options.certificate_dir)
     followed = follow(client, options.template_namespace, options.template_name, options.watch_timeout, template)
     server = admission_server(options.address, certificate, template, stats)
-    metrics = Exposition(stats, certificate, template, followed, installed)
+    metrics = Exposition(WebhookCollector(stats, certificate, template, followed, installed))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
         certificate.look()

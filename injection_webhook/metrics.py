@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -17,24 +15,9 @@ from injection_webhook.template import Template
 _PREFIX: Final = "vmi_service_status_webhook"
 
 
-class Exposition:
-    """All metrics of one webhook, in a registry of their own."""
+class WebhookCollector(Collector):
+    """All metrics of one webhook. Nothing is counted here: each number is read where it is known."""
 
-    def __init__(
-        self, stats: Stats, certificate: ServingCertificate, template: Template, followed: Reflector, version: str
-    ) -> None:
-        """Nothing is counted here: each number is read where it is known."""
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(stats, certificate, template, followed, version))
-        ProcessCollector(registry=self._registry)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its content type, by a request's Accept header."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
-
-
-class _Collector(Collector):
     def __init__(
         self, stats: Stats, certificate: ServingCertificate, template: Template, followed: Reflector, version: str
     ) -> None:

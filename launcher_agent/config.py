@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launcher_agent.vm.query_policy import QueryPolicy
-from servicestatus import logs, names
-from servicestatus.flags import FlagParser, filled
+from servicestatus import names
+from servicestatus.flags import FlagParser, add_log_flags, filled
 
 #: A socket's address holds 107 bytes. Its directory is opened, so what else is in it is `/proc/self/fd/NNNNNN/`.
 _MAX_SOCKET_NAME: Final = 80
@@ -109,8 +109,7 @@ def _parser(version: str) -> FlagParser:
         metavar="PATH",
         help="where to answer grpcurl and health checks; empty: nowhere",
     )
-    add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
-    add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
+    add_log_flags(add)
     return parser
 
 

@@ -67,6 +67,12 @@ def namespace(text: str) -> str:
     return text
 
 
+def add_log_flags(add: Callable[..., object]) -> None:
+    """Add what every program has; `add` is the `add_argument` of a parser or of a group."""
+    add("--log-level", choices=logs.LEVELS, default="info", help="the least severe messages to log")
+    add("--log-format", choices=logs.FORMATS, default="text", help="how a message is written")
+
+
 def existing_file(text: str) -> Path:
     """Return an absolute path; raises ValueError if there is no file."""
     path = Path(text).absolute()

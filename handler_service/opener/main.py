@@ -9,7 +9,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from handler_service.opener.messages import MAX_REQUEST, MessageError, encode_re
 from handler_service.opener.opener import answer
 from handler_service.opener.pod_directory import PodsDirectory
 from servicestatus import logs
+from servicestatus.file_limit import raise_file_limit
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.sockets import SocketDirectory, SocketError
 
@@ -48,7 +48,9 @@ def main() -> None:
     logs.setup("info", "text")
     # The owner and the group may use sockets: in a pod's directory the group is that of the pod.
     os.umask(0o007)
-    _raise_file_limit()
+    # The kernel passes no descriptor while all processes of this user have more than that in unread messages. The user
+    # is root, so these are the processes of the node and of all containers that run as root.
+    raise_file_limit()
     # As process 1, a program gets no signal that it does not handle.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, _end)
@@ -109,16 +111,6 @@ def respond(handler: socket.socket, response: bytes, passed: socket.socket | Non
             if error.errno != errno.ETOOMANYREFS:
                 raise
             handler.send(encode_refused(f"a socket cannot be passed: {error.strerror}"), _AT_ONCE)
-
-
-def _raise_file_limit() -> None:
-    """Raise the limit of open files, which containerd sets to 1024, to the highest that is allowed.
-
-    The kernel passes no descriptor while all processes of this user have more than that in unread messages. The user is
-    root, so these are the processes of the node and of all containers that run as root.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end(number: int, _frame: object) -> None:

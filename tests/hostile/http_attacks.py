@@ -10,6 +10,8 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from servicestatus.file_limit import raise_file_limit
+
 Steps = Iterator[int]
 Attack = Callable[[int], Steps]
 
@@ -44,7 +46,7 @@ def crowd(port: int, many: int, words: Callable[[int], Words]) -> Steps:
 
     As eight pods would do it, whose addresses are not that of the node, from which the kubelet probes.
     """
-    _raise_file_limit()
+    raise_file_limit()
     poll = select.epoll()
     held: dict[int, tuple[socket.socket, Words]] = {}
     numbers = itertools.count()
@@ -85,11 +87,6 @@ def _go_on(one: socket.socket, said: Words, event: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _raise_file_limit() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @attack

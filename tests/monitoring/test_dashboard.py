@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from controller import metrics as controller
 from controller.decisions import Decisions
 from controller.marker import Marker
+from controller.metrics import ControllerCollector
 from controller.watches import Watches
+from handler_service.exposition import Exposition
 from handler_service.kube.client import KubeClient
-from injection_webhook import metrics as webhook
 from injection_webhook.certificate import ServingCertificate
+from injection_webhook.metrics import WebhookCollector
 from injection_webhook.stats import Stats
 from injection_webhook.template import Template, follow
 from tests.monitoring.rules import COMPONENT, promtool, rules, write
@@ -58,15 +59,16 @@ def controller_metrics() -> str:
     client, decisions = KubeClient(None, 1.0, "test"), Decisions()
     followed = Watches(client, "vss", 1.0, decisions, time.monotonic).followed
     marker = Marker(client, "vss", decisions, time.monotonic, time.time)
-    exposition = controller.Exposition(decisions, marker, followed, time.monotonic, "1.2.3")
-    return exposition.render("text/plain")[0].decode()
+    collector = ControllerCollector(decisions, marker, followed, time.monotonic, "1.2.3")
+    return Exposition(collector).render("text/plain")[0].decode()
 
 
 def webhook_metrics() -> str:
     """What a webhook exports that was asked nothing yet."""
     client, template = KubeClient(None, 1.0, "test"), Template()
     followed, certificate = follow(client, "vss", "template", 1.0, template), ServingCertificate(Path())
-    return webhook.Exposition(Stats(), certificate, template, followed, "1.2.3").render("text/plain")[0].decode()
+    collector = WebhookCollector(Stats(), certificate, template, followed, "1.2.3")
+    return Exposition(collector).render("text/plain")[0].decode()
 
 
 def known() -> set[str]:

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from handler_service.metrics.exposition import Exposition
+from handler_service.metrics.exposition import exposition
 from handler_service.model import Assignment, Endpoint, Outcome, VmiId
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
@@ -40,7 +40,7 @@ class Scene:
         self.worker = PublishWorker(MemoryPlace(), scheduler, self.manager.clock, self.manager.answered)
         self.manager.workers.append(self.worker)
         self.requests = RequestStats()
-        self.exposition = Exposition(
+        self.exposition = exposition(
             self.manager, ApiStats(self.requests, [Followed(), Followed()], EVENTS), "n1", "9.9"
         )
 
