@@ -61,6 +61,8 @@ class Reason(Enum):
     LOWER_BOUND = AgentReason.LOWER_BOUND.value
     UNOBSERVABLE_LISTENER = AgentReason.UNOBSERVABLE_LISTENER.value
     DOMAIN_NOT_DEFINED = AgentReason.DOMAIN_NOT_DEFINED.value
+    NOT_WATCHED = AgentReason.NOT_WATCHED.value
+    QUERY_FAILED = AgentReason.QUERY_FAILED.value
     # The handler's own.
     AGENT_STARTING = "AgentStarting"
     AGENT_SILENT = "AgentSilent"

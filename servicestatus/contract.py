@@ -14,7 +14,11 @@ from typing import Final
 #: The agent sends the addresses of its sessions' peers. A handler that must not know peers does not list this feature.
 IDENTIFIED_SESSIONS: Final = "identified-sessions"
 
-FEATURES: Final = frozenset({IDENTIFIED_SESSIONS})
+#: The agent reports services other than VNC, each with its own observation, and polls those that Welcome asks for. A
+#: handler without it would count each as an unknown item, so the agent sends VNC alone.
+SERVICE_OBSERVATIONS: Final = "service-observations"
+
+FEATURES: Final = frozenset({IDENTIFIED_SESSIONS, SERVICE_OBSERVATIONS})
 
 # --- Bounds ---------------------------------------------------------------------------------------------------------
 # A peer can misreport its own VM only, and its cost is limited by these bounds.
@@ -69,6 +73,14 @@ HEARTBEAT_RANGE: Final = (0.1, 60.0)
 LEASE_RANGE: Final = (0.2, 600.0)
 WINDOW_RANGE: Final = (1, 1024)
 DELTA_INTERVAL_RANGE: Final = (0.01, 10.0)
+
+# --- Polling --------------------------------------------------------------------------------------------------------
+
+#: Seconds between two polls of a service for which Welcome gives no interval. A poll costs agent, libvirt and QEMU
+#: together 2 ms of CPU time, so 5 s are 0.4 ms/s for each VM.
+POLL_INTERVAL: Final = 5.0
+#: Less than a second would cost each VM more than its heartbeats; a minute is the oldest number worth a condition.
+POLL_INTERVAL_RANGE: Final = (1.0, 60.0)
 
 # --- Channel options ------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class Reason(Enum):
     LOWER_BOUND = "LowerBound"
     UNOBSERVABLE_LISTENER = "UnobservableListener"
     DOMAIN_NOT_DEFINED = "DomainNotDefined"
+    NOT_WATCHED = "NotWatched"
+    QUERY_FAILED = "QueryFailed"
 
     @property
     def observed(self) -> bool:

@@ -27,6 +27,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.UNOBSERVABLE_LISTENER: "A VNC server of the VM has no listener or connects to its viewer itself. QEMU does "
     "not report its viewers: some may be missing.",
     Reason.DOMAIN_NOT_DEFINED: "libvirt has no domain with the name in the agent's --domain.",
+    Reason.NOT_WATCHED: "This service is not watched: the handler does not ask for it, or QEMU does not report it.",
+    Reason.QUERY_FAILED: "QEMU has not answered the agent's last question; the number shown is the last one known.",
     Reason.AGENT_STARTING: "The agent has not sent a report yet.",
     Reason.AGENT_SILENT: "No report from the agent within its lease; the number shown is the last one known.",
     Reason.AGENT_STOPPED: "The agent has stopped; the number shown is the last one known.",

@@ -4,7 +4,10 @@ With the settings of a faulty handler the agent must neither send without pause 
 to the contract's limits.
 """
 
+from collections.abc import Mapping
+
 from servicestatus import contract
+from servicestatus.services import POLLED
 from servicestatus.text import truncate
 from servicestatus.timestamps import seconds_of
 from servicestatus.v1 import session_report_service_pb2 as pb
@@ -28,6 +31,19 @@ def settings(welcome: pb.Welcome) -> contract.StreamSettings:
 def features(welcome: pb.Welcome) -> frozenset[str]:
     """Return the features that both sides listed."""
     return contract.FEATURES.intersection(welcome.features)
+
+
+def polling(welcome: pb.Welcome) -> Mapping[int, float]:
+    """Return the services that the handler asks the agent to poll, with the seconds between two polls."""
+    if contract.SERVICE_OBSERVATIONS not in features(welcome):
+        return {}
+    low, high = contract.POLL_INTERVAL_RANGE
+    asked: dict[int, float] = {}
+    for one in welcome.polling[: contract.MAX_SERVICES]:
+        if one.service in POLLED:
+            seconds = seconds_of(one, "interval")
+            asked[one.service] = contract.POLL_INTERVAL if seconds is None else min(max(seconds, low), high)
+    return asked
 
 
 def vmi(welcome: pb.Welcome) -> VmiReference:

@@ -67,7 +67,7 @@ class AgentStatus(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observation: _Optional[_Union[_sessions_pb2.Observation, _Mapping]] = ..., domain: _Optional[str] = ..., services: _Optional[_Iterable[_Union[_sessions_pb2.ServiceSessions, _Mapping]]] = ..., counters: _Optional[_Union[_sessions_pb2.AgentCounters, _Mapping]] = ..., handler: _Optional[_Union[HandlerConnection, _Mapping]] = ...) -> None: ...
 
 class HandlerConnection(_message.Message):
-    __slots__ = ("socket", "state", "last_status", "last_error", "streams", "handler_version", "features", "vmi", "sent", "last_ack", "heartbeat_interval", "lease", "last_status_at", "since")
+    __slots__ = ("socket", "state", "last_status", "last_error", "streams", "handler_version", "features", "vmi", "sent", "last_ack", "heartbeat_interval", "lease", "last_status_at", "since", "polling")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     LAST_STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class HandlerConnection(_message.Message):
     LEASE_FIELD_NUMBER: _ClassVar[int]
     LAST_STATUS_AT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    POLLING_FIELD_NUMBER: _ClassVar[int]
     socket: str
     state: StreamState
     last_status: str
@@ -96,4 +97,5 @@ class HandlerConnection(_message.Message):
     lease: _duration_pb2.Duration
     last_status_at: _timestamp_pb2.Timestamp
     since: _timestamp_pb2.Timestamp
-    def __init__(self, socket: _Optional[str] = ..., state: _Optional[_Union[StreamState, str]] = ..., last_status: _Optional[str] = ..., last_error: _Optional[str] = ..., streams: _Optional[int] = ..., handler_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., vmi: _Optional[_Union[_sessions_pb2.VmiReference, _Mapping]] = ..., sent: _Optional[int] = ..., last_ack: _Optional[_Union[_session_report_service_pb2.Ack, _Mapping]] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_status_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    polling: _containers.RepeatedCompositeFieldContainer[_sessions_pb2.Polling]
+    def __init__(self, socket: _Optional[str] = ..., state: _Optional[_Union[StreamState, str]] = ..., last_status: _Optional[str] = ..., last_error: _Optional[str] = ..., streams: _Optional[int] = ..., handler_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., vmi: _Optional[_Union[_sessions_pb2.VmiReference, _Mapping]] = ..., sent: _Optional[int] = ..., last_ack: _Optional[_Union[_session_report_service_pb2.Ack, _Mapping]] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_status_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., polling: _Optional[_Iterable[_Union[_sessions_pb2.Polling, _Mapping]]] = ...) -> None: ...

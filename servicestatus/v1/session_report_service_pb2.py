@@ -27,19 +27,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from servicestatus.v1 import sessions_pb2 as servicestatus_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-servicestatus/v1/session_report_service.proto\x12\x10servicestatus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fservicestatus/v1/sessions.proto\"\x86\x02\n\x15ReportSessionsRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.servicestatus.v1.HelloH\x00\x12.\n\x08snapshot\x18\x02 \x01(\x0b\x32\x1a.servicestatus.v1.SnapshotH\x00\x12(\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x17.servicestatus.v1.DeltaH\x00\x12\x30\n\theartbeat\x18\x04 \x01(\x0b\x32\x1b.servicestatus.v1.HeartbeatH\x00\x12,\n\x07goodbye\x18\x05 \x01(\x0b\x32\x19.servicestatus.v1.GoodbyeH\x00\x42\t\n\x07message\"\xe9\x01\n\x16ReportSessionsResponse\x12,\n\x07welcome\x18\x01 \x01(\x0b\x32\x19.servicestatus.v1.WelcomeH\x00\x12$\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x15.servicestatus.v1.AckH\x00\x12\x39\n\x0eresync_request\x18\x03 \x01(\x0b\x32\x1f.servicestatus.v1.ResyncRequestH\x00\x12\x35\n\x0c\x64rain_notice\x18\x04 \x01(\x0b\x32\x1d.servicestatus.v1.DrainNoticeH\x00\x42\t\n\x07message\"o\n\x05Hello\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12+\n\x03vmi\x18\x04 \x01(\x0b\x32\x1e.servicestatus.v1.VmiReference\"\x9a\x02\n\x07Welcome\x12\x17\n\x0fhandler_version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12+\n\x03vmi\x18\x03 \x01(\x0b\x32\x1e.servicestatus.v1.VmiReference\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06window\x18\x06 \x01(\r\x12\x13\n\x0b\x64\x65lta_burst\x18\x07 \x01(\r\x12\x31\n\x0e\x64\x65lta_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb8\x01\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x0bobservation\x18\x02 \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x33\n\x08services\x18\x03 \x03(\x0b\x32!.servicestatus.v1.ServiceSessions\x12\x31\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"\xb2\x01\n\x05\x44\x65lta\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x0bobservation\x18\x02 \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x30\n\x08services\x18\x03 \x03(\x0b\x32\x1e.servicestatus.v1.ServiceDelta\x12\x31\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"\x9b\x02\n\x0cServiceDelta\x12*\n\x07service\x18\x01 \x01(\x0e\x32\x19.servicestatus.v1.Service\x12\x0f\n\x07started\x18\x02 \x01(\r\x12\r\n\x05\x65nded\x18\x03 \x01(\r\x12\x10\n\x08sessions\x18\x04 \x01(\r\x12\x0f\n\x07pending\x18\x05 \x01(\r\x12,\n\x08\x61\x63\x63uracy\x18\x06 \x01(\x0e\x32\x1a.servicestatus.v1.Accuracy\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06opened\x18\x08 \x03(\x0b\x32#.servicestatus.v1.IdentifiedSession\x12\x0e\n\x06\x63losed\x18\t \x03(\x04\"P\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x31\n\x08\x63ounters\x18\x02 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"P\n\x07Goodbye\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.servicestatus.v1.GoodbyeReason\x12\x14\n\x0c\x64omain_ended\x18\x02 \x01(\x08\"j\n\x03\x41\x63k\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12\x11\n\tpublished\x18\x02 \x01(\x04\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.servicestatus.v1.PublishState\x12\x0f\n\x07message\x18\x04 \x01(\t\"Q\n\rResyncRequest\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.servicestatus.v1.ResyncReason\"7\n\x0b\x44rainNotice\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration*L\n\rGoodbyeReason\x12\x1e\n\x1aGOODBYE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17GOODBYE_REASON_SHUTDOWN\x10\x01*\xb7\x01\n\x0cPublishState\x12\x1d\n\x19PUBLISH_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PUBLISH_STATE_PENDING\x10\x01\x12\x1b\n\x17PUBLISH_STATE_PUBLISHED\x10\x02\x12\x19\n\x15PUBLISH_STATE_FAILING\x10\x03\x12\x1b\n\x17PUBLISH_STATE_NOT_OWNER\x10\x04\x12\x18\n\x14PUBLISH_STATE_PRUNED\x10\x05*\x8e\x01\n\x0cResyncReason\x12\x1d\n\x19RESYNC_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESYNC_REASON_SEQUENCE_GAP\x10\x01\x12 \n\x1cRESYNC_REASON_COUNT_MISMATCH\x10\x02\x12\x1d\n\x19RESYNC_REASON_NO_SNAPSHOT\x10\x03\x32\x7f\n\x14SessionReportService\x12g\n\x0eReportSessions\x12\'.servicestatus.v1.ReportSessionsRequest\x1a(.servicestatus.v1.ReportSessionsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-servicestatus/v1/session_report_service.proto\x12\x10servicestatus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fservicestatus/v1/sessions.proto\"\x86\x02\n\x15ReportSessionsRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.servicestatus.v1.HelloH\x00\x12.\n\x08snapshot\x18\x02 \x01(\x0b\x32\x1a.servicestatus.v1.SnapshotH\x00\x12(\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x17.servicestatus.v1.DeltaH\x00\x12\x30\n\theartbeat\x18\x04 \x01(\x0b\x32\x1b.servicestatus.v1.HeartbeatH\x00\x12,\n\x07goodbye\x18\x05 \x01(\x0b\x32\x19.servicestatus.v1.GoodbyeH\x00\x42\t\n\x07message\"\xe9\x01\n\x16ReportSessionsResponse\x12,\n\x07welcome\x18\x01 \x01(\x0b\x32\x19.servicestatus.v1.WelcomeH\x00\x12$\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x15.servicestatus.v1.AckH\x00\x12\x39\n\x0eresync_request\x18\x03 \x01(\x0b\x32\x1f.servicestatus.v1.ResyncRequestH\x00\x12\x35\n\x0c\x64rain_notice\x18\x04 \x01(\x0b\x32\x1d.servicestatus.v1.DrainNoticeH\x00\x42\t\n\x07message\"o\n\x05Hello\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12+\n\x03vmi\x18\x04 \x01(\x0b\x32\x1e.servicestatus.v1.VmiReference\"\xc6\x02\n\x07Welcome\x12\x17\n\x0fhandler_version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12+\n\x03vmi\x18\x03 \x01(\x0b\x32\x1e.servicestatus.v1.VmiReference\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06window\x18\x06 \x01(\r\x12\x13\n\x0b\x64\x65lta_burst\x18\x07 \x01(\r\x12\x31\n\x0e\x64\x65lta_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07polling\x18\t \x03(\x0b\x32\x19.servicestatus.v1.Polling\"\xb8\x01\n\x08Snapshot\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x0bobservation\x18\x02 \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x33\n\x08services\x18\x03 \x03(\x0b\x32!.servicestatus.v1.ServiceSessions\x12\x31\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"\xb2\x01\n\x05\x44\x65lta\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x0bobservation\x18\x02 \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x30\n\x08services\x18\x03 \x03(\x0b\x32\x1e.servicestatus.v1.ServiceDelta\x12\x31\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"\x81\x03\n\x0cServiceDelta\x12*\n\x07service\x18\x01 \x01(\x0e\x32\x19.servicestatus.v1.Service\x12\x0f\n\x07started\x18\x02 \x01(\r\x12\r\n\x05\x65nded\x18\x03 \x01(\r\x12\x10\n\x08sessions\x18\x04 \x01(\r\x12\x0f\n\x07pending\x18\x05 \x01(\r\x12,\n\x08\x61\x63\x63uracy\x18\x06 \x01(\x0e\x32\x1a.servicestatus.v1.Accuracy\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06opened\x18\x08 \x03(\x0b\x32#.servicestatus.v1.IdentifiedSession\x12\x0e\n\x06\x63losed\x18\t \x03(\x04\x12\x32\n\x0bobservation\x18\n \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x30\n\rsampled_every\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"P\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x31\n\x08\x63ounters\x18\x02 \x01(\x0b\x32\x1f.servicestatus.v1.AgentCounters\"P\n\x07Goodbye\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.servicestatus.v1.GoodbyeReason\x12\x14\n\x0c\x64omain_ended\x18\x02 \x01(\x08\"j\n\x03\x41\x63k\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12\x11\n\tpublished\x18\x02 \x01(\x04\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.servicestatus.v1.PublishState\x12\x0f\n\x07message\x18\x04 \x01(\t\"Q\n\rResyncRequest\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.servicestatus.v1.ResyncReason\"7\n\x0b\x44rainNotice\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration*L\n\rGoodbyeReason\x12\x1e\n\x1aGOODBYE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17GOODBYE_REASON_SHUTDOWN\x10\x01*\xb7\x01\n\x0cPublishState\x12\x1d\n\x19PUBLISH_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PUBLISH_STATE_PENDING\x10\x01\x12\x1b\n\x17PUBLISH_STATE_PUBLISHED\x10\x02\x12\x19\n\x15PUBLISH_STATE_FAILING\x10\x03\x12\x1b\n\x17PUBLISH_STATE_NOT_OWNER\x10\x04\x12\x18\n\x14PUBLISH_STATE_PRUNED\x10\x05*\x8e\x01\n\x0cResyncReason\x12\x1d\n\x19RESYNC_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESYNC_REASON_SEQUENCE_GAP\x10\x01\x12 \n\x1cRESYNC_REASON_COUNT_MISMATCH\x10\x02\x12\x1d\n\x19RESYNC_REASON_NO_SNAPSHOT\x10\x03\x32\x7f\n\x14SessionReportService\x12g\n\x0eReportSessions\x12\'.servicestatus.v1.ReportSessionsRequest\x1a(.servicestatus.v1.ReportSessionsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'servicestatus.v1.session_report_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GOODBYEREASON']._serialized_start=2130
-  _globals['_GOODBYEREASON']._serialized_end=2206
-  _globals['_PUBLISHSTATE']._serialized_start=2209
-  _globals['_PUBLISHSTATE']._serialized_end=2392
-  _globals['_RESYNCREASON']._serialized_start=2395
-  _globals['_RESYNCREASON']._serialized_end=2537
+  _globals['_GOODBYEREASON']._serialized_start=2276
+  _globals['_GOODBYEREASON']._serialized_end=2352
+  _globals['_PUBLISHSTATE']._serialized_start=2355
+  _globals['_PUBLISHSTATE']._serialized_end=2538
+  _globals['_RESYNCREASON']._serialized_start=2541
+  _globals['_RESYNCREASON']._serialized_end=2683
   _globals['_REPORTSESSIONSREQUEST']._serialized_start=166
   _globals['_REPORTSESSIONSREQUEST']._serialized_end=428
   _globals['_REPORTSESSIONSRESPONSE']._serialized_start=431
@@ -47,23 +47,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO']._serialized_start=666
   _globals['_HELLO']._serialized_end=777
   _globals['_WELCOME']._serialized_start=780
-  _globals['_WELCOME']._serialized_end=1062
-  _globals['_SNAPSHOT']._serialized_start=1065
-  _globals['_SNAPSHOT']._serialized_end=1249
-  _globals['_DELTA']._serialized_start=1252
-  _globals['_DELTA']._serialized_end=1430
-  _globals['_SERVICEDELTA']._serialized_start=1433
-  _globals['_SERVICEDELTA']._serialized_end=1716
-  _globals['_HEARTBEAT']._serialized_start=1718
-  _globals['_HEARTBEAT']._serialized_end=1798
-  _globals['_GOODBYE']._serialized_start=1800
-  _globals['_GOODBYE']._serialized_end=1880
-  _globals['_ACK']._serialized_start=1882
-  _globals['_ACK']._serialized_end=1988
-  _globals['_RESYNCREQUEST']._serialized_start=1990
-  _globals['_RESYNCREQUEST']._serialized_end=2071
-  _globals['_DRAINNOTICE']._serialized_start=2073
-  _globals['_DRAINNOTICE']._serialized_end=2128
-  _globals['_SESSIONREPORTSERVICE']._serialized_start=2539
-  _globals['_SESSIONREPORTSERVICE']._serialized_end=2666
+  _globals['_WELCOME']._serialized_end=1106
+  _globals['_SNAPSHOT']._serialized_start=1109
+  _globals['_SNAPSHOT']._serialized_end=1293
+  _globals['_DELTA']._serialized_start=1296
+  _globals['_DELTA']._serialized_end=1474
+  _globals['_SERVICEDELTA']._serialized_start=1477
+  _globals['_SERVICEDELTA']._serialized_end=1862
+  _globals['_HEARTBEAT']._serialized_start=1864
+  _globals['_HEARTBEAT']._serialized_end=1944
+  _globals['_GOODBYE']._serialized_start=1946
+  _globals['_GOODBYE']._serialized_end=2026
+  _globals['_ACK']._serialized_start=2028
+  _globals['_ACK']._serialized_end=2134
+  _globals['_RESYNCREQUEST']._serialized_start=2136
+  _globals['_RESYNCREQUEST']._serialized_end=2217
+  _globals['_DRAINNOTICE']._serialized_start=2219
+  _globals['_DRAINNOTICE']._serialized_end=2274
+  _globals['_SESSIONREPORTSERVICE']._serialized_start=2685
+  _globals['_SESSIONREPORTSERVICE']._serialized_end=2812
 # @@protoc_insertion_point(module_scope)

@@ -84,7 +84,7 @@ class Hello(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., agent_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., vmi: _Optional[_Union[_sessions_pb2.VmiReference, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("handler_version", "features", "vmi", "heartbeat_interval", "lease", "window", "delta_burst", "delta_interval")
+    __slots__ = ("handler_version", "features", "vmi", "heartbeat_interval", "lease", "window", "delta_burst", "delta_interval", "polling")
     HANDLER_VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     VMI_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Welcome(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     DELTA_BURST_FIELD_NUMBER: _ClassVar[int]
     DELTA_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    POLLING_FIELD_NUMBER: _ClassVar[int]
     handler_version: str
     features: _containers.RepeatedScalarFieldContainer[str]
     vmi: _sessions_pb2.VmiReference
@@ -101,7 +102,8 @@ class Welcome(_message.Message):
     window: int
     delta_burst: int
     delta_interval: _duration_pb2.Duration
-    def __init__(self, handler_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., vmi: _Optional[_Union[_sessions_pb2.VmiReference, _Mapping]] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., window: _Optional[int] = ..., delta_burst: _Optional[int] = ..., delta_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    polling: _containers.RepeatedCompositeFieldContainer[_sessions_pb2.Polling]
+    def __init__(self, handler_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ..., vmi: _Optional[_Union[_sessions_pb2.VmiReference, _Mapping]] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., window: _Optional[int] = ..., delta_burst: _Optional[int] = ..., delta_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., polling: _Optional[_Iterable[_Union[_sessions_pb2.Polling, _Mapping]]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("sequence", "observation", "services", "counters")
@@ -128,7 +130,7 @@ class Delta(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., observation: _Optional[_Union[_sessions_pb2.Observation, _Mapping]] = ..., services: _Optional[_Iterable[_Union[ServiceDelta, _Mapping]]] = ..., counters: _Optional[_Union[_sessions_pb2.AgentCounters, _Mapping]] = ...) -> None: ...
 
 class ServiceDelta(_message.Message):
-    __slots__ = ("service", "started", "ended", "sessions", "pending", "accuracy", "since", "opened", "closed")
+    __slots__ = ("service", "started", "ended", "sessions", "pending", "accuracy", "since", "opened", "closed", "observation", "sampled_every")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +140,8 @@ class ServiceDelta(_message.Message):
     SINCE_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_EVERY_FIELD_NUMBER: _ClassVar[int]
     service: _sessions_pb2.Service
     started: int
     ended: int
@@ -147,7 +151,9 @@ class ServiceDelta(_message.Message):
     since: _timestamp_pb2.Timestamp
     opened: _containers.RepeatedCompositeFieldContainer[_sessions_pb2.IdentifiedSession]
     closed: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, service: _Optional[_Union[_sessions_pb2.Service, str]] = ..., started: _Optional[int] = ..., ended: _Optional[int] = ..., sessions: _Optional[int] = ..., pending: _Optional[int] = ..., accuracy: _Optional[_Union[_sessions_pb2.Accuracy, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., opened: _Optional[_Iterable[_Union[_sessions_pb2.IdentifiedSession, _Mapping]]] = ..., closed: _Optional[_Iterable[int]] = ...) -> None: ...
+    observation: _sessions_pb2.Observation
+    sampled_every: _duration_pb2.Duration
+    def __init__(self, service: _Optional[_Union[_sessions_pb2.Service, str]] = ..., started: _Optional[int] = ..., ended: _Optional[int] = ..., sessions: _Optional[int] = ..., pending: _Optional[int] = ..., accuracy: _Optional[_Union[_sessions_pb2.Accuracy, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., opened: _Optional[_Iterable[_Union[_sessions_pb2.IdentifiedSession, _Mapping]]] = ..., closed: _Optional[_Iterable[int]] = ..., observation: _Optional[_Union[_sessions_pb2.Observation, _Mapping]] = ..., sampled_every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("sequence", "counters")

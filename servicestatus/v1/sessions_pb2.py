@@ -22,32 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fservicestatus/v1/sessions.proto\x12\x10servicestatus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0cVmiReference\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\x90\x01\n\x0bObservation\x12\x10\n\x08observed\x18\x01 \x01(\x08\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.servicestatus.v1.ObservationReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x11IdentifiedSession\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\ttransport\x18\x02 \x01(\x0e\x32\x1b.servicestatus.v1.Transport\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x11\n\tpeer_port\x18\x04 \x01(\r\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf2\x01\n\x0fServiceSessions\x12*\n\x07service\x18\x01 \x01(\x0e\x32\x19.servicestatus.v1.Service\x12\x10\n\x08sessions\x18\x02 \x01(\r\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12,\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x0e\x32\x1a.servicestatus.v1.Accuracy\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\nidentified\x18\x06 \x03(\x0b\x32#.servicestatus.v1.IdentifiedSession\"\x9e\x01\n\rAgentCounters\x12\x18\n\x10libvirt_connects\x18\x01 \x01(\x04\x12\x17\n\x0f\x65vents_received\x18\x02 \x01(\x04\x12\x16\n\x0e\x65vents_ignored\x18\x03 \x01(\x04\x12\x0f\n\x07queries\x18\x04 \x01(\x04\x12\x17\n\x0ftable_overflows\x18\x05 \x01(\x04\x12\x18\n\x10unknown_messages\x18\x06 \x01(\x04*3\n\x07Service\x12\x17\n\x13SERVICE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSERVICE_VNC\x10\x01*l\n\x08\x41\x63\x63uracy\x12\x18\n\x14\x41\x43\x43URACY_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43\x43URACY_EXACT\x10\x01\x12\x18\n\x14\x41\x43\x43URACY_UPPER_BOUND\x10\x02\x12\x18\n\x14\x41\x43\x43URACY_LOWER_BOUND\x10\x03*M\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRANSPORT_UNIX\x10\x01\x12\x11\n\rTRANSPORT_TCP\x10\x02*\xf0\x02\n\x11ObservationReason\x12\"\n\x1eOBSERVATION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bOBSERVATION_REASON_WATCHING\x10\x01\x12 \n\x1cOBSERVATION_REASON_NO_DOMAIN\x10\x02\x12*\n&OBSERVATION_REASON_LIBVIRT_UNREACHABLE\x10\x03\x12\"\n\x1eOBSERVATION_REASON_RECONCILING\x10\x04\x12\'\n#OBSERVATION_REASON_AMBIGUOUS_DOMAIN\x10\x05\x12\"\n\x1eOBSERVATION_REASON_LOWER_BOUND\x10\x06\x12,\n(OBSERVATION_REASON_UNOBSERVABLE_LISTENER\x10\x07\x12)\n%OBSERVATION_REASON_DOMAIN_NOT_DEFINED\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fservicestatus/v1/sessions.proto\x12\x10servicestatus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0cVmiReference\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\x90\x01\n\x0bObservation\x12\x10\n\x08observed\x18\x01 \x01(\x08\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.servicestatus.v1.ObservationReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x11IdentifiedSession\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\ttransport\x18\x02 \x01(\x0e\x32\x1b.servicestatus.v1.Transport\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x11\n\tpeer_port\x18\x04 \x01(\r\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x02\n\x0fServiceSessions\x12*\n\x07service\x18\x01 \x01(\x0e\x32\x19.servicestatus.v1.Service\x12\x10\n\x08sessions\x18\x02 \x01(\r\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12,\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x0e\x32\x1a.servicestatus.v1.Accuracy\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\nidentified\x18\x06 \x03(\x0b\x32#.servicestatus.v1.IdentifiedSession\x12\x32\n\x0bobservation\x18\x07 \x01(\x0b\x32\x1d.servicestatus.v1.Observation\x12\x30\n\rsampled_every\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"b\n\x07Polling\x12*\n\x07service\x18\x01 \x01(\x0e\x32\x19.servicestatus.v1.Service\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc4\x01\n\rAgentCounters\x12\x18\n\x10libvirt_connects\x18\x01 \x01(\x04\x12\x17\n\x0f\x65vents_received\x18\x02 \x01(\x04\x12\x16\n\x0e\x65vents_ignored\x18\x03 \x01(\x04\x12\x0f\n\x07queries\x18\x04 \x01(\x04\x12\x17\n\x0ftable_overflows\x18\x05 \x01(\x04\x12\x18\n\x10unknown_messages\x18\x06 \x01(\x04\x12\r\n\x05polls\x18\x07 \x01(\x04\x12\x15\n\rpoll_failures\x18\x08 \x01(\x04*\x7f\n\x07Service\x12\x17\n\x13SERVICE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSERVICE_VNC\x10\x01\x12\x1b\n\x17SERVICE_USB_REDIRECTION\x10\x02\x12\x1a\n\x16SERVICE_SERIAL_CONSOLE\x10\x03\x12\x11\n\rSERVICE_SPICE\x10\x04*l\n\x08\x41\x63\x63uracy\x12\x18\n\x14\x41\x43\x43URACY_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43\x43URACY_EXACT\x10\x01\x12\x18\n\x14\x41\x43\x43URACY_UPPER_BOUND\x10\x02\x12\x18\n\x14\x41\x43\x43URACY_LOWER_BOUND\x10\x03*M\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRANSPORT_UNIX\x10\x01\x12\x11\n\rTRANSPORT_TCP\x10\x02*\xb9\x03\n\x11ObservationReason\x12\"\n\x1eOBSERVATION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bOBSERVATION_REASON_WATCHING\x10\x01\x12 \n\x1cOBSERVATION_REASON_NO_DOMAIN\x10\x02\x12*\n&OBSERVATION_REASON_LIBVIRT_UNREACHABLE\x10\x03\x12\"\n\x1eOBSERVATION_REASON_RECONCILING\x10\x04\x12\'\n#OBSERVATION_REASON_AMBIGUOUS_DOMAIN\x10\x05\x12\"\n\x1eOBSERVATION_REASON_LOWER_BOUND\x10\x06\x12,\n(OBSERVATION_REASON_UNOBSERVABLE_LISTENER\x10\x07\x12)\n%OBSERVATION_REASON_DOMAIN_NOT_DEFINED\x10\x08\x12\"\n\x1eOBSERVATION_REASON_NOT_WATCHED\x10\t\x12#\n\x1fOBSERVATION_REASON_QUERY_FAILED\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'servicestatus.v1.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVICE']._serialized_start=872
-  _globals['_SERVICE']._serialized_end=923
-  _globals['_ACCURACY']._serialized_start=925
-  _globals['_ACCURACY']._serialized_end=1033
-  _globals['_TRANSPORT']._serialized_start=1035
-  _globals['_TRANSPORT']._serialized_end=1112
-  _globals['_OBSERVATIONREASON']._serialized_start=1115
-  _globals['_OBSERVATIONREASON']._serialized_end=1483
-  _globals['_VMIREFERENCE']._serialized_start=86
-  _globals['_VMIREFERENCE']._serialized_end=146
-  _globals['_OBSERVATION']._serialized_start=149
-  _globals['_OBSERVATION']._serialized_end=293
-  _globals['_IDENTIFIEDSESSION']._serialized_start=296
-  _globals['_IDENTIFIEDSESSION']._serialized_end=464
-  _globals['_SERVICESESSIONS']._serialized_start=467
-  _globals['_SERVICESESSIONS']._serialized_end=709
-  _globals['_AGENTCOUNTERS']._serialized_start=712
-  _globals['_AGENTCOUNTERS']._serialized_end=870
+  _globals['_SERVICE']._serialized_start=1144
+  _globals['_SERVICE']._serialized_end=1271
+  _globals['_ACCURACY']._serialized_start=1273
+  _globals['_ACCURACY']._serialized_end=1381
+  _globals['_TRANSPORT']._serialized_start=1383
+  _globals['_TRANSPORT']._serialized_end=1460
+  _globals['_OBSERVATIONREASON']._serialized_start=1463
+  _globals['_OBSERVATIONREASON']._serialized_end=1904
+  _globals['_VMIREFERENCE']._serialized_start=118
+  _globals['_VMIREFERENCE']._serialized_end=178
+  _globals['_OBSERVATION']._serialized_start=181
+  _globals['_OBSERVATION']._serialized_end=325
+  _globals['_IDENTIFIEDSESSION']._serialized_start=328
+  _globals['_IDENTIFIEDSESSION']._serialized_end=496
+  _globals['_SERVICESESSIONS']._serialized_start=499
+  _globals['_SERVICESESSIONS']._serialized_end=843
+  _globals['_POLLING']._serialized_start=845
+  _globals['_POLLING']._serialized_end=943
+  _globals['_AGENTCOUNTERS']._serialized_start=946
+  _globals['_AGENTCOUNTERS']._serialized_end=1142
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -14,6 +15,9 @@ class Service(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SERVICE_UNSPECIFIED: _ClassVar[Service]
     SERVICE_VNC: _ClassVar[Service]
+    SERVICE_USB_REDIRECTION: _ClassVar[Service]
+    SERVICE_SERIAL_CONSOLE: _ClassVar[Service]
+    SERVICE_SPICE: _ClassVar[Service]
 
 class Accuracy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,8 +43,13 @@ class ObservationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OBSERVATION_REASON_LOWER_BOUND: _ClassVar[ObservationReason]
     OBSERVATION_REASON_UNOBSERVABLE_LISTENER: _ClassVar[ObservationReason]
     OBSERVATION_REASON_DOMAIN_NOT_DEFINED: _ClassVar[ObservationReason]
+    OBSERVATION_REASON_NOT_WATCHED: _ClassVar[ObservationReason]
+    OBSERVATION_REASON_QUERY_FAILED: _ClassVar[ObservationReason]
 SERVICE_UNSPECIFIED: Service
 SERVICE_VNC: Service
+SERVICE_USB_REDIRECTION: Service
+SERVICE_SERIAL_CONSOLE: Service
+SERVICE_SPICE: Service
 ACCURACY_UNSPECIFIED: Accuracy
 ACCURACY_EXACT: Accuracy
 ACCURACY_UPPER_BOUND: Accuracy
@@ -57,6 +66,8 @@ OBSERVATION_REASON_AMBIGUOUS_DOMAIN: ObservationReason
 OBSERVATION_REASON_LOWER_BOUND: ObservationReason
 OBSERVATION_REASON_UNOBSERVABLE_LISTENER: ObservationReason
 OBSERVATION_REASON_DOMAIN_NOT_DEFINED: ObservationReason
+OBSERVATION_REASON_NOT_WATCHED: ObservationReason
+OBSERVATION_REASON_QUERY_FAILED: ObservationReason
 
 class VmiReference(_message.Message):
     __slots__ = ("namespace", "name", "uid")
@@ -95,33 +106,49 @@ class IdentifiedSession(_message.Message):
     def __init__(self, id: _Optional[int] = ..., transport: _Optional[_Union[Transport, str]] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ServiceSessions(_message.Message):
-    __slots__ = ("service", "sessions", "pending", "accuracy", "since", "identified")
+    __slots__ = ("service", "sessions", "pending", "accuracy", "since", "identified", "observation", "sampled_every")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     ACCURACY_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_EVERY_FIELD_NUMBER: _ClassVar[int]
     service: Service
     sessions: int
     pending: int
     accuracy: Accuracy
     since: _timestamp_pb2.Timestamp
     identified: _containers.RepeatedCompositeFieldContainer[IdentifiedSession]
-    def __init__(self, service: _Optional[_Union[Service, str]] = ..., sessions: _Optional[int] = ..., pending: _Optional[int] = ..., accuracy: _Optional[_Union[Accuracy, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., identified: _Optional[_Iterable[_Union[IdentifiedSession, _Mapping]]] = ...) -> None: ...
+    observation: Observation
+    sampled_every: _duration_pb2.Duration
+    def __init__(self, service: _Optional[_Union[Service, str]] = ..., sessions: _Optional[int] = ..., pending: _Optional[int] = ..., accuracy: _Optional[_Union[Accuracy, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., identified: _Optional[_Iterable[_Union[IdentifiedSession, _Mapping]]] = ..., observation: _Optional[_Union[Observation, _Mapping]] = ..., sampled_every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Polling(_message.Message):
+    __slots__ = ("service", "interval")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    service: Service
+    interval: _duration_pb2.Duration
+    def __init__(self, service: _Optional[_Union[Service, str]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class AgentCounters(_message.Message):
-    __slots__ = ("libvirt_connects", "events_received", "events_ignored", "queries", "table_overflows", "unknown_messages")
+    __slots__ = ("libvirt_connects", "events_received", "events_ignored", "queries", "table_overflows", "unknown_messages", "polls", "poll_failures")
     LIBVIRT_CONNECTS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_IGNORED_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     TABLE_OVERFLOWS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    POLLS_FIELD_NUMBER: _ClassVar[int]
+    POLL_FAILURES_FIELD_NUMBER: _ClassVar[int]
     libvirt_connects: int
     events_received: int
     events_ignored: int
     queries: int
     table_overflows: int
     unknown_messages: int
-    def __init__(self, libvirt_connects: _Optional[int] = ..., events_received: _Optional[int] = ..., events_ignored: _Optional[int] = ..., queries: _Optional[int] = ..., table_overflows: _Optional[int] = ..., unknown_messages: _Optional[int] = ...) -> None: ...
+    polls: int
+    poll_failures: int
+    def __init__(self, libvirt_connects: _Optional[int] = ..., events_received: _Optional[int] = ..., events_ignored: _Optional[int] = ..., queries: _Optional[int] = ..., table_overflows: _Optional[int] = ..., unknown_messages: _Optional[int] = ..., polls: _Optional[int] = ..., poll_failures: _Optional[int] = ...) -> None: ...

@@ -42,7 +42,7 @@ async def test_an_agent_of_v1_9_is_understood_as_far_as_v1_goes(tmp_path: Path) 
         call = raw_stream(channel)
         await call.write(later.request(hello={"instance": "i", "features": later.FEATURES}))
         welcome = (await received(call)).welcome
-        assert list(welcome.features) == ["identified-sessions"]
+        assert list(welcome.features) == sorted(contract.FEATURES)
         services = [{"service": VNC, "sessions": 2, "accuracy": LATER}, {"service": LATER, "sessions": 9}]
         seen = {"observed": True, "reason": LATER}
         await call.write(later.request(snapshot={"sequence": 1, "observation": seen, "services": services}))

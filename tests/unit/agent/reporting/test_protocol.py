@@ -74,7 +74,9 @@ def duration(seconds: float) -> dict[str, int]:
 def test_hello_says_who_speaks_and_what_it_can_do() -> None:
     vmi = sessions_pb2.VmiReference(namespace="ns", name="vm")
     hello = ReportProtocol("i1", "1.2.3", vmi, Dialogue().report()).hello().hello
-    assert hello == pb.Hello(instance="i1", agent_version="1.2.3", features=["identified-sessions"], vmi=vmi)
+    assert hello == pb.Hello(
+        instance="i1", agent_version="1.2.3", features=["identified-sessions", "service-observations"], vmi=vmi
+    )
 
 
 def test_nothing_but_hello_is_said_before_welcome() -> None:

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from launcher_agent.reporting import settings
 from servicestatus.contract import StreamSettings
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1.sessions_pb2 import VmiReference
+from servicestatus.v1.sessions_pb2 import (
+    SERVICE_SERIAL_CONSOLE,
+    SERVICE_USB_REDIRECTION,
+    SERVICE_VNC,
+    Polling,
+    VmiReference,
+)
 
 DURATIONS = st.builds(Duration, seconds=st.integers(-(2**62), 2**62), nanos=st.integers(-(2**31), 2**31 - 1))
 NUMBERS = st.integers(0, 2**32 - 1)
@@ -56,6 +62,22 @@ def test_a_feature_is_in_force_when_both_sides_listed_it() -> None:
     welcome = pb.Welcome(features=["identified-sessions", "of-the-future"])
     assert settings.features(welcome) == {"identified-sessions"}
     assert settings.features(pb.Welcome()) == frozenset()
+
+
+def test_a_service_is_polled_where_welcome_asks_for_it() -> None:
+    """A missing interval has the default, one out of range the nearest bound; a service of events is ignored."""
+    asked = [
+        Polling(service=SERVICE_USB_REDIRECTION),
+        Polling(service=SERVICE_SERIAL_CONSOLE, interval=Duration(nanos=1)),
+        Polling(service=SERVICE_VNC, interval=Duration(seconds=5)),
+        Polling(service=99),  # type: ignore[arg-type]
+    ]
+    both = ["service-observations"]
+    assert settings.polling(pb.Welcome(features=both, polling=asked)) == {2: 5.0, 3: 1.0}
+    late = Polling(service=SERVICE_USB_REDIRECTION, interval=Duration(seconds=3600))
+    assert settings.polling(pb.Welcome(features=both, polling=[late])) == {2: 60.0}
+    assert settings.polling(pb.Welcome(features=both)) == {}
+    assert settings.polling(pb.Welcome(polling=asked)) == {}
 
 
 def test_a_reference_costs_no_more_than_the_contract_allows() -> None:

@@ -595,7 +595,7 @@ async def test_rule_10_a_feature_is_in_force_where_both_sides_listed_it(server: 
     """Peers that come without it are not even kept."""
     peer = server.dial()
     welcome = await peer.greet(hello(features=["telepathy"]))
-    assert list(welcome.features) == ["identified-sessions"]
+    assert list(welcome.features) == ["identified-sessions", "service-observations"]
     known = types.IdentifiedSession(id=1, transport=types.TRANSPORT_TCP, peer_address="10.0.0.1", peer_port=1)
     service = types.ServiceSessions(service=VNC, sessions=1, identified=[known])
     await peer.say(pb.ReportSessionsRequest(snapshot=pb.Snapshot(sequence=1, services=[service])))

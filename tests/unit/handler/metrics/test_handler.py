@@ -22,7 +22,7 @@ def test_who_runs() -> None:
 def test_vmis_by_reason_and_sockets_by_state() -> None:
     """Every reason is there from the start, so that an alert sees it change."""
     scene = Scene()
-    assert len(scene.series("vmi_service_status_vmis")) == 16
+    assert len(scene.series("vmi_service_status_vmis")) == 18
     scene.add(VMI)
     scene.add(OTHER_VMI)
     scene.report(VMI, observed=UNREACHABLE)

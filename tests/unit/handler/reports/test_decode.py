@@ -277,6 +277,8 @@ def test_counters_are_taken_by_name() -> None:
         "queries": 3,
         "table_overflows": 0,
         "unknown_messages": 0,
+        "polls": 0,
+        "poll_failures": 0,
     }
 
 

@@ -95,7 +95,7 @@ def test_welcome_dictates_the_terms(socket: Socket) -> None:
     (response,) = socket.say(socket.dial(), hello())
     welcome = response.welcome
     assert welcome.handler_version == "9.9"
-    assert list(welcome.features) == ["identified-sessions"]
+    assert list(welcome.features) == ["identified-sessions", "service-observations"]
     assert welcome.vmi == types.VmiReference(namespace="default", name="vm")
     assert welcome.heartbeat_interval.ToTimedelta().total_seconds() == 5.0
     assert welcome.lease.ToTimedelta().total_seconds() == 15.0
