@@ -49,7 +49,7 @@ found_file() { compgen -G "$1" > /dev/null; }
 lacking() {
   if [[ $PROFILE != docs ]]; then lacking_for_libvirt_python; fi
   case $PROFILE in
-    full) lacking_for_demo && lacking_for_check && lacking_for_nodes && lacking_for_site ;;
+    full) lacking_for_demo && lacking_for_spice && lacking_for_check && lacking_for_nodes && lacking_for_site ;;
     check) lacking_for_check ;;
     demo) lacking_for_demo ;;
   esac
@@ -69,6 +69,16 @@ lacking_for_demo() {
     || found_file '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' || echo libvirt-daemon-driver-qemu
   found qemu-system-x86_64 || echo qemu-system-x86
   found setpriv || echo util-linux
+}
+
+# Debian 12 has QEMU's SPICE server in a package that qemu-system-x86 needs, and later releases in one of its own.
+lacking_for_spice() {
+  if found qemu-system-x86_64; then
+    found_file '/usr/lib*/qemu/ui-spice-core.so' || found_file '/usr/lib/*/qemu/ui-spice-core.so' \
+      || echo qemu-system-modules-spice
+  elif apt-cache show qemu-system-modules-spice > /dev/null 2>&1; then
+    echo qemu-system-modules-spice
+  fi
 }
 
 lacking_for_check() {

@@ -16,13 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from xml.etree import ElementTree
+from xml.etree.ElementTree import tostring
 
 import libvirt
 import libvirt_qemu
 
 from testbed import procfs
 from testbed.addresses import Address, TcpAddress, UnixAddress, WebsocketAddress
-from testbed.domains import Graphics, UnixGraphics, domain_xml
+from testbed.domains import (
+    NO_PORTS,
+    Graphics,
+    Ports,
+    SpiceGraphics,
+    UnixGraphics,
+    domain_xml,
+    redirection,
+)
 from testbed.libvirtd import PrivateLibvirt
 from testbed.waiting import wait_until
 
@@ -30,19 +39,28 @@ from testbed.waiting import wait_until
 class VirtualMachine:
     """Nothing exists before `start()`. KubeVirt's name for a domain is `<namespace>_<name of the VMI>`."""
 
-    def __init__(self, libvirtd: PrivateLibvirt, name: str, graphics: Graphics, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        libvirtd: PrivateLibvirt,
+        name: str,
+        graphics: Graphics,
+        arguments: Sequence[str] = (),
+        ports: Ports = NO_PORTS,
+    ) -> None:
         """`arguments` are added to QEMU's command line."""
         self.libvirtd = libvirtd
         self.name = name
         self.graphics = graphics
         self.arguments = arguments
+        self.ports = ports
         # The same at each start, or libvirt takes it for another domain of that name.
         self.uuid = str(uuid.uuid4())
 
     def start(self, *, paused: bool = True) -> Self:
         """A paused VM costs no CPU, and its VNC server works all the same: a guest that runs is needed by few tests."""
         with self.libvirtd.connect() as connection:
-            domain = connection.defineXML(domain_xml(self.name, self.uuid, self.graphics, self.arguments))
+            described = domain_xml(self.name, self.uuid, self.graphics, self.arguments, self.ports)
+            domain = connection.defineXML(described)
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
         return self
 
@@ -123,8 +141,8 @@ class VirtualMachine:
 
     @property
     def address(self) -> Address:
-        """Return the address of its VNC server; a TCP port is a new one at each start."""
-        if isinstance(self.graphics, UnixGraphics):
+        """Return the address of its display's server; a TCP port is a new one at each start."""
+        if isinstance(self.graphics, UnixGraphics | SpiceGraphics) and self.graphics.socket is not None:
             return UnixAddress(self.graphics.socket)
         return TcpAddress(self._port("port"))
 
@@ -136,10 +154,34 @@ class VirtualMachine:
         """QEMU's own count (QMP `query-vnc-servers`), unfinished clients included. It marks the domain as tainted."""
         return sum(len(server["clients"]) for server in self.monitor("query-vnc-servers"))
 
-    def monitor(self, command: str) -> Any:
+    def monitor(self, command: str, **arguments: object) -> Any:
+        """Have QEMU execute a command of QMP. It marks the domain as tainted."""
         with self._domain() as domain:
-            answer = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0)
+            answer = libvirt_qemu.qemuMonitorCommand(
+                domain, json.dumps({"execute": command, "arguments": arguments}), 0
+            )
         return json.loads(answer)["return"]
+
+    # --- its ports ---
+
+    def slot(self, number: int) -> UnixAddress:
+        """Return the address of a USB redirection."""
+        return UnixAddress(self.ports.usb[number])
+
+    @property
+    def console(self) -> UnixAddress:
+        assert self.ports.console is not None, f"{self.name} has no console"
+        return UnixAddress(self.ports.console)
+
+    def plug_slot(self, path: Path) -> None:
+        """Add a slot for a USB device to the running VM."""
+        with self._domain() as domain:
+            domain.attachDevice(tostring(redirection(path), encoding="unicode"))
+
+    def unplug_slot(self, path: Path) -> None:
+        """Remove a slot. libvirt may answer before QEMU has removed it."""
+        with self._domain() as domain:
+            domain.detachDevice(tostring(redirection(path), encoding="unicode"))
 
     @contextlib.contextmanager
     def _domain(self) -> Iterator[libvirt.virDomain]:
@@ -176,10 +218,20 @@ class VirtualMachines:
         socket = self._libvirtd.graphics_socket(uid or str(uuid.uuid4()))
         return self.with_graphics(UnixGraphics(socket), name=name)
 
+    def with_ports(self, *, usb: bool = True) -> VirtualMachine:
+        """As KubeVirt makes it with a serial console and, if `usb`, with `clientPassthrough`."""
+        socket = self._libvirtd.graphics_socket(str(uuid.uuid4()))
+        return self.with_graphics(UnixGraphics(socket), ports=Ports.of_kubevirt(socket.parent, usb=usb))
+
+    def with_spice(self, *, unix: bool) -> VirtualMachine:
+        """With a SPICE server, on a unix socket or a loopback port."""
+        socket = self._libvirtd.graphics_socket(str(uuid.uuid4())).with_name("spice") if unix else None
+        return self.with_graphics(SpiceGraphics(socket))
+
     def with_graphics(
-        self, graphics: Graphics, *, name: str | None = None, arguments: Sequence[str] = ()
+        self, graphics: Graphics, *, name: str | None = None, arguments: Sequence[str] = (), ports: Ports = NO_PORTS
     ) -> VirtualMachine:
         """With another display, or with None."""
-        machine = VirtualMachine(self._libvirtd, name or f"vms_vm{next(self._numbers)}", graphics, arguments)
+        machine = VirtualMachine(self._libvirtd, name or f"vms_vm{next(self._numbers)}", graphics, arguments, ports)
         self._made.append(machine)
         return machine
