@@ -13,4 +13,4 @@ find proto -name '*.proto' -print0 | LC_ALL=C sort -z | xargs -0 \
   "$VENV/bin/python" -m grpc_tools.protoc --proto_path=proto --plugin="$VENV/bin/protoc-gen-mypy_grpc" \
   --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" --mypy_grpc_out="quiet:$out"
 
-if [[ $out == . ]]; then "$VENV/bin/python" hack/companion_reference.py && "$VENV/bin/python" hack/reference_tables.py; fi
+if [[ $out == . ]]; then "$VENV/bin/python" hack/companion_reference.py && "$VENV/bin/python" hack/companion_go.py && "$VENV/bin/python" hack/reference_tables.py; fi

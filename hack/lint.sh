@@ -19,10 +19,15 @@ generated_code() {
   diff -rq "$work/committed" "$work/generated" || { echo 'run: make gencode' && return 1; }
 }
 
-# The reference of the companion object is written from its CRD.
-companion_reference() {
-  python hack/companion_reference.py "$work/companion-api.md" || return
-  diff docs/companion-api.md "$work/companion-api.md" || { echo 'run: make gencode' && return 1; }
+# Two pages about the companion object are written from its CRD.
+companion_pages() {
+  mkdir "$work/pages"
+  python hack/companion_reference.py "$work/pages/companion-api.md" || return
+  python hack/companion_go.py "$work/pages/companion-go.md" || return
+  local page
+  for page in "$work"/pages/*; do
+    diff "docs/${page##*/}" "$page" || { echo 'run: make gencode' && return 1; }
+  done
 }
 
 # The tables of numbers in docs/ are written from the code.
@@ -86,7 +91,7 @@ check 'imports (import-linter)' lint-imports --no-cache --no-logo
 check 'API style (buf lint)' buf lint
 check 'API unbroken (buf breaking)' compatible_api
 check 'generated code' generated_code
-check 'companion reference' companion_reference
+check 'companion pages' companion_pages
 check 'tables of numbers' reference_tables
 check 'documentation (mkdocs)' mkdocs build --strict --site-dir "$work/site"
 check 'lock files' python hack/check_locks.py

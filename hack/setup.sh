@@ -96,6 +96,9 @@ lacking_for_nodes() {
   found jq || echo jq
   # KubeVirt's programs: one has a file capability, one is linked statically.
   found setcap || echo libcap2-bin
+  # docs/ has a program in TypeScript.
+  found node || echo nodejs
+  found tsc || echo node-typescript
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap

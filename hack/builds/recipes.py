@@ -11,6 +11,8 @@ from hack.builds.commands import BuildError, output, run
 MODULE = go.GO_MOD.parent
 STORE = Store("recipes")
 FLAGS = go.Build()
+#: A part of each program.
+TYPES = "companion.go"
 
 
 def build() -> Path:
@@ -35,7 +37,7 @@ def _make(folder: Path, sources: dict[str, str]) -> None:
         (folder / name).write_text(text)
     if difference := output([compiler.gofmt, "-d", folder]):
         raise BuildError(f"docs/ has a Go program that gofmt would write differently:\n{difference}")
-    for name in sources:
-        source = folder / name
-        run(compiler.command(MODULE, "vet", source), environment=FLAGS.environment)
-        FLAGS.run(compiler, MODULE, source.with_suffix(""), [source])
+    for name in sources.keys() - {TYPES}:
+        program = [folder / name, folder / TYPES]
+        run(compiler.command(MODULE, "vet", *program), environment=FLAGS.environment)
+        FLAGS.run(compiler, MODULE, (folder / name).with_suffix(""), program)

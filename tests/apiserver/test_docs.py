@@ -8,22 +8,27 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hack.builds.recipes import build as build_recipes
 from servicestatus.v1 import session_report_service_pb2 as pb
 from testbed.documents import Example, examples
 from testbed.playing import Scene, play
+from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen, unknown
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY, tool
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture
@@ -53,13 +58,37 @@ def recipes() -> Path:
 @pytest.fixture
 def viewer(control_plane: ControlPlane, client: Client, namespace: str) -> Path:
     """The kubeconfig of a user with the ClusterRole `view` in the namespace, which is the kubeconfig's default."""
-    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
-    client.post(path, {"metadata": {"name": "viewer"}, "roleRef": role, "subjects": [subject]})
+    path = f"{RBAC}/namespaces/{namespace}/rolebindings"
+    client.post(path, _binding("viewer", "view", namespace))
     kubeconfig = control_plane.kubeconfig_with(control_plane.token(namespace, "default"))
     _wait_for_rights(Client(kubeconfig), namespace)
     return _working_in(namespace, kubeconfig)
+
+
+@pytest.fixture
+def ui(control_plane: ControlPlane, client: Client, namespace: str) -> Iterator[str]:
+    """The address of a `kubectl proxy` with the identity of a UI, which has the page's ClusterRole."""
+    (role,) = {example.files["clusterrole.yaml"] for example in examples("cluster of a UI")}
+    binding = _binding(f"console-{namespace}", f"console-{namespace}", namespace)
+    client.post(f"{RBAC}/clusterroles", {**yaml.safe_load(role), "metadata": binding["metadata"]})
+    client.post(f"{RBAC}/clusterrolebindings", binding)
+    kubeconfig = control_plane.kubeconfig_with(control_plane.token(namespace, "default"))
+    _wait_for_rights(Client(kubeconfig), "")
+    log = kubeconfig.with_suffix(".log")
+    with ManagedProcess([tool("kubectl"), f"--kubeconfig={kubeconfig}", "proxy", "--port=0"], log=log) as proxy:
+        proxy.wait_for_log("Starting to serve on ")
+        yield "http://" + proxy.log_text().rpartition(" on ")[2].strip()
+    client.delete(f"{RBAC}/clusterrolebindings/{binding['metadata']['name']}")
+    client.delete(f"{RBAC}/clusterroles/{binding['metadata']['name']}")
+
+
+def _binding(name: str, role: str, namespace: str) -> Object:
+    """The right of a ClusterRole for the namespace's ServiceAccount `default`."""
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    }
 
 
 def _wait_for_rights(user: Client, namespace: str) -> None:
@@ -129,12 +158,14 @@ def _come_and_go(vmi: Vmi, peer: Peer) -> Scene:
         _set(vmi, peer, sessions)
 
 
-def _come_and_stop(vmi: Vmi, peer: Peer) -> Scene:
+def _come_and_end(vmi: Vmi, peer: Peer) -> Scene:
     command = yield
     command.wait_for_log("is connected")
     _set(vmi, peer, 1)
     command.wait_for_log("1 connected")
     _stop(vmi, peer)
+    command.wait_for_log("may be connected")
+    vmi.delete()
 
 
 def _leave(vmi: Vmi, peer: Peer) -> Scene:
@@ -155,7 +186,7 @@ SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
     "an event is posted": _posted_event,
     "the agent was stopped": _stopped,
     "a viewer comes, a second one, and both leave": _come_and_go,
-    "a viewer comes, and its agent is stopped": _come_and_stop,
+    "a viewer comes, its agent is stopped, and the VM ends": _come_and_end,
     "the viewer leaves": _leave,
     "a viewer comes while it acts": _come_meanwhile,
 }
@@ -172,6 +203,15 @@ def test_it_prints_what_the_page_says(
     for program in recipes.iterdir():
         (tmp_path / program.name).symlink_to(program)
     play(example, SCENES[example.scene](vmi, peer), tmp_path, _environment(viewer, tmp_path))
+
+
+@pytest.mark.parametrize("example", examples("cluster of a UI"), ids=str)
+def test_it_prints_what_the_page_says_of_all_namespaces(
+    example: Example, ui: str, vmi: Vmi, peer: Peer, tmp_path: Path
+) -> None:
+    """For a UI that has the right of the page, and no other."""
+    environment = {"PATH": os.environ["PATH"], "SERVER": ui, "NAMESPACE": vmi.namespace}
+    play(example, SCENES[example.scene](vmi, peer), tmp_path, environment)
 
 
 @pytest.mark.usefixtures("service_status_schema")
