@@ -6,10 +6,13 @@ One VM, `fedora`, with a scripted agent. Each scene is the state in which a page
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -174,6 +177,14 @@ def _leave(vmi: Vmi, peer: Peer) -> Scene:
     _set(vmi, peer, 0)
 
 
+def _connect_itself(vmi: Vmi, peer: Peer) -> Scene:
+    """The command's own session, which ends with it."""
+    command = yield
+    command.wait_for_log("an action")
+    _set(vmi, peer, 1)
+    _set(vmi, peer, 0)
+
+
 def _come_meanwhile(vmi: Vmi, peer: Peer) -> Scene:
     command = yield
     command.wait_for_log("a long action")
@@ -189,6 +200,7 @@ SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
     "a viewer comes, its agent is stopped, and the VM ends": _come_and_end,
     "the viewer leaves": _leave,
     "a viewer comes while it acts": _come_meanwhile,
+    "it connects itself": _connect_itself,
 }
 
 
@@ -203,6 +215,34 @@ def test_it_prints_what_the_page_says(
     for program in recipes.iterdir():
         (tmp_path / program.name).symlink_to(program)
     play(example, SCENES[example.scene](vmi, peer), tmp_path, _environment(viewer, tmp_path))
+
+
+@pytest.mark.parametrize("example", examples("pod"), ids=str)
+def test_it_prints_in_a_pod_what_the_page_says(
+    example: Example, control_plane: ControlPlane, viewer: Path, vmi: Vmi, peer: Peer, tmp_path: Path
+) -> None:
+    """With the files and variables of a pod of that ServiceAccount, and no kubeconfig."""
+    account = tmp_path / "account"
+    account.mkdir()
+    shutil.copy(control_plane.ca, account / "ca.crt")
+    (account / "token").write_text(json.loads(viewer.read_text())["users"][0]["user"]["token"])
+    (account / "namespace").write_text(vmi.namespace)
+    server = urlsplit(control_plane.url)
+    environment = {
+        **_environment(tmp_path / "no-kubeconfig", tmp_path),
+        "KUBERNETES_SERVICE_HOST": str(server.hostname),
+        "KUBERNETES_SERVICE_PORT": str(server.port),
+    }
+    example = replace(example, command=_in_pod(example.command, account))
+    play(example, SCENES[example.scene](vmi, peer), tmp_path, environment)
+
+
+def _in_pod(command: str, account: Path) -> str:
+    """The command with the account's files where a kubelet mounts them, in a mount namespace of its own."""
+    become = "" if os.geteuid() == 0 else "--user --map-root-user"
+    place = "/run/secrets/kubernetes.io/serviceaccount"
+    mount = f"mount -t tmpfs none /run; mkdir -p {place}; cp {account}/* {place}; exec bash -c {shlex.quote(command)}"
+    return f"exec unshare {become} --mount -- sh -ec {shlex.quote(mount)}"
 
 
 @pytest.mark.parametrize("example", examples("cluster of a UI"), ids=str)
