@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from kubernetes.aio import client as kubernetes_client
+from handler_service.kube.lean_client import Configuration, RESTClientObject
 
 
 class ConnectionPool:
     """Holds the connections of one TLS identity. A retired pool is closed when its last response has ended."""
 
-    def __init__(self, configuration: kubernetes_client.Configuration) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         """Raise OSError if a certificate or a key cannot be used."""
-        self._api = kubernetes_client.ApiClient(configuration)
+        self._client = RESTClientObject(configuration)
         self._users = 0
         self._retired = False
 
@@ -21,7 +21,7 @@ class ConnectionPool:
         """Keep the connections open for one response."""
         self._users += 1
         try:
-            yield self._api.rest_client
+            yield self._client
         finally:
             self._users -= 1
             await self._close_if_over()
@@ -33,4 +33,4 @@ class ConnectionPool:
 
     async def _close_if_over(self) -> None:
         if self._retired and not self._users:
-            await self._api.close()  # type: ignore[no-untyped-call]  # the client's asyncio half has no types
+            await self._client.close()

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from kubernetes.aio import client as kubernetes_client
-from kubernetes.aio import config as kubernetes_config
 
 from handler_service.errors import ConfigurationError
-from handler_service.kube import exec_plugin, proxies
+from handler_service.kube import exec_plugin, lean_client, proxies
 from handler_service.kube.exec_plugin import ExecPluginError
 from servicestatus.clock import Clock
 
@@ -37,7 +35,7 @@ _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "t
 class Credentials:
     """Holds credentials that were read together."""
 
-    configuration: kubernetes_client.Configuration
+    configuration: lean_client.Configuration
     #: The Authorization header; empty if only a client certificate is used.
     authorization: str
     #: Why a configured token is missing; empty if there is no problem.
@@ -78,7 +76,7 @@ class CredentialSource:
         try:
             credentials = await self._load()
         except (
-            kubernetes_config.ConfigException,
+            lean_client.ConfigException,
             ExecPluginError,
             yaml.YAMLError,
             OSError,
@@ -128,11 +126,11 @@ class CredentialSource:
             user |= credential.user
             self._expires = credential.expires
         problem = self._read_token(user)
-        configuration = kubernetes_client.Configuration()
+        configuration = lean_client.Configuration()
         # Python 3.13 rejects certificates that Kubernetes' own clients accept, such as those without an Authority Key
         # Identifier, and clusters have them. The chain and the name are still verified.
         configuration.disable_strict_ssl_verification = True
-        await kubernetes_config.load_kube_config_from_dict(document, None, configuration)  # type: ignore[no-untyped-call]
+        await lean_client.load_kube_config_from_dict(document, None, configuration)  # type: ignore[no-untyped-call]
         configuration.proxy = proxies.choose(str(configuration.host), configuration.proxy, self._environment)
         # The proxy is chosen here; the library would also take a password for the API server from ~/.netrc.
         configuration.client_session_kwargs = {"trust_env": False}
@@ -211,7 +209,7 @@ def _token(path: Path) -> str:
     return token
 
 
-def _transport(configuration: kubernetes_client.Configuration) -> Hashable:
+def _transport(configuration: lean_client.Configuration) -> Hashable:
     paths = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     contents = tuple(None if path is None else Path(path).read_bytes() for path in paths)
     return (
