@@ -1,12 +1,14 @@
 """Starts the controller in its container: the image's /usr/bin/controller calls `main`."""
 
 from servicestatus.container import end_on_sigterm
+from servicestatus.imports import collector_paused
 
 
 def main() -> None:
     """Run the controller as process 1."""
     end_on_sigterm()
-    # Imported here: everything large is imported after the signal is handled.
-    from controller.main import main as run  # noqa: PLC0415
+    with collector_paused():
+        # Imported here: everything large is imported after the signal is handled.
+        from controller.main import main as run  # noqa: PLC0415
 
     run()

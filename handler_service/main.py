@@ -19,6 +19,7 @@ from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus import logs, signals, version
 from servicestatus.file_limit import raise_file_limit
+from servicestatus.imports import collector_paused
 
 log = logging.getLogger("handler_service")
 
@@ -88,7 +89,8 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
         log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))
         return static
     # Imported here, so that a handler without a cluster does not have the Kubernetes client's 35 MiB in memory.
-    from handler_service.cluster.wiring import cluster  # noqa: PLC0415
+    with collector_paused():
+        from handler_service.cluster.wiring import cluster  # noqa: PLC0415
 
     node = cluster(options.mode, manager, options.settings, version.installed(), sockets)
     await stack.enter_async_context(node)

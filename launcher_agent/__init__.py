@@ -9,7 +9,7 @@ Packages and modules:
     admin        the debug API on a unix socket
     events       the events of a VM's display and domain, as this program's own types
     backoff      when to dial the handler again after a stream has ended
-    config       parses and checks the command line
+    config       the configuration; `command_line` parses and checks flags, if there are any
     errors       the errors of this program
     main         connects the parts and ends them; `container` starts it in the image
 """

@@ -5,16 +5,14 @@ import contextlib
 import logging
 import os
 import random
-import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from launcher_agent import config
 from launcher_agent.admin import server as admin
 from launcher_agent.admin.status import Identity
-from launcher_agent.config import Config
+from launcher_agent.config import VARIABLES, Config
 from launcher_agent.reporting.protocol import ReportProtocol
 from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import State
@@ -44,7 +42,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the agent until a signal ends it; return the exit status."""
-    options = config.parse(arguments, environment, version.installed())
+    options = configuration(arguments, environment)
     logs.setup(options.log_level, options.log_format)
     for noisy in ("asyncio", "grpc"):  # they log a line for each call at level debug
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -56,13 +54,23 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return 0
 
 
+def configuration(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
+    """Return the configuration; ends the program with status 2 and one line if a value is wrong."""
+    if not arguments and not any(name.startswith(VARIABLES) for name in environment):
+        return Config()
+    # Imported here: the parser takes 0.6 MiB, and KubeVirt's launcher pods set no flag.
+    from launcher_agent import command_line  # noqa: PLC0415
+
+    return command_line.parse(arguments, environment, version.installed())
+
+
 class Agent:
     """Owns the agent's parts and ends them together."""
 
     def __init__(self, options: Config) -> None:
         self._options = options
         self._identity = Identity(
-            instance=secrets.token_hex(16),
+            instance=os.urandom(16).hex(),
             version=version.installed(),
             started_at=time.time(),
             handler_socket=str(options.handler_socket),

@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from servicestatus import contract
 from servicestatus.addresses import Address
+from servicestatus.reflection import LazyReflection
 from servicestatus.sockets import SocketDirectory, SocketError, SocketLock
 
 _MODE: Final = 0o660
@@ -85,7 +85,7 @@ class AdminServer:
         stack.push_async_callback(server.stop, grace=None)
         self._add(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((self._service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        server.add_generic_rpc_handlers((LazyReflection((self._service, health.SERVICE_NAME)),))
         _bind(server, directory.address(self._socket.name), str(self._socket))
         # gRPC removes the socket of a server that was started, and leaves that of one that was not.
         stack.callback(directory.remove, self._socket.name, directory.stat(self._socket.name))

@@ -56,6 +56,75 @@ while True:
             process.kill()
 
 
+# Each takes memory beside every VM, for something that few agents ever do.
+UNUSED_BY_THE_AGENT = {
+    "_ssl",
+    "argparse",
+    "google.protobuf.descriptor_pb2",
+    "google.protobuf.internal.decoder",
+    "google.protobuf.text_format",
+    "grpc_reflection.v1alpha.reflection",
+    "hmac",
+    "secrets",
+}
+
+
+def test_the_agent_imports_nothing_that_it_does_not_use() -> None:
+    """With them it would take 3 MiB more beside every VM."""
+    code = (
+        "import gc, sys; from launcher_agent.container import load; load();"
+        "from launcher_agent.main import configuration; configuration([], {}); print(gc.isenabled(), *sys.modules)"
+    )
+    enabled, *modules = _python("-c", code).stdout.split()
+    assert {"asyncio", "grpc", "libvirt", "launcher_agent.main"} <= set(modules)
+    assert UNUSED_BY_THE_AGENT.intersection(modules) == set()
+    assert enabled == "True"
+
+
+@pytest.mark.parametrize("name", ["launcher-agent", "handler-service"])
+def test_no_program_has_the_messages_in_pure_python(name: str) -> None:
+    """They take 1 MiB where protobuf has its C implementation."""
+    code = (
+        f"import atexit, gc, sys; sys.argv[1:] = ['--help']; from {PROGRAMS[name]}.container import main;"
+        "atexit.register(lambda: print(gc.isenabled(), 'grpc' in sys.modules,"
+        " sys.modules['google.protobuf.internal.python_message'].__spec__,"
+        " 'google.protobuf.internal.decoder' in sys.modules)); main()"
+    )
+    assert _python("-c", code).stdout.splitlines()[-1] == "True True None False"
+
+
+def test_messages_work_without_those_in_pure_python() -> None:
+    """Well-known types, text and JSON too."""
+    code = """
+from servicestatus import imports
+imports.leave_out_python_message()
+from google.protobuf import json_format
+from servicestatus.timestamps import timestamp
+from servicestatus.v1 import session_report_service_pb2 as pb
+message = pb.ReportSessionsRequest(heartbeat=pb.Heartbeat())
+assert pb.ReportSessionsRequest.FromString(message.SerializeToString()) == message
+print(str(message).split(), json_format.MessageToDict(message), timestamp(1.5).ToJsonString())
+try:
+    pb.ReportSessionsRequest(other=1)
+except ValueError as error:
+    print(error)
+"""
+    done = _python("-c", code)
+    assert done.stdout.splitlines() == [
+        "['heartbeat', '{', '}'] {'heartbeat': {}} 1970-01-01T00:00:01.500Z",
+        'Protocol message ReportSessionsRequest has no "other" field.',
+    ], done.stderr
+
+
+def test_messages_in_pure_python_stay_where_protobuf_needs_them() -> None:
+    code = (
+        "import os; os.environ['PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION'] = 'python';"
+        "from servicestatus import imports; imports.leave_out_python_message();"
+        "from servicestatus.v1 import sessions_pb2; print(sessions_pb2.VmiReference(name='vm'))"
+    )
+    assert _python("-W", "ignore", "-c", code).stdout == 'name: "vm"\n\n'
+
+
 def test_the_agent_runs_without_ssl() -> None:
     """asyncio imports it where it can; it would take 0.7 MiB beside every VM."""
     code = (

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher_agent.config import Config, parse
+from launcher_agent.command_line import parse
+from launcher_agent.config import Config
+from launcher_agent.main import configuration
 from launcher_agent.vm.query_policy import QueryPolicy
 
 DEFAULTS = Config(
@@ -22,6 +24,13 @@ DEFAULTS = Config(
 
 def test_the_defaults_fit_a_launcher_pod() -> None:
     assert parse([], {}, "1") == DEFAULTS
+    assert configuration([], {"HOME": "/"}) == DEFAULTS
+
+
+def test_one_flag_or_one_variable_is_heard() -> None:
+    """Without either, nothing is parsed."""
+    assert configuration(["--name=vm"], {}).name == "vm"
+    assert configuration([], {"LAUNCHER_AGENT_NAME": "vm"}).name == "vm"
 
 
 def test_every_flag_is_a_variable_too() -> None:
