@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds between two keepalive messages, and how many may fail: libvirt gives up after interval * (count + 1).
-_KEEPALIVE: Final = (2, 2)
+#: Seconds without a message of libvirtd until it is pinged, and how many pings may fail: libvirt gives up after
+#: interval * (count + 1). The calls of `liveness` are more frequent, so a libvirtd that answers them is never pinged.
+_KEEPALIVE: Final = (3, 1)
 #: Seconds. A healthy QEMU answers in 3 ms. One that hangs holds the domain's job in libvirtd: one query at a time.
 _QUERY_TIMEOUT: Final = 10.0
 #: Opening, looking up, reading XML, probing: rarely more than two at a time.

@@ -249,7 +249,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "domains-lock-not-noticed",
-        (Edit("launcher_agent.vm.liveness", "_INTERVAL", "3.0", "1e9"),),
+        (Edit("launcher_agent.vm.liveness", "_INTERVAL", "2.8", "1e9"),),
         quick=True,
     ),
     *DISPLAY_MUTANTS,

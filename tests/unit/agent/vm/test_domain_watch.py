@@ -209,12 +209,12 @@ async def test_a_server_without_a_listener_is_never_observed() -> None:
         assert scene.seen == (Reason.WATCHING, 0)
 
 
-async def test_libvirt_that_does_not_answer_about_the_domain_is_not_observed_after_7_5_seconds() -> None:
+async def test_libvirt_that_does_not_answer_about_the_domain_is_not_observed_after_7_3_seconds() -> None:
     """libvirtd holds the domain's lock: no event, no error, and its keepalive goes on."""
     async with watching(FakeConnection(IDLE)) as scene:
         await scene.libvirt.lifecycle(Change.STARTED, run=7)
         scene.libvirt.lock.clear()
-        await scene.time.advance(7.49)
+        await scene.time.advance(7.29)
         assert scene.seen == (Reason.WATCHING, 0)
         await scene.time.advance(0.01)
         assert scene.seen == (Reason.LIBVIRT_UNREACHABLE, 0)
