@@ -206,7 +206,8 @@ if pb.ReportSessionsRequest.FromString(message.SerializeToString()) != message:
     raise SystemExit("a message that was read again is another one")
 timestamp_pb2.Timestamp().FromJsonString("2026-01-01T00:00:00Z")
 print(sys.modules["typing_extensions"].__name__, sys.modules["google.protobuf.internal.python_message"].__spec__)
-unused = {"_ssl", "argparse", "google.protobuf.internal.decoder", "grpc_reflection.v1alpha._base", "hmac", "urllib"}
+unused = {"_ssl", "argparse", "google.protobuf.internal.decoder", "grpc_reflection.v1alpha._base", "hmac"}
+unused |= {"ipaddress", "urllib.parse"}
 print(sorted(unused.intersection(sys.modules)))
 """
 
