@@ -135,7 +135,7 @@ def _idle_reasons() -> Iterator[list[str]]:
 def _reason(reason: Reason) -> list[str]:
     """As the handler writes it into the object; words of the agent may follow in brackets."""
     desired = DesiredStatus(0, False, reason, "", None, True, ())
-    return [f"`{reason.value}`", conditions.detail(desired, "").message]
+    return [f"`{reason.value}`", conditions.detail(desired, "a node").message]
 
 
 def _columns(version: dict[str, Any]) -> list[dict[str, Any]]:

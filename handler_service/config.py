@@ -14,8 +14,10 @@ from servicestatus.flags import DurationRange, checked_by
 from servicestatus.service_flags import add_api_server_flags, add_http_flags
 
 #: A file name has at most 255 bytes, and the document of a VMI is called NAME.json.
-_LONGEST_DOCUMENT_NAME: Final = 250
-_NO_DIRECTORY: Final = "is not a directory: create it first, or name another"
+LONGEST_DOCUMENT_NAME: Final = 250
+#: The defaults are what the systemd units in manifests/systemd/ make.
+ADMIN_SOCKET: Final = "/run/vmi-service-status/admin.sock"
+FILE_DIR: Final = "/var/lib/vmi-service-status"
 
 #: A group of flags; argparse exports its class under this name alone.
 Flags = argparse._ArgumentGroup  # noqa: SLF001 - as above
@@ -25,16 +27,19 @@ _DESCRIPTION: Final = (
 )
 _EPILOG: Final = """\
 examples:
-  without a cluster, one VM, its VMI document at /var/lib/vmi/default/vm.json:
-    mkdir -p /run/vmi /var/lib/vmi
-    handler-service --endpoint default/vm=/run/vmi/handler.sock --file-dir /var/lib/vmi \\
-      --admin-socket /run/vmi/admin.sock
+  on one host without a cluster, as its systemd unit does; a VM vm1 has its document at
+  /var/lib/vmi-service-status/default/vm1.json:
+    handler-service --endpoints-dir /run/launcher-agent
+
+  the VMs of a handler that runs here:
+    handler-service status
 
   on a node, as its DaemonSet does, beside socket-opener:
     handler-service --publisher auto --node-name "$NODE_NAME" --opener /run/opener/opener.sock
 
-  show what the handler knows:
-    grpcurl -plaintext -unix /run/vmi/admin.sock servicestatus.v1.ServiceStatusService/ListServiceStatuses
+  show all that the handler knows:
+    grpcurl -plaintext -unix /run/vmi-service-status/admin.sock \\
+      servicestatus.v1.ServiceStatusService/ListServiceStatuses
 
 Every flag can be set by an environment variable: --file-dir is HANDLER_SERVICE_FILE_DIR. The values of a repeatable
 flag are separated by white space there.
@@ -51,10 +56,12 @@ class StaticEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class StaticConfig:
-    """Configures a handler without a cluster: endpoints from the command line, values in files."""
+    """Configures a handler without a cluster: endpoints from the command line or in a directory, values in files."""
 
     endpoints: tuple[StaticEndpoint, ...]
     file_dir: Path
+    #: The directory of the VMs' directories, instead of `endpoints`.
+    endpoints_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         parser.fail("--lease", f"{options.lease:g}s is less than two heartbeat intervals")
     mode = _static(parser, options) if options.publisher == "file" else _cluster(parser, options)
     # Last, so that an unusable default is reported only after the mistakes in flags that were given.
-    if not options.admin_socket.parent.is_dir():
-        parser.fail("--admin-socket", f"{options.admin_socket.parent} {_NO_DIRECTORY}")
+    try:
+        flags.socket_path(options.admin_socket)
+    except ValueError as error:
+        parser.fail("--admin-socket", str(error))
     return Config(
         mode=mode,
         admin_socket=options.admin_socket,
@@ -123,10 +132,10 @@ def parse_endpoint(text: str) -> StaticEndpoint:
         raise ValueError(f"{namespace!r} is not the name of a namespace")
     if not names.is_object_name(name):
         raise ValueError(f"{name!r} is not the name of a VMI")
-    if len(name) > _LONGEST_DOCUMENT_NAME:
+    if len(name) > LONGEST_DOCUMENT_NAME:
         raise ValueError(
             f"{name!r} is not usable with files: its document's name, NAME.json, has {len(name) + 5} bytes, and a file"
-            f" name at most 255; use a VMI name of at most {_LONGEST_DOCUMENT_NAME} characters"
+            f" name at most 255; use a VMI name of at most {LONGEST_DOCUMENT_NAME} characters"
         )
     path = Path(socket).absolute()
     if not path.parent.is_dir():
@@ -135,22 +144,27 @@ def parse_endpoint(text: str) -> StaticEndpoint:
 
 
 def _static(parser: flags.FlagParser, options: argparse.Namespace) -> StaticConfig:
-    if not options.endpoint:
-        parser.fail("--endpoint", "at least one is needed with --publisher file; on a node, use --publisher auto")
+    if not options.endpoint and options.endpoints_dir is None:
+        parser.fail("--endpoint", "or --endpoints-dir is needed with --publisher file; on a node, use --publisher auto")
+    if options.endpoint and options.endpoints_dir is not None:
+        parser.fail("--endpoints-dir", "is not valid together with --endpoint")
     sockets = [endpoint.socket for endpoint in options.endpoint]
     for socket in sockets:
         if sockets.count(socket) > 1:
             parser.fail("--endpoint", f"the socket {socket} is given twice; each VM needs its own")
-    if options.file_dir is None:
-        parser.fail("--file-dir", "is needed with --publisher file: a directory for the documents")
-    return StaticConfig(tuple(options.endpoint), options.file_dir)
+    try:
+        file_dir = _writable_directory(options.file_dir)
+    except ValueError as error:
+        parser.fail("--file-dir", f"{options.file_dir!r}: {error}")
+    return StaticConfig(tuple(options.endpoint), file_dir, options.endpoints_dir)
 
 
 def _cluster(parser: flags.FlagParser, options: argparse.Namespace) -> ClusterConfig:
     if options.node_name is None:
         parser.fail("--node-name", f"is needed with --publisher {options.publisher}")
-    if options.endpoint:
-        parser.fail("--endpoint", f"is only valid with --publisher file, not with {options.publisher}")
+    for flag, value in (("--endpoint", options.endpoint), ("--endpoints-dir", options.endpoints_dir)):
+        if value:
+            parser.fail(flag, f"is only valid with --publisher file, not with {options.publisher}")
     if options.opener is None:
         parser.fail("--opener", f"is needed with --publisher {options.publisher}")
     return ClusterConfig(
@@ -180,14 +194,17 @@ def _parser() -> flags.FlagParser:
 def _add_host_flags(group: Flags) -> None:
     group.add_argument("--endpoint", action="append", type=checked_by(parse_endpoint), default=[],
         metavar="NAMESPACE/NAME=SOCKET", help="serve a VM's agent on this socket; repeatable")  # fmt: skip
-    group.add_argument("--file-dir", type=checked_by(_writable_directory), metavar="DIR",
+    group.add_argument("--endpoints-dir", type=checked_by(flags.existing_directory), metavar="DIR",
+        help="serve the agent of each VM that has a directory DIR/NAME, on DIR/NAME/handler.sock; its VMI is"
+        " default/NAME, and a new one is served within a second. Only root and this user may write to DIR")  # fmt: skip
+    group.add_argument("--file-dir", default=FILE_DIR, metavar="DIR",
         help="publish in DIR/NAMESPACE/NAME.json")  # fmt: skip
 
 
 def _add_cluster_flags(group: Flags) -> None:
     add = group.add_argument
     add("--node-name", type=checked_by(_node_name), metavar="NAME", help="serve the VMIs of this node of the cluster")
-    add("--opener", type=checked_by(_socket), metavar="SOCKET",
+    add("--opener", type=checked_by(flags.socket_path), metavar="SOCKET",
         help="the socket of socket-opener, which opens the sockets of this node's launcher pods")  # fmt: skip
     add_api_server_flags(add, timeout="10s")
     add("--events", action=argparse.BooleanOptionalAction, default=True,
@@ -206,7 +223,7 @@ def _add_stream_flags(group: Flags) -> None:
 
 def _add_operation_flags(group: Flags) -> None:
     add = group.add_argument
-    add("--admin-socket", type=checked_by(_socket), default=Path("/run/vmi-service-status/admin.sock"),
+    add("--admin-socket", type=checked_by(flags.socket_path), default=Path(ADMIN_SOCKET),
         metavar="SOCKET", help="serve the debug API on this socket, for grpcurl")  # fmt: skip
     add("--admin-address", type=checked_by(addresses.parse_loopback), metavar="HOST:PORT",
         help="serve the debug API on this loopback port, for kubectl port-forward (default: none)")  # fmt: skip
@@ -220,22 +237,8 @@ def _node_name(text: str) -> str:
     return text
 
 
-def _directory(text: str) -> Path:
-    path = Path(text).absolute()
-    if not path.is_dir():
-        raise ValueError(f"{path} {_NO_DIRECTORY}")
-    return path
-
-
 def _writable_directory(text: str) -> Path:
-    path = _directory(text)
+    path = flags.existing_directory(text)
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{path} may not be written by this user")
-    return path
-
-
-def _socket(text: str) -> Path:
-    path = Path(text).absolute()
-    if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} {_NO_DIRECTORY}")
     return path

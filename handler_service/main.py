@@ -11,8 +11,10 @@ from typing import Final, Protocol
 
 from handler_service import config, program
 from handler_service.admin.status_service import StatusService, admin_server
+from handler_service.endpoints.host_endpoints import HostEndpoints
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.static_endpoints import StaticEndpoints
+from handler_service.endpoints.vm_directories import VmDirectories
 from handler_service.publishers.file import FilePublisher
 from handler_service.publishing.worker import publish_worker
 from handler_service.stats import ApiStats
@@ -45,7 +47,12 @@ class Source(Protocol):
 
 
 def main() -> None:
-    """Run the program `handler-service`."""
+    """Run the program `handler-service`, or the command `handler-service status`."""
+    if sys.argv[1:2] == ["status"]:
+        # Imported here, so that a handler does not have what only the command needs in memory.
+        from handler_service.admin import status_command  # noqa: PLC0415
+
+        sys.exit(status_command.main(sys.argv[2:], os.environ))
     options = config.parse(sys.argv[1:], os.environ)
     logs.setup(options.log_level, options.log_format)
     # The owner and the group may use sockets: in a pod's directory the group is that of the pod.
@@ -84,6 +91,11 @@ async def _source(options: config.Config, manager: StatusManager, stack: AsyncEx
     if isinstance(options.mode, config.StaticConfig):
         publisher = await stack.enter_async_context(FilePublisher(options.mode.file_dir))
         manager.add_worker(publish_worker(publisher, manager.clock, manager.answered))
+        if options.mode.endpoints_dir is not None:
+            directories = VmDirectories(options.mode.endpoints_dir, manager.clock)
+            host = HostEndpoints(directories, manager, options.settings, version.installed(), sockets)
+            log.info("%s: serving the VMs in %s", version.installed(), options.mode.endpoints_dir)
+            return await stack.enter_async_context(host)
         static = StaticEndpoints(options.mode.endpoints, manager, options.settings, version.installed(), sockets)
         await stack.enter_async_context(static)
         log.info("%s: serving %d endpoints", version.installed(), len(options.mode.endpoints))

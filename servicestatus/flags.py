@@ -81,6 +81,21 @@ def existing_file(text: str) -> Path:
     return path
 
 
+def existing_directory(text: str) -> Path:
+    """Return an absolute path; raises ValueError if there is no directory."""
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a directory: create it first, or name another")
+    return path
+
+
+def socket_path(text: str | Path) -> Path:
+    """Return an absolute path; raises ValueError if a socket cannot be created there for lack of a directory."""
+    path = Path(text).absolute()
+    existing_directory(str(path.parent))
+    return path
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Prints each default, and keeps a URI or a path in one piece, so that it can be copied."""
 

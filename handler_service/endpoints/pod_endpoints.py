@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from handler_service.endpoints.pod_sockets import OpenerAwayError, PodSockets
+from handler_service.endpoints.pod_sockets import OpenerAwayError, Sockets
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.rejections import RejectionLog
 from handler_service.endpoints.server import EndpointServer
 from handler_service.model import Endpoint, Reason, Unserved, VmiId
-from handler_service.opener.messages import SOCKET_PATH, PodState, RefusedError, is_uid
+from handler_service.opener.messages import PodState, RefusedError, is_uid
 from handler_service.status_manager import StatusManager
 from servicestatus import contract, logs
 from servicestatus.sockets import SocketError
@@ -41,8 +41,8 @@ _RETRY_REFUSED: Final = 10.0
 class _PodLog:
     """Logs each kind of event of one pod once in ten minutes."""
 
-    def __init__(self, vmi: VmiId, uid: str, clock: Callable[[], float]) -> None:
-        fields = logs.fields(vmi=vmi, pod=uid)
+    def __init__(self, endpoint: Endpoint, clock: Callable[[], float]) -> None:
+        fields = logs.fields(vmi=endpoint.vmi, pod=endpoint.pod_uid)
         self.warnings = RejectionLog(lambda text: log.warning("%s", text, extra=fields), clock)
         self.notes = RejectionLog(lambda text: log.info("%s", text, extra=fields), clock)
 
@@ -60,7 +60,7 @@ class PodEndpoints:
 
     def __init__(
         self,
-        pods: PodSockets,
+        pods: Sockets,
         manager: StatusManager,
         settings: contract.StreamSettings,
         version: str,
@@ -146,7 +146,8 @@ class PodEndpoints:
             self._manager.set_opener(answers=False)
             self._opener_log.note("away", f"the opener is away: {error}; pods that are served stay so, others wait")
             return None
-        self._manager.set_opener(answers=True)
+        if self._pods.by_opener:
+            self._manager.set_opener(answers=True)
         return states
 
     def _flag_unserved(self, over: Sequence[str], states: Mapping[str, PodState] | None) -> None:
@@ -190,7 +191,7 @@ class PodEndpoints:
 
     async def _start(self, uid: str, vmi: VmiId, listener: socket.socket, state: PodState) -> None:
         pod_log = self._log_of(uid, vmi)
-        endpoint = Endpoint(id=uid, vmi=vmi, socket=f"{uid}/{SOCKET_PATH}", pod_uid=uid)
+        endpoint = self._pods.endpoint(uid, vmi)
         server = EndpointServer(
             endpoint, self._manager, self._settings, self._version, self._sockets, rejections=pod_log.notes
         )
@@ -229,7 +230,7 @@ class PodEndpoints:
 
     def _log_of(self, uid: str, vmi: VmiId) -> _PodLog:
         if uid not in self._logs:
-            self._logs[uid] = _PodLog(vmi, uid, self._manager.clock)
+            self._logs[uid] = _PodLog(self._pods.endpoint(uid, vmi), self._manager.clock)
         return self._logs[uid]
 
     async def _release(self, uids: Sequence[str]) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from handler_service.model import Endpoint, VmiId
 from handler_service.opener.messages import (
     LOOK,
     MAX_PODS,
     MAX_RESPONSE,
     OPEN,
     REMOVE,
+    SOCKET_PATH,
     MessageError,
     PodState,
     Request,
@@ -42,12 +44,43 @@ class Opener(Protocol):
         """Hang up."""
 
 
+class Sockets(Protocol):
+    """Binds one socket for each of the handler's peers, which a string names: a pod's UID, or a VM's name."""
+
+    #: Whether the opener binds them, which may be away.
+    by_opener: bool
+
+    async def look(self, uids: Iterable[str]) -> dict[str, PodState]:
+        """Return what each of them has now; raises OpenerAwayError."""
+
+    async def open(self, uid: str) -> tuple[socket.socket, PodState] | None:
+        """Return a socket that listens, or None if there is no directory for it.
+
+        Raises RefusedError, SocketError, OpenerAwayError.
+        """
+
+    async def remove(self, uid: str, state: PodState) -> None:
+        """Remove the socket if it is still that of `state`."""
+
+    def endpoint(self, uid: str, vmi: VmiId) -> Endpoint:
+        """Return what the socket proves."""
+
+    def close(self) -> None:
+        """Free what is held."""
+
+
 class PodSockets:
     """Asks the opener about pods."""
+
+    by_opener = True
 
     def __init__(self, opener: Opener) -> None:
         self._ask = opener.ask
         self.close = opener.close
+
+    def endpoint(self, uid: str, vmi: VmiId) -> Endpoint:
+        """Return the endpoint of a pod."""
+        return Endpoint(id=uid, vmi=vmi, socket=f"{uid}/{SOCKET_PATH}", pod_uid=uid)
 
     async def look(self, uids: Iterable[str]) -> dict[str, PodState]:
         """Return what each of the pods has now; raises OpenerAwayError, also if there is no pod."""

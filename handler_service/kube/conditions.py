@@ -42,6 +42,12 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.UNKNOWN: "The agent reports a reason that this version of the handler does not know.",
 }
 
+#: The same on a host without a cluster, where there are no launcher pods.
+_HOST_MESSAGES: Final[Mapping[Reason, str]] = {
+    Reason.NO_AGENT: "No agent runs for this VM; the number shown is the last one known.",
+    Reason.SOCKET_REFUSED: "The handler cannot serve the VM's socket; the number shown is the last one known.",
+}
+
 
 class Detail(NamedTuple):
     """What is shown beside the number."""
@@ -56,8 +62,8 @@ class Detail(NamedTuple):
 
 
 def detail(desired: DesiredStatus, node: str) -> Detail:
-    """Return what to show of a desired status."""
-    message = _MESSAGES[desired.reason]
+    """Return what to show of a desired status. `node` is empty on a host without a cluster."""
+    message = (not node and _HOST_MESSAGES.get(desired.reason)) or _MESSAGES[desired.reason]
     if desired.message:
         message = f"{message} ({desired.message})"
     since = None if desired.since is None else int(desired.since)

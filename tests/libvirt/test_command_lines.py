@@ -27,6 +27,7 @@ _HANDLER = [
     ("--endpoint", "default/vm=/does/not/exist/x.sock"),
     ("--publisher", "carrier-pigeon"),
     ("--file-dir", "/does/not/exist"),
+    ("--endpoints-dir", "/does/not/exist"),
     ("--admin-socket", "/does/not/exist/admin.sock"),
     ("--admin-address", "0.0.0.0:8186"),
     ("--admin-address", "8186"),
@@ -95,6 +96,7 @@ def test_what_only_goes_together_is_refused_alone(tmp_path: Path) -> None:
     both = (admin, endpoint, f"--file-dir={tmp_path}")
     _assert_one_line(_run("handler-service", *both, endpoint).stderr, "--endpoint", "twice")
     _assert_one_line(_run("handler-service", *both, "--lease=1s").stderr, "--lease")
+    _assert_one_line(_run("handler-service", *both, f"--endpoints-dir={tmp_path}").stderr, "--endpoints-dir")
 
 
 @pytest.mark.parametrize("program", ["launcher-agent", "handler-service"])
@@ -116,4 +118,4 @@ def test_help_has_examples_whose_flags_exist(program: str) -> None:
 
 def test_a_missing_flag_says_what_is_needed() -> None:
     """Without any flag, the handler asks for those without a usable default, and for no others."""
-    _assert_one_line(_run("handler-service").stderr, "argument --endpoint: at least one is needed", "--publisher auto")
+    _assert_one_line(_run("handler-service").stderr, "argument --endpoint: or --endpoints-dir is", "--publisher auto")

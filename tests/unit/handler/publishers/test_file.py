@@ -9,12 +9,14 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
+from handler_service.kube.conditions import Detail
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, Reason, VmiId
 from handler_service.publishers.file import FilePublisher
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, desired
@@ -132,6 +134,13 @@ async def test_an_unknown_number_is_never_an_idle_vm(publisher: FilePublisher, d
     await publisher.write(VMI, to_publish(0, observed=False))
     assert "vncSessions" not in service_status(document)
     assert conditions(document) == {"Observed": ("False", "AgentSilent"), "Idle": ("Unknown", "NotObserved")}
+
+
+def test_a_vm_without_an_agent_is_described_without_a_cluster(publisher: FilePublisher) -> None:
+    """On a host nothing can be migrated."""
+    shown = publisher.detail(replace(desired(0, observed=False), reason=Reason.NO_AGENT))
+    assert isinstance(shown, Detail)
+    assert shown.message == "No agent runs for this VM; the number shown is the last one known."
 
 
 async def test_a_time_of_transition_is_kept_while_the_status_is(
