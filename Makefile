@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitor
 	@HISTORIES=200 hack/test.sh unit lint monitoring simulation
 
 test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (30 min; an hour when all must be built)
-	@hack/test.sh lint unit node libvirt faults hostile kubevirt apiserver bench simulation docs monitoring
+	@hack/test.sh lint unit node libvirt faults hostile kubevirt apiserver bench host simulation docs monitoring
 
 lint: setup-check ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
 	@hack/part.sh lint
@@ -42,6 +42,9 @@ mutants: setup-check ## Plant each known bug, one by one, and show which promise
 
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (7 min)
 	@hack/part.sh libvirt $(ARGS)
+
+test-host: setup ## A bare Debian 12 and 13 with systemd: install, count, remove, as docs/one-host.md says (1 min; 5 when they must be built)
+	@hack/part.sh host $(ARGS)
 
 test-apiserver: setup ## The handler against a real kube-apiserver and etcd (13 min; 17 when they must be built)
 	@hack/part.sh apiserver $(ARGS)

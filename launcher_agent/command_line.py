@@ -21,9 +21,9 @@ LAUNCHER_AGENT_QUERY=never. The command line wins.
 examples:
   in KubeVirt's launcher pod, where the defaults fit:
     launcher-agent
-  on a libvirt host, for one of its domains:
+  on a libvirt host, for one of its domains, as the systemd unit launcher-agent@vm1 does:
     launcher-agent --libvirt-uri=qemu:///system --domain=vm1 \\
-      --handler-socket=/run/service-status/vm1.sock --admin-socket=/run/service-status/vm1-agent.sock
+      --handler-socket=/run/launcher-agent/vm1/handler.sock --admin-socket=/run/launcher-agent/vm1/agent.sock
   ask a running agent what it sees:
     grpcurl -plaintext -unix /var/run/service-status/agent.sock \\
       servicestatus.v1.AgentStatusService/GetAgentStatus

@@ -64,7 +64,7 @@ class Namespaces:
         return pid
 
     def _find(self) -> int | None:
-        inits = (pid for pid in self._tree.child(_LEAF).processes() if _is_process_1(pid))
+        inits = (pid for pid in self._tree.child(_LEAF).processes() if is_process_1(pid))
         return next(inits, None)
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Namespaces:
         return "\n".join("\n".join([f"--- {log}", *text[-lines:]]) for log, text in logs.items())
 
 
-def _is_process_1(pid: int) -> bool:
+def is_process_1(pid: int) -> bool:
     """Return whether its namespace is directly below ours: a container has one more number (proc_pid_status(5))."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

@@ -1,7 +1,6 @@
 """What the VMI document shows while the number is unknown or the handler is dead. Both programs, a real VM."""
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbed.documents import DOCS
+from testbed.documents import script
 from testbed.pool import ViewerPool
 from testbed.vm import VirtualMachine
 from testbed.waiting import wait_until
@@ -42,8 +41,8 @@ def wait_conditions(pair: Pair, expected: dict[str, tuple[str, str]]) -> None:
 
 def reads_as_idle(document: Path) -> bool:
     """Run the check that docs/one-host.md gives to readers, and return its result."""
-    (check,) = re.findall(r"```sh\n(.*?)```", (DOCS / "one-host.md").read_text(), re.DOTALL)
-    check = check.replace("/var/lib/vss/default/vm1.json", str(document))
+    check = script("one-host.md", "check")
+    check = check.replace("/var/lib/vmi-service-status/default/vm1.json", str(document))
     done = subprocess.run(["sh", "-c", check], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0 or "is connected" not in done.stdout
     return "is connected" in done.stdout

@@ -13,7 +13,7 @@ from testbed.waiting import wait_until
 ROOT = Path(__file__).parents[4]
 TIMEOUT = 60
 # The parts of the test suite, as hack/part.sh knows them.
-PARTS = ("libvirt", "apiserver", "faults", "hostile", "node", "bench", "kubevirt")
+PARTS = ("libvirt", "host", "apiserver", "faults", "hostile", "node", "bench", "kubevirt")
 
 
 def _run(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
