@@ -120,6 +120,36 @@ class QueryRefused:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class SpiceChannel:
+    """A connection of a SPICE client that has finished its handshake. All of one client have the same `connection`."""
+
+    peer: SocketAddress
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpiceAnswered:
+    """The SPICE connections that QEMU listed. All earlier events precede this one."""
+
+    run: int
+    channels: tuple[SpiceChannel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpiceMark:
+    """A mark of a question for the SPICE clients; the marks above are of one for the VNC clients."""
+
+    mark: "Event | SpiceAnswered"
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """A device was plugged into a domain, or removed from it, while it runs."""
+
+    domain: str
+
+
 Event = (
     GraphicsEvent
     | LifecycleEvent
@@ -129,4 +159,6 @@ Event = (
     | QueryAnswered
     | QueryWindowClosed
     | QueryRefused
+    | SpiceMark
+    | DevicesChanged
 )

@@ -6,14 +6,19 @@ state; changes in between are merged. Everything here is used in the event loop'
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from launcher_agent.sessions.report import Counters, Observation, Report
+from launcher_agent.sessions.service import ServiceState
 from launcher_agent.sessions.table import SessionTable
 from servicestatus.clock import WallClock
 from servicestatus.reasons import Reason
+from servicestatus.v1 import sessions_pb2 as pb
+
+NOT_ASKED: Final = "the handler does not ask the agent to poll it"
 
 
 class Life(Enum):
@@ -55,6 +60,8 @@ class Stats:
     events_received: int = 0
     events_ignored: int = 0
     queries: int = 0
+    polls: int = 0
+    poll_failures: int = 0
 
 
 class State:
@@ -66,6 +73,17 @@ class State:
         self.stats = Stats()
         self.handler = HandlerStatus()
         self.observation = Observation(Reason.LIBVIRT_UNREACHABLE, "not connected yet", clock())
+        #: The services other than VNC.
+        self.services = {
+            pb.SERVICE_USB_REDIRECTION: ServiceState(
+                pb.SERVICE_USB_REDIRECTION, Reason.NOT_WATCHED, NOT_ASKED, clock()
+            ),
+            pb.SERVICE_SERIAL_CONSOLE: ServiceState(pb.SERVICE_SERIAL_CONSOLE, Reason.NOT_WATCHED, NOT_ASKED, clock()),
+            pb.SERVICE_SPICE: ServiceState(pb.SERVICE_SPICE, Reason.RECONCILING, "", clock()),
+        }
+        #: The services that the handler asks the agent to poll, with the seconds between two polls.
+        self.polling: Mapping[pb.Service, float] = {}
+        self.polling_changed = asyncio.Event()
         self.domain = ""
         self.life = Life.UNSEEN
         #: Whether the domain may run again without this agent: true of a named one, not of a launcher pod's.
@@ -91,8 +109,17 @@ class State:
             events_ignored=self.stats.events_ignored,
             queries=self.stats.queries,
             table_overflows=self.table.overflows,
+            polls=self.stats.polls,
+            poll_failures=self.stats.poll_failures,
         )
-        return Report(self.observation, self.table.view(), counters)
+        services = tuple(service.report(self.observation) for service in self.services.values())
+        return Report(self.observation, self.table.view(), counters, services)
+
+    def poll(self, services: Mapping[pb.Service, float]) -> None:
+        """Record which services the handler asks the agent to poll."""
+        if services != self.polling:
+            self.polling = services
+            self.polling_changed.set()
 
     def touch(self) -> None:
         """Wake the readers: the state has changed."""

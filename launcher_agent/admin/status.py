@@ -39,7 +39,7 @@ def agent_status(identity: Identity, state: State, protocol: ReportProtocol) -> 
         started_at=timestamp(identity.started_at),
         observation=messages.observation(report.observation),
         domain=truncate(state.domain, contract.MAX_TEXT_BYTES),
-        services=[messages.vnc_sessions(report.vnc, with_peers=True)],
+        services=messages.services(report, contract.FEATURES),
         counters=messages.counters(report.counters, protocol.unknown_messages),
         handler=_handler(identity.handler_socket, state, protocol),
     )
@@ -58,6 +58,7 @@ def _handler(socket: str, state: State, protocol: ReportProtocol) -> pb.HandlerC
         vmi=stream.vmi,
         sent=protocol.sequence,
         last_ack=stream.last_ack,
+        polling=messages.polling(stream.polling),
     )
     if handler.last_status_at is not None:
         connection.last_status_at.CopyFrom(timestamp(handler.last_status_at))

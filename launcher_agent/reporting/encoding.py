@@ -1,14 +1,14 @@
 """Converts the agent's types to messages of the contract, for the stream and the debug API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 from launcher_agent.events import Transport
-from launcher_agent.sessions.report import Counters, Observation
+from launcher_agent.sessions.report import Counters, Observation, Report, ServiceReport
 from launcher_agent.sessions.view import Accuracy, Session, TableView
 from servicestatus import contract
 from servicestatus.text import truncate
-from servicestatus.timestamps import timestamp
+from servicestatus.timestamps import duration, timestamp
 from servicestatus.v1 import sessions_pb2 as pb
 
 _ACCURACIES: Final[Mapping[Accuracy, pb.Accuracy]] = {
@@ -53,6 +53,17 @@ def identified(session: Session) -> pb.IdentifiedSession:
     )
 
 
+def services(report: Report, features: Set[str]) -> list[pb.ServiceSessions]:
+    """Convert all services that are reported to a handler with these features."""
+    vnc = vnc_sessions(report.vnc, with_peers=contract.IDENTIFIED_SESSIONS in features)
+    return [vnc, *map(service_sessions, others(report, features))]
+
+
+def others(report: Report, features: Set[str]) -> tuple[ServiceReport, ...]:
+    """Return the services other than VNC, if the handler knows that each has its own observation."""
+    return report.services if contract.SERVICE_OBSERVATIONS in features else ()
+
+
 def vnc_sessions(view: TableView, *, with_peers: bool) -> pb.ServiceSessions:
     """Convert the state of the service VNC; `with_peers` adds the addresses of its clients."""
     return pb.ServiceSessions(
@@ -65,6 +76,25 @@ def vnc_sessions(view: TableView, *, with_peers: bool) -> pb.ServiceSessions:
     )
 
 
+def service_sessions(report: ServiceReport) -> pb.ServiceSessions:
+    """Convert the state of a service other than VNC, with its own observation."""
+    every = report.sampled_every
+    return pb.ServiceSessions(
+        service=report.service,
+        sessions=report.view.sessions,
+        pending=report.view.pending,
+        accuracy=accuracy(report.view.accuracy),
+        since=timestamp(report.view.since),
+        observation=observation(report.observation),
+        sampled_every=None if every is None else duration(every),
+    )
+
+
+def polling(asked: Mapping[pb.Service, float]) -> list[pb.Polling]:
+    """Convert the services that a handler asks the agent to poll."""
+    return [pb.Polling(service=one, interval=duration(asked[one])) for one in sorted(asked)]
+
+
 def counters(lived: Counters, unknown_messages: int) -> pb.AgentCounters:
     """Convert the counters of this run of the agent."""
     return pb.AgentCounters(
@@ -74,4 +104,6 @@ def counters(lived: Counters, unknown_messages: int) -> pb.AgentCounters:
         queries=lived.queries,
         table_overflows=lived.table_overflows,
         unknown_messages=unknown_messages,
+        polls=lived.polls,
+        poll_failures=lived.poll_failures,
     )

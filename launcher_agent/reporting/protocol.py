@@ -16,19 +16,20 @@ Invariants:
 Times are seconds of a monotonic clock.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
+from launcher_agent.reporting import deltas
 from launcher_agent.reporting import encoding as messages
 from launcher_agent.reporting import settings as stream_settings
-from launcher_agent.reporting.deltas import vnc_delta
 from launcher_agent.sessions.report import Counters, Report
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.text import truncate
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1.sessions_pb2 import AgentCounters, VmiReference
+from servicestatus.v1.sessions_pb2 import AgentCounters, Service, VmiReference
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Stream:
 
     settings: contract.StreamSettings | None = None  # None until Welcome
     features: frozenset[str] = frozenset()
+    polling: Mapping[Service, float] = field(default_factory=dict)
     handler_version: str = ""
     vmi: VmiReference = field(default_factory=VmiReference)
     draining: bool = False
@@ -98,7 +100,7 @@ class ReportProtocol:
         """Set the current report; a change that can wait is debounced."""
         stream, waited = self.stream, self._changed()
         self._report = report
-        if stream.base is None or stream.settings is None or _matters(stream.base, report):
+        if stream.base is None or stream.settings is None or deltas.matters(stream.base, report, stream.features):
             stream.debounce_until = now
         elif not waited:
             stream.debounce_until = now + stream.settings.delta_interval
@@ -122,6 +124,7 @@ class ReportProtocol:
         stream, settings = self.stream, stream_settings.settings(welcome)
         stream.settings = settings
         stream.features = stream_settings.features(welcome)
+        stream.polling = stream_settings.polling(welcome)
         stream.handler_version = truncate(welcome.handler_version, contract.MAX_NAME_BYTES)
         stream.vmi = stream_settings.vmi(welcome)
         stream.bucket = TokenBucket(settings.delta_burst, settings.delta_interval)
@@ -181,9 +184,9 @@ class ReportProtocol:
         return _Due(at, _Message.DELTA if token <= max(at, now) else _Message.HEARTBEAT)
 
     def _changed(self) -> bool:
-        """Return whether the sessions or the observation changed since the last message; counters do not count."""
+        """Return whether the sessions or an observation changed since the last message; counters do not count."""
         base, report = self.stream.base, self._report
-        return base is not None and (base.vnc != report.vnc or base.observation != report.observation)
+        return base is not None and deltas.changed(base, report, self.stream.features)
 
     def _in_flight(self, stream: Stream) -> int:
         """Count the messages after the first Snapshot that the handler has not accepted."""
@@ -196,11 +199,10 @@ class ReportProtocol:
             stream.first = self.sequence
         stream.base, stream.counters = self._report, None
         stream.snapshot_due, stream.next_snapshot = None, now + interval
-        with_peers = contract.IDENTIFIED_SESSIONS in stream.features
         snapshot = pb.Snapshot(
             sequence=self.sequence,
             observation=messages.observation(self._report.observation),
-            services=[messages.vnc_sessions(self._report.vnc, with_peers=with_peers)],
+            services=messages.services(self._report, stream.features),
             counters=self._new_counters(stream),
         )
         return pb.ReportSessionsRequest(snapshot=snapshot)
@@ -210,13 +212,10 @@ class ReportProtocol:
         base, report = stream.base, self._report
         if base is None:
             return None
-        delta = pb.Delta(sequence=self.sequence + 1)
-        if base.vnc != report.vnc:
-            with_peers = contract.IDENTIFIED_SESSIONS in stream.features
-            service = vnc_delta(base.vnc, report.vnc, with_peers=with_peers)
-            if service is None:
-                return None
-            delta.services.append(service)
+        services = deltas.services(base, report, stream.features)
+        if services is None:
+            return None
+        delta = pb.Delta(sequence=self.sequence + 1, services=services)
         if base.observation != report.observation:
             delta.observation.CopyFrom(messages.observation(report.observation))
         counters = self._new_counters(stream)
@@ -237,8 +236,3 @@ class ReportProtocol:
             return None
         stream.counters = counters
         return messages.counters(*counters)
-
-
-def _matters(base: Report, report: Report) -> bool:
-    """Return whether anything but the number of unfinished clients changed."""
-    return base.observation != report.observation or replace(base.vnc, pending=report.vnc.pending) != report.vnc

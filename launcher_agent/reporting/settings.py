@@ -11,7 +11,7 @@ from servicestatus.services import POLLED
 from servicestatus.text import truncate
 from servicestatus.timestamps import seconds_of
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1.sessions_pb2 import VmiReference
+from servicestatus.v1.sessions_pb2 import Service, VmiReference
 
 
 def settings(welcome: pb.Welcome) -> contract.StreamSettings:
@@ -33,12 +33,12 @@ def features(welcome: pb.Welcome) -> frozenset[str]:
     return contract.FEATURES.intersection(welcome.features)
 
 
-def polling(welcome: pb.Welcome) -> Mapping[int, float]:
+def polling(welcome: pb.Welcome) -> Mapping[Service, float]:
     """Return the services that the handler asks the agent to poll, with the seconds between two polls."""
     if contract.SERVICE_OBSERVATIONS not in features(welcome):
         return {}
     low, high = contract.POLL_INTERVAL_RANGE
-    asked: dict[int, float] = {}
+    asked: dict[Service, float] = {}
     for one in welcome.polling[: contract.MAX_SERVICES]:
         if one.service in POLLED:
             seconds = seconds_of(one, "interval")

@@ -164,6 +164,7 @@ class ReportStream:
         elif stream.settings is not None and self._welcomed is None:
             self._welcomed = self._clock()
             self._logged = ""
+            self._state.poll(stream.polling)
             log.info("reporting to handler %s", stream.handler_version)
             self._enter(StreamState.REPORTING)
         self._state.touch()

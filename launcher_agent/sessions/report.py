@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from launcher_agent.sessions.view import TableView
 from servicestatus.reasons import Reason
+from servicestatus.v1.sessions_pb2 import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,18 @@ class Counters:
     events_ignored: int = 0
     queries: int = 0
     table_overflows: int = 0
+    polls: int = 0
+    poll_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """A service other than VNC. `service`: its number in the contract. `sampled_every`: seconds; None: by events."""
+
+    service: Service
+    view: TableView
+    observation: Observation
+    sampled_every: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +46,5 @@ class Report:
     observation: Observation
     vnc: TableView
     counters: Counters = Counters()
+    #: The other services, always the same ones in the same order.
+    services: tuple[ServiceReport, ...] = ()

@@ -1,44 +1,39 @@
-"""Connects to libvirt: a read-only connection for events and calls, and a short read-write one to ask QEMU.
+"""Connects to libvirt: a read-only connection for events and calls. Questions to QEMU have connections of their own.
 
 Invariants:
 - No call into libvirt is made in the event loop's thread: each may block for as long as libvirtd hangs. That includes
   dropping the last reference to a connection, which closes it.
 - A callback only translates an event and queues it. libvirt swallows what a callback raises, so it raises nothing.
 - The agent subscribes first and lists afterwards: an event in between is seen twice rather than never.
-- A libvirtd that hangs is noticed after six seconds (`_KEEPALIVE`); one that ends, at once; one that answers nothing
+- A libvirtd that hangs is noticed after six seconds (`KEEPALIVE`); one that ends, at once; one that answers nothing
   about the domain, by `liveness`.
 - The agent never starts a libvirt: a session daemon would start by itself for a socket that no libvirtd serves.
 """
 
-import asyncio
 import contextlib
-import errno
 import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar
 
 import libvirt
 
-from launcher_agent.errors import LibvirtError, LibvirtGoneError, QueryError
+from launcher_agent.errors import LibvirtError
 from launcher_agent.events import Change, ConnectionClosed, LifecycleEvent, SocketAddress
 from launcher_agent.vm import vnc_query
 from launcher_agent.vm.blocking_calls import DaemonThreads, start
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
 from launcher_agent.vm.graphics_events import GraphicsSubscription
+from launcher_agent.vm.libvirt_calls import close, mapped, quietly
+from launcher_agent.vm.monitor import KEEPALIVE, Monitor
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds without a message of libvirtd until it is pinged, and how many pings may fail: libvirt gives up after
-#: interval * (count + 1). The calls of `liveness` are more frequent, so a libvirtd that answers them is never pinged.
-_KEEPALIVE: Final = (3, 1)
-#: Seconds. A healthy QEMU answers in 3 ms. One that hangs holds the domain's job in libvirtd: one query at a time.
-_QUERY_TIMEOUT: Final = 10.0
 #: Opening, looking up, reading XML, probing: rarely more than two at a time.
 _MAX_THREADS: Final = 4
 
@@ -48,8 +43,6 @@ _CHANGES: Final = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: Change.STARTED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED: Change.STOPPED,
 }
-#: What connecting to a socket that no process serves fails with.
-_NOT_SERVED: Final = frozenset({errno.ENOENT, errno.ECONNREFUSED})
 _CLOSED: Final = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "an error on the connection",
     libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "libvirt closed the connection",
@@ -64,7 +57,7 @@ class Libvirt:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._threads = DaemonThreads(_MAX_THREADS)
-        self._query_thread = DaemonThreads(1)
+        self._monitor = Monitor(uri)
         os.environ["LIBVIRT_AUTOSTART"] = "0"
         libvirt.registerErrorHandler(_log_error, None)  # instead of lines on standard error
         libvirt.virEventRegisterDefaultImpl()
@@ -73,28 +66,8 @@ class Libvirt:
     async def connect(self) -> "Connection":
         """Return a connection that is subscribed to all events. Waits for as long as libvirt hangs. LibvirtError."""
         queue = EventQueue()
-        opened = await self._threads.call(lambda: _mapped(lambda: _Opened(self._uri, queue)), discard=_Opened.close)
-        return Connection(opened, queue, self._threads, self._ask)
-
-    async def _ask(self, domain: str) -> tuple[SocketAddress, ...]:
-        try:
-            async with asyncio.timeout(_QUERY_TIMEOUT):
-                answer = await self._query_thread.call(lambda: _mapped(lambda: self._query(domain)))
-        except TimeoutError as error:
-            raise QueryError(f"QEMU has not answered within {_QUERY_TIMEOUT:g} s") from error
-        except LibvirtError as error:
-            raise QueryError(f"the query to QEMU failed: {error}") from error
-        return vnc_query.parse(answer)
-
-    def _query(self, domain: str) -> str:
-        import libvirt_qemu  # noqa: PLC0415 - most agents never ask, and memory is paid for each VM
-
-        connection = libvirt.open(self._uri)
-        try:
-            connection.setKeepAlive(*_KEEPALIVE)
-            return str(libvirt_qemu.qemuMonitorCommand(connection.lookupByName(domain), vnc_query.COMMAND, 0))
-        finally:
-            _close(connection)
+        opened = await self._threads.call(lambda: mapped(lambda: _Opened(self._uri, queue)), discard=_Opened.close)
+        return Connection(opened, queue, self._threads, self._monitor)
 
 
 class _Opened:
@@ -104,36 +77,36 @@ class _Opened:
         """Open and subscribe: graphics first, so that no viewer of a domain whose start is seen was missed."""
         self.connection = libvirt.openReadOnly(uri)
         with contextlib.ExitStack() as undo:
-            undo.callback(_close, self.connection)
-            self.connection.setKeepAlive(*_KEEPALIVE)
+            undo.callback(close, self.connection)
+            self.connection.setKeepAlive(*KEEPALIVE)
             self.connection.registerCloseCallback(_on_close, queue)
-            undo.callback(_quietly, self.connection.unregisterCloseCallback)
+            undo.callback(quietly, self.connection.unregisterCloseCallback)
             undo.callback(GraphicsSubscription(self.connection, queue).end)
             lifecycle = self.connection.domainEventRegisterAny(
                 None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, _on_lifecycle, queue
             )
-            undo.callback(_quietly, lambda: self.connection.domainEventDeregisterAny(lifecycle))
+            undo.callback(quietly, lambda: self.connection.domainEventDeregisterAny(lifecycle))
             self._undo = undo.pop_all()
 
     def close(self) -> None:
         """Remove the callbacks, each of which holds a reference to the connection, and close it."""
         self._undo.close()
 
+    def watch_devices(self, queue: EventQueue) -> None:
+        """Subscribe to devices that are plugged and unplugged."""
+        from launcher_agent.vm import device_events  # noqa: PLC0415 - most agents never poll
+
+        self._undo.callback(device_events.subscribe(self.connection, queue))
+
 
 class Connection:
     """A subscribed connection: its events are in `queue`, and the last one is ConnectionClosed."""
 
-    def __init__(
-        self,
-        opened: _Opened,
-        queue: EventQueue,
-        threads: DaemonThreads,
-        ask: Callable[[str], Awaitable[tuple[SocketAddress, ...]]],
-    ) -> None:
+    def __init__(self, opened: _Opened, queue: EventQueue, threads: DaemonThreads, monitor: Monitor) -> None:
         self.queue = queue
         self._opened = opened
         self._threads = threads
-        self._ask = ask
+        self._monitor = monitor
 
     async def domains(self) -> tuple[Domain, ...]:
         """Return all domains, running or not. Waits for the lock of each of them."""
@@ -157,37 +130,32 @@ class Connection:
         libvirtd queues an event before it forwards an answer that QEMU gave later, and sends queued events before it
         answers the next call of the same connection: so the second call flushes the events.
         """
-        clients = await self._ask(domain)
+        answer = await self._monitor.ask(domain, vnc_query.COMMAND)
+        clients = vnc_query.parse(answer)
         await self.probe(domain)
         return clients
 
+    async def ask(self, domain: str, command: str) -> str:
+        """Return QEMU's answer to a QMP command, over a read-write connection that is kept."""
+        return await self._monitor.poll(domain, command)
+
+    def end_asking(self) -> None:
+        """Close the connection of `ask` in the background."""
+        self._monitor.end_polling()
+
+    async def watch_devices(self) -> None:
+        """Subscribe to devices that are plugged and unplugged."""
+        opened, queue = self._opened, self.queue
+        await self._threads.call(lambda: mapped(lambda: opened.watch_devices(queue)))
+
     def close(self) -> None:
         """Close it in the background: a libvirt that hangs does not answer this either."""
+        self.end_asking()
         start(self._opened.close)
 
     async def _call(self, function: Callable[["libvirt.virConnect"], T]) -> T:
         connection = self._opened.connection
-        return await self._threads.call(lambda: _mapped(lambda: function(connection)))
-
-
-def _mapped(function: Callable[[], T]) -> T:
-    try:
-        return function()
-    except libvirt.libvirtError as error:
-        message = error.get_error_message() or "libvirt gave no reason"
-        if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() in _NOT_SERVED:
-            raise LibvirtGoneError(message) from error
-        raise LibvirtError(message) from error
-
-
-def _close(connection: "libvirt.virConnect") -> None:
-    _quietly(connection.close)
-
-
-def _quietly(end: Callable[[], object]) -> None:
-    """Call a function that may fail because the connection is lost, which is known already."""
-    with contextlib.suppress(libvirt.libvirtError):
-        end()
+        return await self._threads.call(lambda: mapped(lambda: function(connection)))
 
 
 def _look_up(connection: "libvirt.virConnect", name: str) -> Domain | None:

@@ -32,6 +32,15 @@ class Connection(Protocol):
         QueryError, LibvirtError.
         """
 
+    async def ask(self, domain: str, command: str) -> str:
+        """Return QEMU's answer to a QMP command, over a read-write connection that is kept. QueryError."""
+
+    def end_asking(self) -> None:
+        """Close the connection of `ask`, without waiting. The next `ask` opens another one."""
+
+    async def watch_devices(self) -> None:
+        """Subscribe to devices that are plugged and unplugged. LibvirtError."""
+
     def close(self) -> None:
         """Close it, without waiting."""
 

@@ -1,7 +1,9 @@
 """Looks up the VM's domain and its graphics servers at libvirt, with a time limit for each call."""
 
+import asyncio
+import contextlib
 import logging
-from typing import Final
+from typing import Final, NoReturn
 
 from launcher_agent.errors import DomainXMLError, LibvirtError
 from launcher_agent.vm import domain_xml
@@ -9,6 +11,8 @@ from launcher_agent.vm.connection import Connection
 from launcher_agent.vm.domain_xml import Graphics
 from launcher_agent.vm.domains import Ambiguous, Domain, choose
 from launcher_agent.vm.liveness import Liveness
+from launcher_agent.vm.verdict import Verdict
+from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ class DomainLookup:
         self._connection = connection
         self._liveness = liveness
         self._wanted = wanted
+        self.not_defined = asyncio.Event()  # the configured domain
 
     async def find(self) -> Domain | Ambiguous | None:
         """Return the configured domain, or the only one; None if there is none. LibvirtError."""
@@ -39,10 +44,14 @@ class DomainLookup:
             log.info("the description of domain %s cannot be read: %s; every client counts as a viewer", domain, error)
             return _UNREADABLE
 
-    async def missing(self) -> str:
-        """Return that the configured domain is not defined, and which domains are. It waits for each of them.
-
-        LibvirtError.
-        """
-        names = ", ".join(sorted(domain.name for domain in await self._connection.domains()))
-        return f"libvirt has no domain {self._wanted}; it has {names or 'none'}"
+    async def explain_missing(self, verdict: Verdict) -> NoReturn:
+        """Warn of a name that is not defined, with the names that are. A task, since listing waits for every domain."""
+        while True:
+            await self.not_defined.wait()
+            self.not_defined.clear()
+            with contextlib.suppress(LibvirtError):
+                names = ", ".join(sorted(domain.name for domain in await self._connection.domains()))
+                message = f"libvirt has no domain {self._wanted}; it has {names or 'none'}"
+                if verdict.reason is Reason.DOMAIN_NOT_DEFINED:
+                    log.warning("--domain: %s; the agent waits until it is defined", message)
+                    verdict.set(Reason.DOMAIN_NOT_DEFINED, message)

@@ -13,7 +13,6 @@ Invariants:
 """
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
@@ -21,6 +20,7 @@ from launcher_agent.errors import LibvirtError, LibvirtGoneError
 from launcher_agent.events import (
     Change,
     ConnectionClosed,
+    DevicesChanged,
     Event,
     GraphicsEvent,
     LifecycleEvent,
@@ -28,6 +28,7 @@ from launcher_agent.events import (
     QueryRefused,
     QueryStarted,
     QueryWindowClosed,
+    SpiceMark,
 )
 from launcher_agent.state import Life, State
 from launcher_agent.vm.connection import Connection
@@ -38,6 +39,7 @@ from launcher_agent.vm.liveness import Liveness
 from launcher_agent.vm.query_loop import QueryLoop
 from launcher_agent.vm.query_policy import QueryPolicy, Start, start
 from launcher_agent.vm.run import Run
+from launcher_agent.vm.service_watch import ServiceWatch
 from launcher_agent.vm.verdict import Verdict
 from servicestatus.clock import Sleep
 from servicestatus.reasons import Reason
@@ -62,7 +64,7 @@ class DomainWatch:
         self._verdict = Verdict(state)
         self._liveness = Liveness(connection, sleep, self._verdict.on_liveness)
         self._lookup = DomainLookup(connection, self._liveness, wanted)
-        self._missing = asyncio.Event()  # the configured domain is not defined
+        self._services = ServiceWatch(connection, state, sleep, policy=policy, on_host=wanted is not None)
         self._domain: str | None = None
         self._run = Run()
 
@@ -74,7 +76,8 @@ class DomainWatch:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._query_loop.run())
                 tasks.create_task(self._liveness.run())
-                tasks.create_task(self._explain_missing())
+                tasks.create_task(self._lookup.explain_missing(self._verdict))
+                tasks.create_task(self._services.run())
                 await self._follow()
         except* LibvirtError as group:
             # Raised below: what is raised in here, Python before 3.11.4 wraps into a group.
@@ -96,32 +99,40 @@ class DomainWatch:
                 await self._on_graphics(event)
             case LifecycleEvent():
                 await self._on_lifecycle(event)
-            case QueryStarted() | QueryAnswered() | QueryWindowClosed() | QueryRefused() if (
-                event.run != self._query_loop.wanted
-            ):
-                pass  # of a run that is over
+            case SpiceMark() | DevicesChanged():
+                self._services.handle(event)
+            case QueryStarted() | QueryAnswered() | QueryWindowClosed() | QueryRefused():
+                self._on_mark(event)
+            case _:
+                self._state.stats.events_received += 1
+                self._state.stats.events_ignored += 1
+
+    def _on_mark(self, mark: QueryStarted | QueryAnswered | QueryWindowClosed | QueryRefused) -> None:
+        if mark.run != self._query_loop.wanted:
+            return  # of a run that is over
+        match mark:
             case QueryStarted():
                 self._state.table.open_query_window()
             case QueryAnswered():
-                self._state.table.reconcile(event.clients, self._state.clock())
+                self._state.table.reconcile(mark.clients, self._state.clock())
                 self._state.touch()
             case QueryWindowClosed():
                 self._on_window_closed()
             case QueryRefused():
-                self._on_refusal(event)
-            case _:
-                self._state.stats.events_received += 1
-                self._state.stats.events_ignored += 1
+                self._on_refusal(mark)
 
     async def _on_graphics(self, event: GraphicsEvent) -> None:
         self._state.stats.events_received += 1
         if self._domain is None and self._verdict.reason is Reason.NO_DOMAIN:
             await self._review()  # a viewer of a domain whose start libvirt has not reported yet
-        if event.domain != self._domain or not (await self._known_graphics()).is_vnc(event.local):
-            self._state.stats.events_ignored += 1
+        graphics = await self._known_graphics() if event.domain == self._domain else None
+        if graphics is not None and graphics.is_vnc(event.local):
+            self._state.table.apply(event.phase, event.remote.at(event.local), self._state.clock())
+            self._state.touch()
             return
-        self._state.table.apply(event.phase, event.remote.at(event.local), self._state.clock())
-        self._state.touch()
+        self._state.stats.events_ignored += 1
+        if graphics is not None:
+            self._services.on_graphics(event, graphics)
 
     async def _known_graphics(self) -> Graphics:
         if self._run.graphics is None:
@@ -178,24 +189,14 @@ class DomainWatch:
             return
         if self._verdict.reason is not Reason.DOMAIN_NOT_DEFINED:
             self._verdict.set(Reason.DOMAIN_NOT_DEFINED, f"libvirt has no domain {self._wanted}")
-            self._missing.set()
-
-    async def _explain_missing(self) -> None:
-        """Warn of a name that is not defined, with the names that are: a task, since listing waits for every domain."""
-        while True:
-            await self._missing.wait()
-            self._missing.clear()
-            with contextlib.suppress(LibvirtError):
-                message = await self._lookup.missing()
-                if self._verdict.reason is Reason.DOMAIN_NOT_DEFINED:
-                    log.warning("--domain: %s; the agent waits until it is defined", message)
-                    self._verdict.set(Reason.DOMAIN_NOT_DEFINED, message)
+            self._lookup.not_defined.set()
 
     def _undecided(self, choice: Ambiguous) -> None:
         self._query_loop.end()
         self._domain, self._state.domain = None, ""
         self._liveness.domain = None
         self._run = Run()
+        self._services.leave()
         message = f"--domain must name one of {', '.join(choice.names)}"
         if message != self._verdict.message:
             log.warning("libvirt has several domains: %s", message)
@@ -223,6 +224,7 @@ class DomainWatch:
         run.number = number
         self._state.life = Life.RUNNING
         run.graphics = await self._lookup.graphics(domain)
+        self._services.begin(domain, number, run.graphics, seen=run.complete)
         decision = start(self._policy, run.graphics, seen=run.complete, on_host=self._wanted is not None)
         if decision is Start.KNOWN:
             self._verdict.set(Reason.WATCHING)
@@ -244,4 +246,5 @@ class DomainWatch:
         if self._state.life is Life.RUNNING:
             self._state.life = Life.ENDED
         self._state.table.clear(self._state.clock())
+        self._services.end()
         self._state.touch()

@@ -6,7 +6,7 @@ command line can be extended in the description, by a hook or by a wrapper. So a
 certainly SPICE's, and a description without VNC proves nothing. A wrong 1 is better than a wrong 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -22,6 +22,21 @@ _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
 _GRAPHICS: Final = ["domain", "devices", "graphics"]
 _LISTEN: Final = [*_GRAPHICS, "listen"]
 _ARGUMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}arg"]
+_ENVIRONMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}env"]
+#: With this variable a SPICE server serves several clients at a time; without it, a new client ends the one before it.
+_SEVERAL_CLIENTS: Final = "SPICE_DEBUG_ALLOW_MC"
+
+
+@dataclass(frozen=True, slots=True)
+class Spice:
+    """A domain's SPICE server, if it has one. `reachable_early` and `unobservable` as in Graphics."""
+
+    reachable_early: bool = False
+    unobservable: str = ""
+    several_clients: bool = False
+
+
+_UNREADABLE: Final = Spice(unobservable="the domain's description cannot be read, so it may have a SPICE server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,7 @@ class Graphics:
     reachable_early: bool = True
     #: A VNC server whose clients cause no event, in words; empty if there is none.
     unobservable: str = ""
+    spice: Spice = _UNREADABLE
 
     def is_vnc(self, local: SocketAddress) -> bool:
         """Whether a client that is connected to `local` is, or may be, a VNC client."""
@@ -52,6 +68,7 @@ class _Found:
     graphics: list[dict[str, str]] = field(default_factory=list)
     listens: list[list[dict[str, str]]] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
+    environment: list[str] = field(default_factory=list)
 
     def start(self, path: Sequence[str], attributes: dict[str, str]) -> None:
         if path == _GRAPHICS:
@@ -61,18 +78,35 @@ class _Found:
             self.listens[-1].append(attributes)
         elif path == _ARGUMENT:
             self.arguments.append(attributes.get("value", ""))
+        elif path == _ENVIRONMENT:
+            self.environment.append(attributes.get("name", ""))
+
+    def listeners(self, protocol: str) -> list[dict[str, str]]:
+        """Return the listeners of the graphics servers of one protocol."""
+        return [
+            listen
+            for one, listens in zip(self.graphics, self.listens, strict=True)
+            if one.get("type") == protocol
+            for listen in listens or [{"type": "socket" if one.get("socket") else "address"}]
+        ]
 
 
 def parse(xml: str) -> Graphics:
     """Return the graphics servers of the domain that `xml` describes. DomainXMLError."""
+    found = _Found()
+    walk(xml, found.start)
+    return _graphics(found)
+
+
+def walk(xml: str, element: Callable[[Sequence[str], dict[str, str]], None]) -> None:
+    """Call `element` with the path and the attributes of each element, in the order of the text. DomainXMLError."""
     if len(xml) > _MAX_CHARACTERS:
         raise DomainXMLError(f"the domain's XML has {len(xml)} characters")
-    found = _Found()
     path: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         path.append(name)
-        found.start(path, attributes)
+        element(path, attributes)
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start
@@ -81,24 +115,33 @@ def parse(xml: str) -> Graphics:
         parser.Parse(xml, True)
     except (expat.ExpatError, UnicodeError) as error:
         raise DomainXMLError(f"the domain's XML cannot be read: {error}") from error
-    return _graphics(found)
 
 
 def _graphics(found: _Found) -> Graphics:
     spice = [one for one in found.graphics if one.get("type") == "spice"]
     ports = (one.get(name, "") for one in spice for name in ("port", "tlsPort"))
-    vnc = [
-        listen
-        for one, listens in zip(found.graphics, found.listens, strict=True)
-        if one.get("type") == "vnc"
-        for listen in listens or [{"type": "socket" if one.get("socket") else "address"}]
-    ]
+    vnc = found.listeners("vnc")
     return Graphics(
         has_spice=bool(spice),
         spice_ports=frozenset(int(port) for port in ports if port.isascii() and port.isdigit()),
-        reachable_early=bool(found.arguments) or any(listen.get("type") not in {"socket", "none"} for listen in vnc),
+        reachable_early=bool(found.arguments) or _on_network(vnc),
         unobservable=_unobservable(vnc, _servers(found.arguments)),
+        spice=_spice(found),
     )
+
+
+def _on_network(listens: Sequence[dict[str, str]]) -> bool:
+    return any(listen.get("type") not in {"socket", "none"} for listen in listens)
+
+
+def _spice(found: _Found) -> Spice:
+    listens = found.listeners("spice")
+    unobservable = ""
+    if any(argument.lstrip("-") == "spice" for argument in found.arguments):
+        unobservable = "QEMU's own arguments add a SPICE server, whose clients count as VNC"
+    elif any(listen.get("type") == "none" for listen in listens):
+        unobservable = "the SPICE server has no listener (<listen type='none'/>), and libvirt reports no client of it"
+    return Spice(_on_network(listens), unobservable, _SEVERAL_CLIENTS in found.environment)
 
 
 def _servers(arguments: Sequence[str]) -> list[list[str]]:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from launcher_agent.errors import AgentError
-from launcher_agent.events import QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
+from launcher_agent.events import Event, QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
 from launcher_agent.state import Stats
 from launcher_agent.vm.connection import Connection
 from servicestatus.clock import Sleep
@@ -70,14 +70,21 @@ class QueryLoop:
         return max(upset, min(self._refused * _PAUSE, _MAX_PAUSE))
 
     async def _ask(self, domain: str, run: int) -> None:
-        queue = self._connection.queue
         self._stats.queries += 1
-        queue.put(QueryStarted(run))
+        self._put(QueryStarted(run))
         try:
-            clients = await self._connection.query_vnc(domain)
+            answered = await self._answer(domain, run)
         except AgentError as error:
-            queue.put(QueryRefused(run, str(error)))
+            self._put(QueryRefused(run, str(error)))
         else:
-            queue.put(QueryAnswered(run, clients))
+            self._put(answered)
             await self._sleep(_QUIET)
-            queue.put(QueryWindowClosed(run))
+            self._put(QueryWindowClosed(run))
+
+    async def _answer(self, domain: str, run: int) -> Event:
+        """Return the mark with QEMU's answer. AgentError."""
+        return QueryAnswered(run, await self._connection.query_vnc(domain))
+
+    def _put(self, mark: Event) -> None:
+        """Put a mark among the events."""
+        self._connection.queue.put(mark)

@@ -13,7 +13,7 @@ is there: the agent cannot know that its namespace is QEMU's.
 
 from enum import Enum
 
-from launcher_agent.vm.domain_xml import Graphics
+from launcher_agent.vm.domain_xml import Graphics, Spice
 
 
 class QueryPolicy(Enum):
@@ -37,7 +37,7 @@ class Start(Enum):
     UNOBSERVABLE = "unobservable"
 
 
-def start(policy: QueryPolicy, graphics: Graphics, *, seen: bool, on_host: bool) -> Start:
+def start(policy: QueryPolicy, graphics: Graphics | Spice, *, seen: bool, on_host: bool) -> Start:
     """Return what to do about a run.
 
     `seen`: every event since the end of the run before it was received. `on_host`: the domain is not a launcher pod's.

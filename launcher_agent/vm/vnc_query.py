@@ -4,19 +4,15 @@
 checked as untrusted input: the guest may have taken over QEMU.
 """
 
-import json
-from typing import Final, TypeVar
+from typing import Final
 
 from launcher_agent.errors import QueryError
 from launcher_agent.events import SocketAddress, Transport
+from launcher_agent.vm.qmp import member, returned
 from servicestatus import contract
-
-T = TypeVar("T")
 
 COMMAND: Final = '{"execute":"query-vnc-servers"}'
 
-#: A client takes about 120 characters, so this has room for more clients than can be counted.
-_MAX_CHARACTERS: Final = 16 * 1024 * 1024
 #: QEMU serves 32 clients for each server, and no real VM has hundreds of servers.
 _MAX_SERVERS: Final = 256
 _TRANSPORTS: Final = {"ipv4": Transport.TCP, "ipv6": Transport.TCP, "unix": Transport.UNIX}
@@ -28,13 +24,7 @@ def parse(answer: str) -> tuple[SocketAddress, ...]:
     A client is listed once for each of its connections: the same address may be connected to a display's VNC port and
     to its websocket port. QueryError.
     """
-    if len(answer) > _MAX_CHARACTERS:
-        raise QueryError(f"the answer has {len(answer)} characters")
-    try:
-        reply = json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise QueryError(f"the answer is not JSON: {error}") from error
-    servers = _member(reply, "return", list)
+    servers = returned(answer, list)
     if len(servers) > _MAX_SERVERS:
         raise QueryError(f"the answer has {len(servers)} servers")
     clients = tuple(client for server in servers for client in _clients(server))
@@ -49,14 +39,14 @@ def _clients(server: object) -> list[SocketAddress]:
     QEMU lists its listeners from the last to the first, and the websocket listeners after the others. The events of a
     websocket's clients name the first listener too.
     """
-    listeners, clients = _member(server, "server", list), _member(server, "clients", list)
+    listeners, clients = member(server, "server", list), member(server, "clients", list)
     vnc = [one for one in listeners if not (isinstance(one, dict) and one.get("websocket"))]
     local = _address((vnc or listeners)[-1], "listener") if listeners else SocketAddress(Transport.UNIX)
     return [_address(client, "client").at(local) for client in clients]
 
 
 def _address(end: object, name: str) -> SocketAddress:
-    family, host, service = (_member(end, key, str) for key in ("family", "host", "service"))
+    family, host, service = (member(end, key, str) for key in ("family", "host", "service"))
     transport = _TRANSPORTS.get(family)
     if transport is None:
         raise QueryError(f"a {name} has an unknown address family")
@@ -70,10 +60,3 @@ def tcp_address(host: str, service: str) -> SocketAddress:
     port = int(service) if service.isascii() and service.isdigit() and len(service) <= len("65535") else 0
     usable = 0 < len(host.encode("utf-8", "replace")) <= contract.MAX_NAME_BYTES and 0 < port <= 65_535
     return SocketAddress(Transport.TCP, host, port) if usable else SocketAddress(Transport.TCP)
-
-
-def _member(value: object, name: str, kind: type[T]) -> T:
-    found = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(found, kind):
-        raise QueryError(f"the answer has no {name!r}")
-    return found

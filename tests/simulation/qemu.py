@@ -152,6 +152,17 @@ class Subscription:
         await self._round_trip()
         return vnc_query.parse(answer)
 
+    async def ask(self, domain: str, command: str) -> str:
+        """No domain here has a device that is asked for."""
+        raise QueryError(f"{domain} has no answer to {command}")
+
+    def end_asking(self) -> None:
+        """The connection is closed; the next question opens another one."""
+
+    async def watch_devices(self) -> None:
+        """Subscribe to devices that are plugged, of which there are none here."""
+        await self._round_trip()
+
     def close(self) -> None:
         """Nothing arrives any more."""
         self.lost = True

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 
 from launcher_agent.errors import LibvirtError
 from launcher_agent.events import (
@@ -88,6 +89,13 @@ class FakeConnection:
         self.lock.set()
         self.probe_error: LibvirtError | None = None
         self._answers: asyncio.Queue[tuple[SocketAddress, ...] | Exception] = asyncio.Queue()
+        #: What QEMU answers to a command: a text, an error, or what a function returns.
+        self.qemu: Callable[[str], str] = lambda command: '{"return":[]}'
+        self.asked: list[str] = []
+        self.ended_asking = 0
+        self.watches_devices = False
+        self.monitor = asyncio.Event()  # while it is not set, QEMU does not answer
+        self.monitor.set()
 
     async def domains(self) -> tuple[Domain, ...]:
         await self.lock.wait()
@@ -115,6 +123,17 @@ class FakeConnection:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def ask(self, domain: str, command: str) -> str:
+        self.asked.append(command)
+        await self.monitor.wait()
+        return self.qemu(command)
+
+    def end_asking(self) -> None:
+        self.ended_asking += 1
+
+    async def watch_devices(self) -> None:
+        self.watches_devices = True
 
     def close(self) -> None:
         self.closed = True

@@ -18,7 +18,7 @@ from launcher_agent.reporting.stream import ReportStream
 from launcher_agent.state import Life, State, StreamState
 from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1.sessions_pb2 import VmiReference
+from servicestatus.v1.sessions_pb2 import SERVICE_SERIAL_CONSOLE, Polling, VmiReference
 from testbed.waiting import wait_until_async
 from tests.unit.agent.fakes import UNIX
 from tests.unit.agent.handler_peer import DEADLINE, Conversation, HandlerPeer, peer_on
@@ -102,6 +102,22 @@ async def test_it_reports_each_change_and_hears_what_became_of_it(socket: Path) 
         conversation.say(ack=pb.Ack(accepted=2, published=2, state=pb.PUBLISH_STATE_PUBLISHED))
         await wait_until_async(lambda: made.protocol.stream.last_ack.published == 2, what="the ack is in")
         assert (made.protocol.stream.handler_version, made.protocol.stream.vmi.name) == ("h1", "vm")
+
+
+async def test_a_welcome_says_what_to_poll_and_the_next_one_changes_it(socket: Path) -> None:
+    """A handler that is started with other flags changes it so. The end of a stream alone does not."""
+    features = ["service-observations"]
+    async with scene(socket) as agent:
+        conversation = await agent.handler.next_stream()
+        asked = [Polling(service=SERVICE_SERIAL_CONSOLE, interval={"seconds": 3})]
+        await conversation.welcome(features=features, polling=asked)
+        assert agent.state.polling == {SERVICE_SERIAL_CONSOLE: 3.0}
+        conversation.end(grpc.StatusCode.UNAVAILABLE)
+        await agent.pauses.end()
+        other = await agent.handler.next_stream()
+        assert agent.state.polling == {SERVICE_SERIAL_CONSOLE: 3.0}
+        await other.welcome(features=features)
+        assert agent.state.polling == {}
 
 
 async def test_it_keeps_the_lease_when_nothing_happens(socket: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from launcher_agent.errors import DomainXMLError
 from launcher_agent.events import SocketAddress, Transport
-from launcher_agent.vm.domain_xml import Graphics, parse
+from launcher_agent.vm.domain_xml import Graphics, Spice, parse
 
 
 def domain(*graphics: str) -> str:
@@ -21,13 +21,14 @@ def tcp(port: int) -> SocketAddress:
 
 PATH = SocketAddress(Transport.UNIX, "/run/vnc")
 NO_PATH = SocketAddress(Transport.UNIX)
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 VNC = "<graphics type='vnc' port='5900'/>"
 SPICE = "<graphics type='spice' port='5901' tlsPort='5902'/>"
 
 
 def test_a_domain_with_vnc_alone_has_only_viewers() -> None:
     graphics = parse(domain("<graphics type='vnc' socket='/run/vnc'><listen type='socket'/></graphics>"))
-    assert graphics == Graphics(reachable_early=False)
+    assert graphics == Graphics(reachable_early=False, spice=Spice())
     assert graphics.is_vnc(PATH)
     assert graphics.is_vnc(tcp(1))
 
@@ -103,6 +104,34 @@ def test_with_both_on_unix_sockets_only_vnc_states_its_path() -> None:
 def test_a_port_that_is_not_set_belongs_to_nobody() -> None:
     graphics = parse(domain(VNC, "<graphics type='spice' port='-1' tlsPort='x'/>"))
     assert graphics.spice_ports == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("spice", "expected"),
+    [
+        ("<graphics type='spice'><listen type='socket'/></graphics>", Spice()),
+        ("<graphics type='spice' port='1'/>", Spice(reachable_early=True)),
+        ("<graphics type='spice' port='1'><listen type='network'/></graphics>", Spice(reachable_early=True)),
+    ],
+)
+def test_a_spice_server_may_be_reachable_early_too(spice: str, expected: Spice) -> None:
+    assert parse(domain(VNC, spice)).spice == expected
+
+
+def test_the_server_for_several_clients_is_known_by_a_variable() -> None:
+    env = f"<commandline xmlns='{QEMU}'><env name='SPICE_DEBUG_ALLOW_MC' value='1'/></commandline>"
+    assert parse(f"<domain>{env}<devices/></domain>").spice.several_clients
+
+
+@pytest.mark.parametrize(
+    ("xml", "problem"),
+    [
+        (domain("<graphics type='spice'><listen type='none'/></graphics>"), "the SPICE server has no listener"),
+        (f"<domain><commandline xmlns='{QEMU}'><arg value='-spice'/></commandline></domain>", "QEMU's own arguments"),
+    ],
+)
+def test_a_spice_server_whose_clients_are_not_seen_is_named(xml: str, problem: str) -> None:
+    assert parse(xml).spice.unobservable.startswith(problem)
 
 
 def test_graphics_elsewhere_in_the_description_are_none_of_the_domain() -> None:

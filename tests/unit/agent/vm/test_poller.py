@@ -1,0 +1,284 @@
+"""What is polled, when, and what the agent reports of it: transcripts in virtual time through the domain's watch."""
+
+import asyncio
+
+import pytest
+
+from launcher_agent.errors import QueryError
+from launcher_agent.events import Change, DevicesChanged
+from launcher_agent.sessions.report import ServiceReport
+from launcher_agent.vm.query_policy import QueryPolicy
+from servicestatus.reasons import Reason
+from servicestatus.v1.sessions_pb2 import SERVICE_SERIAL_CONSOLE, SERVICE_USB_REDIRECTION, Service
+from tests.unit.agent.fakes import FakeConnection, settle
+from tests.unit.agent.vm.qemu_ports import CONSOLE, KUBEVIRT, SLOT, Ports, domain
+from tests.unit.agent.vm.test_domain_watch import IDLE, RUNNING, Scene, watching
+
+USB, SERIAL = SERVICE_USB_REDIRECTION, SERVICE_SERIAL_CONSOLE
+BOTH = {USB: 5.0, SERIAL: 5.0}
+
+
+def connection(xml: str = KUBEVIRT) -> FakeConnection:
+    fake = FakeConnection(RUNNING, xml=xml)
+    fake.qemu = Ports()
+    return fake
+
+
+def ports(scene: Scene) -> Ports:
+    assert isinstance(scene.libvirt.qemu, Ports)
+    return scene.libvirt.qemu
+
+
+async def ready(scene: Scene, polling: dict[Service, float] | None = None) -> None:
+    """The viewers are counted, and the handler asks for the services."""
+    await scene.libvirt.answer()
+    await scene.time.advance(0.2)
+    scene.state.poll(BOTH if polling is None else polling)
+    await settle()
+
+
+def report(scene: Scene, service: Service) -> ServiceReport:
+    return next(one for one in scene.state.report().services if one.service == service)
+
+
+def seen(scene: Scene, service: Service) -> tuple[Reason, int, int]:
+    one = report(scene, service)
+    return one.observation.reason, one.view.sessions, one.view.pending
+
+
+async def test_a_service_that_the_handler_does_not_ask_for_is_not_watched_and_qemu_not_asked() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene, {})
+        await scene.time.advance(3600)
+        assert [seen(scene, service) for service in BOTH] == [(Reason.NOT_WATCHED, 0, 0)] * 2
+        assert report(scene, USB).observation.message == "the handler does not ask the agent to poll it"
+        assert scene.libvirt.asked == []
+
+
+async def test_a_domain_without_a_device_is_known_to_have_no_session_and_is_not_asked() -> None:
+    async with watching(connection(domain())) as scene:
+        await ready(scene)
+        await scene.time.advance(3600)
+        assert [seen(scene, service) for service in BOTH] == [(Reason.WATCHING, 0, 0)] * 2
+        assert scene.libvirt.asked == []
+
+
+async def test_qemu_is_not_asked_for_a_console_that_the_handler_does_not_want() -> None:
+    async with watching(connection(domain(CONSOLE))) as scene:
+        await ready(scene, {USB: 5.0})
+        await scene.time.advance(60)
+        assert scene.libvirt.asked == []
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+        assert seen(scene, SERIAL) == (Reason.NOT_WATCHED, 0, 0)
+
+
+async def test_query_never_forbids_to_poll() -> None:
+    async with watching(connection(), policy=QueryPolicy.NEVER) as scene:
+        scene.state.poll(BOTH)
+        await scene.time.advance(60)
+        assert [seen(scene, service)[0] for service in BOTH] == [Reason.NOT_WATCHED] * 2
+        assert report(scene, SERIAL).observation.message == "--query=never forbids to ask QEMU"
+        assert scene.libvirt.asked == []
+
+
+async def test_devices_and_consoles_are_counted_within_an_interval() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene)
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+        ports(scene).attached = {"redir0", "redir2"}
+        ports(scene).connected = {"redir1", "serial0"}
+        await scene.time.advance(4.9)
+        assert (seen(scene, USB), seen(scene, SERIAL)) == ((Reason.WATCHING, 0, 0), (Reason.WATCHING, 0, 0))
+        await scene.time.advance(0.1)
+        assert (seen(scene, USB), seen(scene, SERIAL)) == ((Reason.WATCHING, 2, 1), (Reason.WATCHING, 1, 0))
+        assert report(scene, USB).sampled_every == 5.0
+        assert scene.state.stats.polls == 2
+
+
+async def test_a_slot_without_a_client_is_not_asked_for_its_device() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).connected = {"redir1"}
+        await ready(scene)
+        assert len(scene.libvirt.asked) == 2
+        assert "redir1" in scene.libvirt.asked[1]
+
+
+async def test_a_fall_is_confirmed_after_a_tenth_of_a_second() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).connected = {"serial0"}
+        await ready(scene)
+        ports(scene).connected = set()
+        await scene.time.advance(5.0)
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 1, 0)
+        await scene.time.advance(0.1)
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 0, 0)
+
+
+async def test_a_takeover_that_a_poll_falls_into_does_not_show() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).connected = {"serial0"}
+        await ready(scene)
+        ports(scene).connected = set()
+        await scene.time.advance(5.0)
+        ports(scene).connected = {"serial0"}
+        await scene.time.advance(0.1)
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 1, 0)
+        assert report(scene, SERIAL).view.ended_total == 0
+
+
+async def test_clients_that_come_and_go_all_the_time_are_not_polled_all_the_time() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene)
+        flapping = iter([{"redir0"}, {"redir1"}] * 1000)
+        answer = ports(scene)
+
+        def flap(command: str) -> str:
+            if "query-chardev" in command:
+                answer.attached = next(flapping)
+            return answer(command)
+
+        scene.libvirt.qemu = flap
+        before = scene.state.stats.polls
+        await scene.time.advance(60)
+        assert scene.state.stats.polls - before <= 3 * 60 / 5
+
+
+async def test_the_end_of_the_domain_ends_all_sessions_without_asking() -> None:
+    async with watching(connection(), wanted="vm") as scene:
+        ports(scene).attached, ports(scene).connected = {"redir0"}, {"serial0"}
+        await ready(scene)
+        assert seen(scene, USB) == (Reason.WATCHING, 1, 0)
+        scene.libvirt.listed = (IDLE,)
+        asked = len(scene.libvirt.asked)
+        await scene.libvirt.lifecycle(Change.STOPPED, run=7)
+        assert [seen(scene, service) for service in BOTH] == [(Reason.WATCHING, 0, 0)] * 2
+        await scene.time.advance(60)
+        assert len(scene.libvirt.asked) == asked
+        assert scene.libvirt.ended_asking > 0
+
+
+async def test_an_answer_about_a_run_that_is_over_is_dropped() -> None:
+    async with watching(connection(), wanted="vm") as scene:
+        await ready(scene)
+        ports(scene).connected = {"serial0"}
+        scene.libvirt.monitor.clear()
+        await scene.time.advance(5)
+        scene.libvirt.listed = (IDLE,)
+        await scene.libvirt.lifecycle(Change.STOPPED, run=7)
+        scene.libvirt.monitor.set()
+        await settle()
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 0, 0)
+
+
+async def test_a_slot_that_is_plugged_is_polled_and_one_that_is_unplugged_has_no_session() -> None:
+    async with watching(connection(domain(SLOT.format(0)))) as scene:
+        ports(scene).attached = {"redir0", "redir1"}
+        await ready(scene)
+        assert scene.libvirt.watches_devices
+        assert seen(scene, USB) == (Reason.WATCHING, 1, 0)
+        scene.libvirt.description = domain(SLOT.format(0), SLOT.format(1))
+        await scene.libvirt.send(DevicesChanged("another"), DevicesChanged("vm"))
+        assert seen(scene, USB) == (Reason.WATCHING, 2, 0)
+        scene.libvirt.description = domain(CONSOLE)
+        await scene.libvirt.send(DevicesChanged("vm"))
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+
+
+async def test_without_an_answer_the_last_number_stays_and_is_not_observed() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).attached = {"redir0"}
+        await ready(scene)
+        ports(scene).problem = QueryError("QEMU has not answered within 5 s")
+        await scene.time.advance(5)
+        assert [seen(scene, service)[:2] for service in BOTH] == [(Reason.QUERY_FAILED, 1), (Reason.QUERY_FAILED, 0)]
+        assert report(scene, USB).observation.message == "QEMU has not answered within 5 s"
+        assert report(scene, USB).view.since is None
+        assert scene.seen[0] is Reason.WATCHING, "VNC is not concerned"
+        ports(scene).problem, ports(scene).attached = None, set()
+        await scene.time.advance(5.1)
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+        assert scene.state.stats.poll_failures == 1
+
+
+async def test_one_question_is_in_flight_at_a_time() -> None:
+    async with watching(connection()) as scene:
+        scene.libvirt.monitor.clear()
+        await ready(scene)
+        await scene.libvirt.send(DevicesChanged("vm"))
+        await scene.time.advance(60)
+        assert len(scene.libvirt.asked) == 1
+        assert seen(scene, USB)[0] is Reason.RECONCILING
+        scene.libvirt.monitor.set()
+        await settle()
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+
+
+async def test_the_handler_turns_polling_on_changes_it_and_turns_it_off() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene, {})
+        scene.state.poll({SERIAL: 60.0})
+        await settle()
+        assert (seen(scene, USB)[0], seen(scene, SERIAL)[0]) == (Reason.NOT_WATCHED, Reason.WATCHING)
+        scene.state.poll({SERIAL: 1.0})
+        await settle()
+        asked = len(scene.libvirt.asked)
+        await scene.time.advance(10)
+        assert len(scene.libvirt.asked) - asked == 10
+        ended = scene.libvirt.ended_asking
+        scene.state.poll({})
+        await settle()
+        assert seen(scene, SERIAL)[0] is Reason.NOT_WATCHED
+        assert report(scene, SERIAL).sampled_every is None
+        assert scene.libvirt.ended_asking > ended
+        asked = len(scene.libvirt.asked)
+        await scene.time.advance(3600)
+        assert len(scene.libvirt.asked) == asked
+
+
+async def test_a_console_that_qemu_does_not_report_is_not_watched_and_not_asked_for() -> None:
+    async with watching(connection(domain("<serial type='pty'><alias name='serial0'/></serial>"))) as scene:
+        await ready(scene)
+        await scene.time.advance(60)
+        assert seen(scene, SERIAL) == (Reason.NOT_WATCHED, 0, 0)
+        assert "of type pty" in report(scene, SERIAL).observation.message
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+        assert scene.libvirt.asked == []
+
+
+async def test_a_lost_libvirt_makes_polled_services_unobserved() -> None:
+    fake = connection()
+    async with watching(fake) as scene:
+        await ready(scene)
+        scene.state.observe(Reason.LIBVIRT_UNREACHABLE, "no answer")
+        assert seen(scene, USB)[0] is Reason.LIBVIRT_UNREACHABLE
+        scene.state.observe(Reason.WATCHING)
+        assert seen(scene, USB)[0] is Reason.WATCHING
+
+
+async def test_a_description_that_cannot_be_read_is_a_failed_poll() -> None:
+    fake = connection()
+    async with watching(fake) as scene:
+        fake.description = "<domain>"
+        await ready(scene)
+        assert seen(scene, USB)[0] is Reason.QUERY_FAILED
+        fake.description = KUBEVIRT
+        await scene.time.advance(5)
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_new_connection_observes_nothing_before_the_first_answer(stopped: bool) -> None:
+    """Where the domain does not run, nothing has to be asked."""
+    fake = connection()
+    async with watching(fake, wanted="vm") as scene:
+        await ready(scene)
+    again = connection()
+    again.listed = (IDLE,) if stopped else (RUNNING,)
+    again.monitor.clear()
+    scene = Scene(again, "vm", policy=QueryPolicy.AUTO)
+    scene.state.poll(BOTH)
+    await settle()
+    scene.state.observe(Reason.WATCHING)
+    assert seen(scene, USB)[0] is (Reason.WATCHING if stopped else Reason.RECONCILING)
+    scene.task.cancel()
+    await asyncio.wait([scene.task])
