@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], version: str
 def _parser(version: str) -> FlagParser:
     parser = FlagParser(
         prog=PROGRAM,
-        description="Watches who is connected to a VM over VNC and reports it to the handler of its node.",
+        description="Watches who is connected to a VM and reports it to the handler of its node.",
         epilog=_EPILOG,
         version=version,
     )
@@ -60,10 +60,11 @@ def _parser(version: str) -> FlagParser:
         type=_query,
         default="auto",
         metavar="{auto,always,never}",
-        help="when to ask QEMU for its VNC clients, over a read-write connection that is opened for that alone; this "
+        help="when to ask QEMU for its VNC and SPICE clients, over a read-write connection opened for that alone; this "
         "taints the domain (custom-monitor, once per start). auto: when the agent did not see the VM start, and after "
         "a start where a client can connect before libvirt is ready (TCP and websocket; with --domain, every start). "
-        "always: after every start. never: the count is then a lower bound and not observed",
+        "always: after every start. never: the count is then a lower bound and not observed, and USB redirections and "
+        "serial consoles are not polled, whatever the handler asks for",
     )
     add("--no-query", dest="query", action="store_const", const=QueryPolicy.NEVER, help="the same as --query=never")
     add = parser.add_argument_group("the handler").add_argument

@@ -77,7 +77,7 @@ class Monitor:
             found = connection.lookupByName(domain)
             state, _, since = found.controlInfo()
             if state in _BUSY and since > _OCCUPIED:
-                raise LibvirtError("another program has occupied QEMU's monitor for more than 1 s")
+                raise QueryError("another program has occupied QEMU's monitor for more than 1 s")
             answer = _command(found, command)
             answered = True
             return answer
