@@ -43,6 +43,11 @@ class Run:
         return {(fault.target, fault.kind) for round_ in self.schedule for fault in round_}
 
     @property
+    def absences(self) -> int:
+        """How often the handler was away for longer than a value may outlive it."""
+        return sum(fault.end - fault.begin >= schedule.ABSENCE for fault in self.record.faults)
+
+    @property
     def writes(self) -> int:
         places = [looks for history in self.record.histories for looks in history.places.values()]
         return sum(len(looks) - 1 for looks in places)
@@ -55,7 +60,7 @@ class Run:
 def run(stand: Stand, seed: int, more: Callable[[Run], bool], progress: Callable[[str], None] = lambda _: None) -> Run:
     """Run rounds while `more()` is true. `progress` gets progress messages."""
     done = Run(seed)
-    rounds = schedule.rounds(seed, [machine.name for machine in stand.machines])
+    rounds = schedule.with_absences(schedule.rounds(seed, [machine.name for machine in stand.machines]))
     with contextlib.ExitStack() as stack:
         actors = _Actors(stand, seed, stack)
         done.record.began = time.monotonic()

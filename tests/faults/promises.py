@@ -1,4 +1,4 @@
-"""Checks the six promises on the record of a run. Pure: a record in, violations out.
+"""Checks the seven promises on the record of a run. Pure: a record in, violations out.
 
 A promise's time limit counts only the time in which the promise could be kept. While the API server is frozen no value
 can be written, and writes sent before are executed when it continues. So a limit counts only those seconds in which
@@ -24,6 +24,8 @@ STALENESS = 5.0
 SETTLING = 6.0
 #: In addition to the lease: the delay of a detail (0.3 s), the wait for the write rate (1 s), and a busy machine.
 MARK_DELAY = 4.0
+#: A value is marked after so long at most, counted while the API server serves.
+OUTLIVES = 40.0
 #: Writes of a VMI: one in this many seconds, one more for a first rise, and one at the beginning of the span.
 INTERVAL = 1.0
 FREE = 2
@@ -44,6 +46,7 @@ class Promise(Enum):
     NO_PHANTOM = "NoPhantom"
     CONVERGES = "Converges"
     UNKNOWN_IS_NOT_ZERO = "UnknownIsNotZero"
+    NEVER_OUTLIVES = "NeverOutlives"
     PUBLISHED_MEANS_PUBLISHED = "PublishedMeansPublished"
     BOUNDED_WRITES = "BoundedWrites"
 
@@ -70,11 +73,11 @@ class _Case:
     def __init__(self, record: Record, history: History) -> None:
         self.record, self.history = record, history
         self.faults = [fault for fault in record.faults if fault.machine in ("", history.name)]
-        self.synced = self._without(*Target, settling=SETTLING)
+        self.synced = self.without(*Target, settling=SETTLING)
         self.connected = Counts(history.sessions)
-        self.known_to_qemu = Counts(history.sessions, self._without(Target.QEMU, Target.LIBVIRTD), LATENESS)
+        self.known_to_qemu = Counts(history.sessions, self.without(Target.QEMU, Target.LIBVIRTD), LATENESS)
 
-    def _without(self, *targets: Target, settling: float = 0.0) -> Awake:
+    def without(self, *targets: Target, settling: float = 0.0) -> Awake:
         return Awake((fault.begin, fault.end + settling) for fault in self.faults if fault.target in targets)
 
     def violation(self, promise: Promise, at: float, what: str) -> Violation:
@@ -191,6 +194,23 @@ def _marked_by(case: _Case, fault: Fault) -> float:
     return marked_by
 
 
+# --- NeverOutlives ----------------------------------------------------------------------------------------------------
+
+
+def _never_outlives(case: _Case) -> Iterator[Violation]:
+    """The controller marks what a handler leaves behind, and is never away itself."""
+    served = case.without(Target.APISERVER, Target.ETCD, settling=SETTLING)
+    for fault in case.faults:
+        marked_by = served.forward(fault.begin, OUTLIVES) + SEEN
+        if fault.target is not Target.HANDLER or marked_by >= fault.end:
+            continue
+        for look in _during(case.history.companion, marked_by, fault.end):
+            if look.observed:
+                what = f"vmiss shows {look}, and its handler is down since {marked_by - fault.begin:.1f} s"
+                yield case.violation(Promise.NEVER_OUTLIVES, max(marked_by, look.first), what)
+                break
+
+
 # --- PublishedMeansPublished ------------------------------------------------------------------------------------------
 
 
@@ -262,6 +282,7 @@ CHECKS: list[Callable[[_Case], Iterator[Violation]]] = [
     _never_a_wrong_zero,
     _unknown_never_lowers,
     _unknown_is_marked,
+    _never_outlives,
     _published_is_held,
     _writes_are_bounded,
 ]

@@ -27,6 +27,7 @@ def table(run: Run) -> str:
         header,
         *rows,
         "",
+        f"{'long absences':16}{run.absences:9}",
         f"{'viewers':16}{run.viewers:9}",
         f"{'samples':16}{run.record.samples:9}",
         f"{'writes':16}{run.writes:9}",

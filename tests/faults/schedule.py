@@ -17,6 +17,9 @@ FAULTS = 6
 #: Seconds for which a target is frozen or down: from a moment to longer than a lease, and longer than gRPC (8 s) and
 #: libvirt (6 s) wait for a frozen peer.
 AWAY = (0.2, 1.0, 2.5, 5.0, 9.5)
+#: In each tenth round the handler is down for so long: longer than any value may outlive it (40 s).
+ABSENCE = 55.0
+ABSENT_EVERY = 10
 #: Between two faults of one target, and before a fault of a target that takes part in its recovery.
 APART = 0.5
 #: Programs that run once for each VM.
@@ -57,6 +60,13 @@ def rounds(seed: int, machines: list[str]) -> Iterator[list[Planned]]:
             else:
                 planned.append(fitting)
         yield sorted(planned, key=lambda fault: fault.at)
+
+
+def with_absences(rounds: Iterator[list[Planned]]) -> Iterator[list[Planned]]:
+    """Put a round in which only the handler is away, for long, after each nine."""
+    while True:
+        yield from itertools.islice(rounds, ABSENT_EVERY - 1)
+        yield [Planned(0.0, ABSENCE, Target.HANDLER, Kind.KILL)]
 
 
 def _turns(chance: random.Random) -> Iterator[tuple[Target, Kind]]:

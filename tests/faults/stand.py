@@ -1,4 +1,4 @@
-"""All targets of a run: a control plane, a node with its handler, VMs of one libvirt with their agents.
+"""All targets of a run: a control plane, a node with its handler, VMs of one libvirt with their agents, a controller.
 
 All of it is real, and each part is a process that can be killed, frozen and restarted separately.
 """
@@ -16,6 +16,8 @@ from testbed.vm import VirtualMachine, VirtualMachines
 from testbed.waiting import wait_until
 from tests.apiserver.agents import Agent
 from tests.apiserver.client import ApiError, Client
+from tests.apiserver.controllers import LEASE as NODE_LEASE
+from tests.apiserver.controllers import Controller
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.vmis import Vmi, seen
@@ -27,7 +29,7 @@ LEASE = 3.0
 # Other faults of the round may hit it in the meantime.
 SERVED_TIMEOUT = 120.0
 HANDLER = "handler"
-TERMS = (f"--lease={LEASE:g}s", "--heartbeat-interval=1s")
+TERMS = (f"--lease={LEASE:g}s", "--heartbeat-interval=1s", NODE_LEASE)
 
 
 class Machine:
@@ -58,7 +60,7 @@ class Stand(Staged):
 
     def check_running(self) -> None:
         """Check that no program of this project has ended by itself."""
-        for program in (self.handler, *(machine.agent for machine in self.machines)):
+        for program in (self.handler, self.controller, *(machine.agent for machine in self.machines)):
             assert program.running, f"{program} has ended by itself; its log ends:\n{program.log_tail()}"
 
     def wait_served(self) -> None:
@@ -96,6 +98,7 @@ class Stand(Staged):
         vms = enter(VirtualMachines(self.libvirtd))
         self.machines = [self._machine(vms, f"vm-{number}") for number in range(self._number)]
         self.witness = self.node.run(Vmi(self.client, self.namespace, "witness"))
+        self.controller = enter(Controller(self.plane, self._folder))
         self.handler: Handler = enter(self.node.handler(*TERMS))
         for machine in self.machines:
             enter(machine.agent)

@@ -120,6 +120,13 @@ def silence_that_is_not_marked(record: Record) -> None:
     _vm(record).companion[-1] = dataclasses.replace(_vm(record).companion[-1], last=100.0)
 
 
+def a_value_that_outlives_its_handler(record: Record) -> None:
+    """The handler is down from 50 s on, and what it wrote is never marked."""
+    record.faults = [Fault(Target.HANDLER, Kind.KILL, 50.0, 99.0)]
+    _vm(record).companion = _vm(record).companion[:-2]
+    _vm(record).companion[-1] = dataclasses.replace(_vm(record).companion[-1], last=100.0)
+
+
 def an_ack_for_nothing(record: Record) -> None:
     """Four was acknowledged, and the API never showed it."""
     _vm(record).acks.append(Ack(21.0, 22.0, 4))
@@ -148,6 +155,7 @@ def a_storm_of_writes(record: Record) -> None:
         (lowered_though_unknown, Promise.UNKNOWN_IS_NOT_ZERO),
         (idle_while_a_viewer_is_connected, Promise.UNKNOWN_IS_NOT_ZERO),
         (silence_that_is_not_marked, Promise.UNKNOWN_IS_NOT_ZERO),
+        (a_value_that_outlives_its_handler, Promise.NEVER_OUTLIVES),
         (an_ack_for_nothing, Promise.PUBLISHED_MEANS_PUBLISHED),
         (an_ack_that_comes_too_early, Promise.PUBLISHED_MEANS_PUBLISHED),
         (a_storm_of_writes, Promise.BOUNDED_WRITES),
@@ -181,6 +189,13 @@ def nothing_is_written_while_no_program_can(record: Record) -> None:
     _vm(record).companion = companion_shown(
         (0.0, 0, "True"), (10.2, 1, "False"), (20.5, 2, "False"), (31.1, 1, "False"), (41.2, 0, "True"),
     )  # fmt: skip
+
+
+def a_value_that_the_controller_marks(record: Record) -> None:
+    """At the last moment: the handler is down from 50 s on."""
+    record.faults = [Fault(Target.HANDLER, Kind.KILL, 50.0, 99.0)]
+    _vm(record).companion = [*_vm(record).companion[:-2], *companion_shown((90.0, 0, "Unknown"))]
+    _vm(record).companion[-2] = dataclasses.replace(_vm(record).companion[-2], last=89.9)
 
 
 def an_ack_of_what_was_overtaken(record: Record) -> None:
@@ -231,6 +246,7 @@ def lowered_between_two_samples(record: Record) -> None:
         too_many_while_unknown,
         an_ack_of_what_was_overtaken,
         nothing_is_written_while_no_program_can,
+        a_value_that_the_controller_marks,
         a_late_write_of_what_was,
         half_a_handshake,
         an_ack_between_two_samples,

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 from tests.faults.record import Kind, Target
-from tests.faults.schedule import APART, ROUND, rounds
+from tests.faults.schedule import ABSENCE, APART, ROUND, rounds, with_absences
 
 MACHINES = ["vm-0", "vm-1", "vm-2"]
 
@@ -27,6 +27,13 @@ def test_in_a_long_run_no_kind_is_neglected() -> None:
     """Sixty rounds: twenty of each kind."""
     planned = [fault for round_ in itertools.islice(rounds(1, MACHINES), 60) for fault in round_]
     assert set(Counter((fault.target, fault.kind) for fault in planned).values()) <= {19, 20, 21}
+
+
+def test_each_tenth_round_is_a_long_absence_of_the_handler() -> None:
+    planned = list(itertools.islice(with_absences(rounds(3, MACHINES)), 30))
+    absences = [number for number, round_ in enumerate(planned, 1) if [one.away for one in round_] == [ABSENCE]]
+    assert absences == [10, 20, 30]
+    assert [round_ for round_ in planned if len(round_) > 1] == list(itertools.islice(rounds(3, MACHINES), 27))
 
 
 def test_nothing_is_hit_twice_at_once() -> None:
