@@ -143,7 +143,8 @@ class _Story:
     def _show_document(self) -> None:
         document = json.loads(self._stage.document.read_text())
         shown = _trimmed(document["status"]["serviceStatus"], ["vncSessions", "renewTime", "conditions"])
-        shown["conditions"] = _trimmed(shown["conditions"], ["type", "status", "reason"])
+        of_vnc = [one for one in shown["conditions"] if one["type"] in ("Observed", "Idle")]
+        shown["conditions"] = _trimmed(of_vnc, ["type", "status", "reason"])
         trimmed = json.dumps({"kind": document["kind"], "status": {"serviceStatus": shown}})
         self._narrator.details(f"$ {self._stage.show_document}\n  {trimmed}")
 

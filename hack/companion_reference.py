@@ -11,12 +11,17 @@ from typing import Any
 
 import yaml
 
-from handler_service.kube import companion, conditions
+from handler_service.kube import companion, conditions, service_conditions
 from handler_service.model import DesiredStatus, Reason
+from handler_service.services import OTHERS
+from servicestatus.services import POLLED
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CRD = _ROOT / "manifests/base/crd.yaml"
 _PAGE = _ROOT / "docs/companion-api.md"
+
+#: Reasons of services other than VNC.
+_OF_OTHERS = (Reason.NOT_WATCHED,)
 
 _HEAD = """\
 <!-- Written by hack/companion_reference.py from manifests/base/crd.yaml; `make gencode` writes it again. -->
@@ -44,6 +49,13 @@ with the reason `{away}`, within 40 s ([why](decisions/0014-an-expired-lease-mar
 Without a running controller, compare `renewTime` of the node's Lease in the project's namespace.
 """
 
+_OTHERS = """\
+`Observed`, `Idle` and `since` are about VNC. Each other service has a number of its own, which is absent at zero, and a
+condition of its own. **An absent number means zero only where that condition is `True`.** It is `Unknown` with the
+reason `NotWatched` where nothing watches the service, which is so by default for what is polled. A condition that is
+absent means the same: the handler adds it with its next write. The table of reasons has those of these conditions whose
+message differs from that of `Observed`; all reasons of `Observed` may occur, `HandlerAway` included."""
+
 
 def page(crd: dict[str, Any]) -> str:
     """The whole page."""
@@ -66,6 +78,8 @@ def page(crd: dict[str, Any]) -> str:
     parts = ["## Fields", _table(["field", "type", "meaning"], _fields(schema, ""))]
     parts += ["## What the API server refuses", _table(["where", "why"], _rules(schema, ""))]
     parts += ["## Reasons of the condition Observed", _table(["reason", "message"], _reasons())]
+    parts += ["## The other services", _OTHERS, _table(["service", "field", "condition", "observed by"], _others())]
+    parts += [_table(["reason", "message"], _other_reasons())]
     parts += ["## Reasons of the condition Idle", _table(["status", "reason", "message"], _idle_reasons())]
     parts += ["## What kubectl prints", _table(["column", "holds", "meaning"], map(_column, _columns(version)))]
     return "\n".join([head, *(f"{part}\n" for part in parts)])
@@ -121,8 +135,20 @@ def _rules(schema: dict[str, Any], path: str) -> Iterator[list[str]]:
 
 def _reasons() -> Iterator[list[str]]:
     """Those of the handler, and the one of the controller."""
-    yield from map(_reason, Reason)
+    yield from map(_reason, (reason for reason in Reason if reason not in _OF_OTHERS))
     yield [f"`{companion.HANDLER_AWAY}`", companion.HANDLER_AWAY_MESSAGE]
+
+
+def _others() -> Iterator[list[str]]:
+    for one in OTHERS:
+        how = f"polls: `--poll {one.name}=5s` at the handler" if one.number in POLLED else "events, always"
+        yield [f"`{one.name}`", f"`status.{one.field}`", f"`{one.condition}`", how]
+
+
+def _other_reasons() -> Iterator[list[str]]:
+    for reason in Reason:
+        if service_conditions.explanation(reason) != conditions.explanation(reason.value):
+            yield [f"`{reason.value}`", service_conditions.explanation(reason)]
 
 
 def _idle_reasons() -> Iterator[list[str]]:

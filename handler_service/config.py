@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from handler_service import polling_flag
 from handler_service.model import VmiId
 from servicestatus import addresses, contract, flags, names, version
 from servicestatus.addresses import Address
@@ -94,6 +95,8 @@ class Config:
     probe_address: Address | None
     metrics_address: Address | None
     settings: contract.StreamSettings
+    #: The services that agents poll, and the seconds between two polls.
+    polling: Mapping[int, float]
     log_level: str
     log_format: str
 
@@ -117,6 +120,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         probe_address=options.probe_address,
         metrics_address=options.metrics_address,
         settings=contract.StreamSettings(heartbeat_interval=options.heartbeat_interval, lease=options.lease),
+        polling=polling_flag.polling(parser, options.poll),
         log_level=options.log_level,
         log_format=options.log_format,
     )
@@ -219,6 +223,7 @@ def _add_stream_flags(group: Flags) -> None:
         metavar="DURATION", help="the interval of an agent's heartbeats")  # fmt: skip
     group.add_argument("--lease", type=DurationRange(*contract.LEASE_RANGE), default="15s", metavar="DURATION",
         help="a value is unknown after this time without a message of its agent")  # fmt: skip
+    polling_flag.add(group.add_argument)
 
 
 def _add_operation_flags(group: Flags) -> None:

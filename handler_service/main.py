@@ -64,7 +64,7 @@ def main() -> None:
 async def run(options: config.Config) -> None:
     """Serve until SIGTERM or SIGINT; raises SocketError, ConfigurationError."""
     stop = signals.stop_event()
-    manager = StatusManager(options.settings.lease, time.monotonic)
+    manager = StatusManager(options.settings.lease, time.monotonic, options.polling)
     async with AsyncExitStack() as stack:
         admin = admin_server(options.admin_socket, StatusService(manager, _wall), options.admin_address)
         await stack.enter_async_context(admin)

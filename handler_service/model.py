@@ -88,8 +88,26 @@ class Reason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """The status that follows for one service other than VNC, of one VMI."""
+
+    service: int
+    #: As in DesiredStatus.
+    sessions: int
+    observed: bool
+    reason: Reason
+    message: str = ""
+    since: float | None = None
+    #: Seconds between two polls; None if events report each session, or if it is not known.
+    sampled_every: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredStatus:
-    """The status that follows for one VMI from the reports of all its endpoints."""
+    """The status that follows for one VMI from the reports of all its endpoints.
+
+    Except for `services`, it is about VNC.
+    """
 
     #: The sum of the last numbers reported.
     sessions: int
@@ -104,6 +122,15 @@ class DesiredStatus:
     synced: bool
     #: What is contained in this, for each endpoint.
     watermarks: tuple[Watermark, ...]
+    #: The other services, by number. One that is missing is not watched.
+    services: tuple[ServiceStatus, ...] = ()
+
+    def service(self, number: int) -> ServiceStatus:
+        """Return the status of a service other than VNC."""
+        for one in self.services:
+            if one.service == number:
+                return one
+        return ServiceStatus(number, 0, observed=False, reason=Reason.NOT_WATCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +151,24 @@ class Assignment:
     final: bool = False
 
 
+class ServiceValue(NamedTuple):
+    """What a publisher shows, or should show, of one service other than VNC."""
+
+    service: int
+    sessions: int
+    #: As in PublishedValue; None: the service is not watched.
+    detail: Hashable = None
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedValue:
-    """What a publisher shows, or should show, of one VMI: the number and its detail."""
+    """What a publisher shows, or should show, of one VMI: the number of VNC sessions, and the other services."""
 
     sessions: int
     #: Compared for equality only.
     detail: Hashable = None
+    #: By number. One that is not watched and has no number is missing, so that an object without it is up to date.
+    services: tuple[ServiceValue, ...] = ()
 
 
 class OutcomeKind(Enum):

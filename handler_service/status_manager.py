@@ -6,20 +6,20 @@ Runs in one event loop and has no locks. Notifications are merged: a listener is
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from handler_service.model import Assignment, DesiredStatus, Endpoint, PublishProgress, Reason, Unserved, VmiId
 from handler_service.publishing.item import PublisherState
 from handler_service.publishing.worker import PublishWorker
+from handler_service.reports import summary
 from handler_service.reports.entry import Entry
 from handler_service.reports.store import ReportStore
 from handler_service.stats import StreamStats
 from servicestatus import logs
 from servicestatus.clock import Clock
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1 import sessions_pb2 as types
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +30,15 @@ _MAX_SLEEP: Final = 5.0
 class StatusManager:
     """All VMIs of this handler."""
 
-    def __init__(self, lease: float, clock: Clock) -> None:
-        """`lease` in seconds."""
+    def __init__(self, lease: float, clock: Clock, polling: Mapping[int, float] = MappingProxyType({})) -> None:
+        """`lease` in seconds. `polling` as in ReportStore."""
         self.clock = clock
         self._lease = lease
         #: The VMIs of this handler, with the time from which one without any endpoint is reported as NoAgent.
         self._assigned: dict[VmiId, tuple[Assignment, float]] = {}
         #: By VMI and pod, why a pod that may run the VM is not served.
         self._unserved: dict[VmiId, dict[str, Unserved]] = {}
-        self.reports = ReportStore(types.SERVICE_VNC, lease, self._changed)
+        self.reports = ReportStore(lease, self._changed, polling)
         self.workers: list[PublishWorker] = []
         #: None before the first answer, and where no opener is needed.
         self.opener_answers: bool | None = None
@@ -81,7 +81,7 @@ class StatusManager:
         if not assignment.owned:
             return None
         if assignment.final:
-            return DesiredStatus(0, True, Reason.FINISHED, "", None, True, ())
+            return summary.finished(self.reports.polling)
         desired = self.reports.desired_status(vmi)
         unserved = self._why_unserved(vmi)
         if desired is None:
@@ -89,8 +89,7 @@ class StatusManager:
             return DesiredStatus(0, False, why.reason, why.message, None, self.clock() >= deadline, ())
         if unserved is not None and (desired.observed or unserved.reason is Reason.TOO_MANY_PODS):
             # Only one pod runs the VM. While that may be a pod that is not served, the others prove no zero.
-            since = desired.since if desired.sessions else None
-            return replace(desired, observed=False, reason=unserved.reason, message=unserved.message, since=since)
+            return summary.withheld(desired, unserved)
         return desired
 
     def _why_unserved(self, vmi: VmiId) -> Unserved | None:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from handler_service.model import VmiId
+from handler_service.model import DesiredStatus, VmiId
 from handler_service.publishing.worker import PublishWorker
 from handler_service.reports.entry import Entry, EntryState, Observed, ServiceState
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.text import truncate
-from servicestatus.timestamps import timestamp
+from servicestatus.timestamps import duration, timestamp
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
@@ -30,10 +30,12 @@ Wall = Callable[[float], float]
 def vmi_status(manager: StatusManager, vmi: VmiId, wall: Wall) -> pb.VmiServiceStatus:
     """Return the complete status of one VMI."""
     entries = list(manager.entries(vmi))
-    services = sorted({types.SERVICE_VNC, *(service for entry in entries for service in entry.services)})
+    desired = manager.desired_status(vmi) or manager.reported_status(vmi)
+    known = () if desired is None else (one.service for one in desired.services)
+    services = sorted({types.SERVICE_VNC, *known, *(service for entry in entries for service in entry.services)})
     return pb.VmiServiceStatus(
         vmi=reference(vmi),
-        services=[_summary(manager, vmi, entries, service) for service in services],
+        services=[_summary(desired, entries, service) for service in services],
         endpoints=[_endpoint(manager, entry, wall) for entry in entries],
         publications=[_publication(worker, vmi, wall) for worker in manager.workers],
     )
@@ -44,20 +46,20 @@ def reference(vmi: VmiId) -> types.VmiReference:
     return types.VmiReference(namespace=vmi.namespace, name=vmi.name, uid=vmi.uid)
 
 
-def _summary(manager: StatusManager, vmi: VmiId, entries: list[Entry], service: int) -> pb.ServiceSummary:
+def _summary(desired: DesiredStatus | None, entries: list[Entry], service: int) -> pb.ServiceSummary:
     states = [entry.services.get(service, ServiceState()) for entry in entries]
-    desired = manager.desired_status(vmi) or manager.reported_status(vmi)
+    status = desired if desired is None or service == types.SERVICE_VNC else desired.service(service)
     summary = pb.ServiceSummary(
         service=types.Service.Name(service),
         sessions=sum(state.sessions for state in states),
         pending=sum(state.pending for state in states),
         accuracy=_least_accurate(state.accuracy for state in states),
-        since=None if desired is None else timestamp(desired.since),
+        since=None if status is None else timestamp(status.since),
     )
-    if desired is not None:
-        summary.observed = desired.observed
-        if not desired.observed:
-            summary.message = f"{desired.reason.value}: {desired.message}".removesuffix(": ")
+    if status is not None:
+        summary.observed = status.observed
+        if not status.observed:
+            summary.message = f"{status.reason.value}: {status.message}".removesuffix(": ")
     return summary
 
 
@@ -98,7 +100,13 @@ def _observation(observed: Observed) -> types.Observation:
 
 
 def _sessions(service: int, state: ServiceState) -> types.ServiceSessions:
-    message = types.ServiceSessions(sessions=state.sessions, pending=state.pending, since=timestamp(state.since))
+    message = types.ServiceSessions(
+        sessions=state.sessions,
+        pending=state.pending,
+        since=timestamp(state.since),
+        observation=None if state.observation is None else _observation(state.observation),
+        sampled_every=None if state.sampled_every is None else duration(state.sampled_every),
+    )
     # Each number has a name in the contract: messages.py keeps any other out of the report store.
     message.service = service  # type: ignore[assignment]
     message.accuracy = state.accuracy  # type: ignore[assignment]
@@ -124,6 +132,8 @@ def _publication(worker: PublishWorker, vmi: VmiId, wall: Wall) -> pb.Publicatio
     status.writes, status.failures = view.writes, view.failures
     if view.actual is not None:
         status.observed.add(service=types.SERVICE_VNC, sessions=view.actual.sessions)
+        for one in view.actual.services:
+            status.observed.add(service=types.Service.Name(one.service), sessions=one.sessions)
     if view.last_write is not None:
         status.last_write.CopyFrom(timestamp(wall(view.last_write)))
     return status

@@ -1,4 +1,4 @@
-"""Finds out whether the VMI's schema has `status.serviceStatus.vncSessions`.
+"""Finds out whether the VMI's schema has `status.serviceStatus.vncSessions`, and which fields of other services.
 
 The publisher `auto` uses the answer, and it explains why the API server prunes the field. The CRD is large (KubeVirt's
 has almost 1 MB), so only its metadata is watched, and the CRD is read after each change.
@@ -12,6 +12,7 @@ from typing import Any, Final
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.errors import KubeError
 from handler_service.kube.reflector import Reflector, Selection
+from handler_service.services import OTHERS
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class VmiSchema:
     def __init__(self, client: KubeClient, watch_seconds: float, changed: Callable[[], None]) -> None:
         """`changed` is called when the answer has changed."""
         self.knows_service_status: bool | None = None
+        #: The other services that have a field.
+        self.services: frozenset[int] = frozenset()
         self._client = client
         self._changed = changed
         self._outdated = asyncio.Event()
@@ -41,6 +44,11 @@ class VmiSchema:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
             group.create_task(self._read_again())
+
+    async def knows(self) -> bool | None:
+        """Return whether the field is kept; None: this is not known. Waits for the first answer, at most 5 s."""
+        await self.first_look()
+        return self.knows_service_status
 
     async def first_look(self) -> None:
         """Wait for the first answer, at most 5 s: the handler can work without it."""
@@ -70,27 +78,33 @@ class VmiSchema:
             await self._outdated.wait()
             self._outdated.clear()
             try:
-                self._found(has_service_status(await self._client.get(f"{_PATH}/{CRD}")))
+                crd = await self._client.get(f"{_PATH}/{CRD}")
+                self._found(has_service_status(crd), services_of(crd))
             except KubeError as error:
                 log.warning("%s cannot be read: %s; trying again in %g s", CRD, error, _RETRY)
                 await asyncio.sleep(_RETRY)
                 self._outdated.set()
 
-    def _found(self, knows: bool | None) -> None:
+    def _found(self, knows: bool | None, services: frozenset[int] = frozenset()) -> None:
         self._first.set()
-        if knows == self.knows_service_status:
+        if (knows, services) == (self.knows_service_status, self.services):
             return
-        self.knows_service_status = knows
+        self.knows_service_status, self.services = knows, services
         words = {None: "is not installed", True: "has status.serviceStatus", False: "drops status.serviceStatus"}
         log.info("the VMI's schema %s", words[knows])
         self._changed()
 
 
-def has_service_status(crd: Any) -> bool:
-    """Return whether version `v1` of a CRD keeps the field."""
+def services_of(crd: Any) -> frozenset[int]:
+    """Return the other services than VNC for which version `v1` of a CRD keeps the field."""
+    return frozenset(one.number for one in OTHERS if has_service_status(crd, one.field))
+
+
+def has_service_status(crd: Any, field: str = "vncSessions") -> bool:
+    """Return whether version `v1` of a CRD keeps a field of `status.serviceStatus`."""
     versions = [version for version in _list(_get(crd, "spec", "versions")) if _get(version, "name") == "v1"]
     node = _get(versions[0], "schema", "openAPIV3Schema", "properties", "status") if versions else None
-    for name in ("serviceStatus", "vncSessions"):
+    for name in ("serviceStatus", field):
         if _get(node, "x-kubernetes-preserve-unknown-fields"):
             return True
         node = _get(node, "properties", name)

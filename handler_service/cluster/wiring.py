@@ -72,7 +72,9 @@ class Cluster:
         self._companions: Reflector | None = None
         self._vouching = Vouching(manager.desired_status, manager.clock)
         manager.watch(self._vouching.changed)
-        self._status_publisher = VmiStatusPublisher(self._client, config.node, self._vmis.get, self._schema_knows)
+        self._status_publisher = VmiStatusPublisher(
+            self._client, config.node, self._vmis.get, self._schema.knows, lambda: self._schema.services
+        )
         self._companion_publisher = CompanionPublisher(
             self._client, config.node, lambda: not self._vmis.failing, written=self._vouching.shown
         )
@@ -166,7 +168,7 @@ class Cluster:
             self._status_publisher.forget(id_)
             self._companion_publisher.forget(id_)
         elif self._vmi_status is not None and not self._status_publisher.stale(vmi):
-            self._vmi_status.seen(id_, PublishedValue(vmi.sessions))
+            self._vmi_status.seen(id_, vmi.published)
 
     def _look_for_pods(self, id_: VmiId, vmi: Vmi | None) -> None:
         """Poll the pods if those of a VMI changed: most changes, such as the handler's own, leave them unchanged."""
@@ -178,10 +180,6 @@ class Cluster:
         else:
             self._pods_of.pop(id_, None)
 
-    async def _schema_knows(self) -> bool | None:
-        await self._schema.first_look()
-        return self._schema.knows_service_status
-
     def _recovered(self) -> None:
         """Retry failed writes at once, because the API server answers again."""
         for one in (self._companion, self._vmi_status):
@@ -191,6 +189,8 @@ class Cluster:
     def _schema_changed(self) -> None:
         self._schema_news.set()
         if self._vmi_status is not None:
+            for vmi in self._vmi_status.vmis():  # the publisher may show other services now
+                self._vmi_status.set_desired(vmi, self._manager.desired_status(vmi))
             self._vmi_status.retry()
 
     async def _renew(self) -> None:

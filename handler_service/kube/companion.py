@@ -7,10 +7,11 @@ has the VMI's name and is owned by the VMI, so it is deleted with the VMI.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from handler_service.kube import conditions
-from handler_service.kube.conditions import Detail
+from handler_service.kube import conditions, service_conditions
+from handler_service.kube.conditions import Detail, ServiceDetail
 from handler_service.kube.vmi import count, version_of
 from handler_service.model import PublishedValue, VmiId
+from handler_service.services import OBSERVED
 
 API_VERSION: Final = "servicestatus.kubevirt.io/v1alpha1"
 KIND: Final = "VirtualMachineInstanceServiceStatus"
@@ -60,10 +61,14 @@ def status(vmi: VmiId, value: PublishedValue, before: tuple[Mapping[str, Any], .
         raise TypeError("a companion shows details made by conditions.detail()")
     return {
         "vncSessions": value.sessions or None,
+        **service_conditions.numbers(value),
         "since": None if shown.since is None else conditions.time(shown.since),
         "nodeName": shown.node,
         "vmiUID": vmi.uid,
-        "conditions": conditions.conditions(value.sessions, shown, before, now),
+        "conditions": [
+            *conditions.conditions(value.sessions, shown, before, now),
+            *service_conditions.written(value, before, now),
+        ],
     }
 
 
@@ -78,7 +83,9 @@ def parse(object_: Any) -> Companion | None:
             resource_version=metadata["resourceVersion"],
             uid=metadata["uid"],
             label=(metadata.get("labels") or {}).get(NODE_LABEL, ""),
-            value=PublishedValue(count(status_.get("vncSessions")), conditions.read_detail(status_)),
+            value=PublishedValue(
+                count(status_.get("vncSessions")), conditions.read_detail(status_), service_conditions.read(status_)
+            ),
             conditions=tuple(status_.get("conditions") or ()),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
@@ -88,14 +95,15 @@ def parse(object_: Any) -> Companion | None:
 def is_marked(companion: Companion) -> bool:
     """Return whether the controller has marked the companion and no handler has written to it since."""
     shown = companion.value.detail
-    return isinstance(shown, Detail) and not shown.observed and shown.reason == HANDLER_AWAY
+    claims = any(isinstance(one.detail, ServiceDetail) and one.detail.observed for one in companion.value.services)
+    return isinstance(shown, Detail) and not shown.observed and shown.reason == HANDLER_AWAY and not claims
 
 
 def marked(companion: Companion, cause: str, now: float) -> dict[str, Any]:
     """Return the merge patch with which the controller marks a companion. `now` is wall time.
 
-    Only conditions change; the number stays. Each service has conditions whose types end in Observed and Idle, and all
-    of them have the same writer.
+    Only conditions change; the numbers stay. Each service has conditions whose types end in Observed and Idle, and all
+    of them have the same writer. A service that is not watched claims nothing, and its condition stays.
     """
     message = f"{HANDLER_AWAY_MESSAGE} ({cause})"
     away = {"status": "False", "reason": HANDLER_AWAY, "message": message}
@@ -103,7 +111,7 @@ def marked(companion: Companion, cause: str, now: float) -> dict[str, Any]:
     # Every companion has these two, even if its status was never written.
     before = {"Observed": {"type": "Observed"}, "Idle": {"type": "Idle"}} | {c["type"]: c for c in companion.conditions}
     desired = [
-        dict(condition) | (away if type_.endswith("Observed") else unknown if type_.endswith("Idle") else {})
+        dict(condition) | (away if _claims_observed(type_, condition) else unknown if type_.endswith("Idle") else {})
         for type_, condition in before.items()
     ]
     return {
@@ -114,3 +122,7 @@ def marked(companion: Companion, cause: str, now: float) -> dict[str, Any]:
             ]
         },
     }
+
+
+def _claims_observed(type_: str, condition: Mapping[str, Any]) -> bool:
+    return type_ == OBSERVED or (type_.endswith(OBSERVED) and condition.get("status") != "Unknown")

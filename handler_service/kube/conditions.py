@@ -1,6 +1,7 @@
 """Turns a desired status into the conditions `Observed` and `Idle`, and reads them back. Pure.
 
-The companion object and the VMI document show the same facts, so both are written by this module.
+The companion object and the VMI document show the same facts, so both are written by this module. Both conditions are
+about VNC; those of the other services are in service_conditions.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -61,18 +62,35 @@ class Detail(NamedTuple):
     node: str
 
 
+class ServiceDetail(NamedTuple):
+    """What is shown beside the number of another service than VNC that is watched."""
+
+    observed: bool
+    reason: str
+    message: str
+
+    @property
+    def watched(self) -> bool:
+        """Whether the service is watched, so that there may be something to withdraw."""
+        return self.reason != Reason.NOT_WATCHED.value
+
+
 def detail(desired: DesiredStatus, node: str) -> Detail:
     """Return what to show of a desired status. `node` is empty on a host without a cluster."""
     message = (not node and _HOST_MESSAGES.get(desired.reason)) or _MESSAGES[desired.reason]
-    if desired.message:
-        message = f"{message} ({desired.message})"
+    message = with_cause(message, desired.message)
     since = None if desired.since is None else int(desired.since)
     return Detail(desired.observed, desired.reason.value, message, since, node)
 
 
 def shows_idle(value: PublishedValue) -> bool:
-    """Return whether the condition Idle of a published value is True."""
-    return not value.sessions and isinstance(value.detail, Detail) and value.detail.observed
+    """Return whether the condition Idle of a published value is True; of another service, whether it claims a zero."""
+    return not value.sessions and isinstance(value.detail, Detail | ServiceDetail) and value.detail.observed
+
+
+def with_cause(message: str, cause: str) -> str:
+    """Return a reason's message with what the reason's author adds to it."""
+    return f"{message} ({cause})" if cause else message
 
 
 def explanation(reason: str) -> str:

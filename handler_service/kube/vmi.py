@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from handler_service.model import VmiId
+from handler_service.model import PublishedValue, ServiceValue, VmiId
+from handler_service.services import OTHERS
 
 PATH: Final = "/apis/kubevirt.io/v1/virtualmachineinstances"
 NODE_LABEL: Final = "kubevirt.io/nodeName"
@@ -44,9 +45,11 @@ class Vmi:
         return self.phase in FINAL_PHASES
 
     @property
-    def sessions(self) -> int:
-        """The published number; 0 if it is absent."""
-        return count(self.service_status.get("vncSessions"))
+    def published(self) -> PublishedValue:
+        """The published numbers; 0 for one that is absent."""
+        numbers = ((one.number, count(self.service_status.get(one.field))) for one in OTHERS)
+        services = tuple(ServiceValue(service, number) for service, number in numbers if number)
+        return PublishedValue(count(self.service_status.get("vncSessions")), None, services)
 
 
 def parse(object_: Any, node: str = "") -> Vmi | None:

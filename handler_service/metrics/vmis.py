@@ -12,11 +12,14 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 
 from handler_service.metrics.families import counter, gauge
-from handler_service.model import DesiredStatus, VmiId
+from handler_service.model import DesiredStatus, Reason, ServiceStatus, VmiId
+from handler_service.services import BY_NUMBER
 from handler_service.status_manager import StatusManager
 
 _VMI: Final = ("node", "namespace", "name")
-_SERVICE: Final = "vnc"
+_VNC: Final = "vnc"
+#: Counters that are exported once a VMI's agent polls: by default none does.
+_POLLS: Final = ("polls", "poll_failures")
 #: The agent's counters that are exported, with name and help text. The status service shows all counters.
 _AGENT: Final[Mapping[str, tuple[str, str]]] = {
     "libvirt_connects": (
@@ -29,6 +32,8 @@ _AGENT: Final[Mapping[str, tuple[str, str]]] = {
         "Graphics events that the VMI's agents could not interpret, or that belong to another service.",
     ),
     "queries": ("queries", "Queries of QEMU's list of clients by the VMI's agents since they started."),
+    "polls": ("polls", "Polls of QEMU for other services than VNC by the VMI's agents since they started."),
+    "poll_failures": ("poll_failures", "Polls without a valid answer in time, since the VMI's agents started."),
 }
 
 
@@ -42,30 +47,34 @@ class VmiCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families with their current values."""
-        desired_statuses = self._manager.desired_statuses()
-        value = {vmi: desired for vmi, desired in desired_statuses.items() if _shows_number(desired)}
+        known = [
+            (self._labels(vmi, service), status)
+            for vmi, desired in self._manager.desired_statuses().items()
+            for service, status in _watched(desired)
+        ]
+        value = [(labels, status) for labels, status in known if status.observed or status.sessions > 0]
         yield gauge(
             "kubevirt_vmi_service_sessions",
             "Open sessions of the VMI, by service; the last known number if they are not observed. "
             "Absent if no number is known.",
             (*_VMI, "service"),
-            ((self._labels(vmi, _SERVICE), desired.sessions) for vmi, desired in value.items()),
+            ((labels, status.sessions) for labels, status in value),
         )
         yield gauge(
             "kubevirt_vmi_service_observed",
-            "Whether the sessions of the VMI are observed now, by service.",
+            "Whether the sessions of the VMI are observed now, by service. Absent if the service is not watched.",
             (*_VMI, "service"),
-            ((self._labels(vmi, _SERVICE), desired.observed) for vmi, desired in desired_statuses.items()),
+            ((labels, status.observed) for labels, status in known),
         )
         yield gauge(
             "kubevirt_vmi_service_sessions_since_timestamp_seconds",
-            "Unix time since when the number of the VMI's sessions has been zero, or above zero, at the latest; absent "
-            "if it is not known.",
+            "Unix time since when the number of the VMI's VNC sessions has been zero, or above zero, at the latest; "
+            "absent if it is not known.",
             (*_VMI, "service"),
             (
-                (self._labels(vmi, _SERVICE), desired.since)
-                for vmi, desired in value.items()
-                if desired.since is not None
+                (labels, status.since)
+                for labels, status in value
+                if isinstance(status, DesiredStatus) and status.since is not None
             ),
         )
         yield from self._agents()
@@ -77,12 +86,20 @@ class VmiCollector:
             for name, number in entry.counters.items():
                 told[entry.endpoint.vmi][name] += number
         for field, (name, text) in _AGENT.items():
-            samples = [(self._labels(vmi), counters[field]) for vmi, counters in told.items()]
+            samples = [
+                (self._labels(vmi), counters[field])
+                for vmi, counters in told.items()
+                if field not in _POLLS or counters["polls"]
+            ]
             yield counter(f"vmi_service_status_agent_{name}", text, _VMI, samples)
 
     def _labels(self, vmi: VmiId, *more: str) -> tuple[str, ...]:
         return (self._node, vmi.namespace, vmi.name, *more)
 
 
-def _shows_number(desired: DesiredStatus) -> bool:
-    return desired.observed or desired.sessions > 0
+def _watched(desired: DesiredStatus) -> Iterator[tuple[str, DesiredStatus | ServiceStatus]]:
+    """Yield the name and the status of each service that is watched."""
+    yield _VNC, desired
+    for one in desired.services:
+        if one.reason is not Reason.NOT_WATCHED:
+            yield BY_NUMBER[one.service].name, one

@@ -9,12 +9,12 @@ is written for a VMI that may have moved to another node unseen.
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from handler_service.kube import companion as companions
-from handler_service.kube import conditions
+from handler_service.kube import conditions, service_conditions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import MERGE_PATCH, KubeClient
 from handler_service.kube.errors import ConflictError, KubeError, NotFoundError
@@ -55,6 +55,10 @@ class CompanionPublisher:
     def detail(self, desired: DesiredStatus) -> Hashable:
         """Return conditions and times."""
         return conditions.detail(desired, self._node)
+
+    def services(self, desired: DesiredStatus) -> Mapping[int, Hashable]:
+        """Return the condition of each service."""
+        return service_conditions.details(desired)
 
     def shows_idle(self, value: PublishedValue) -> bool:
         """Return whether the condition Idle is True."""

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from handler_service.kube import conditions
-from handler_service.kube.conditions import Detail
+from handler_service.kube import conditions, service_conditions
+from handler_service.kube.conditions import Detail, ServiceDetail
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId
 from handler_service.publishers import vmi_document
 from handler_service.publishers.vmi_document import DocumentError
@@ -28,7 +29,11 @@ RENEW_INTERVAL: Final = 10.0
 LEASE: Final = 30.0
 #: The reason of the condition Observed after the handler has stopped.
 HANDLER_STOPPED: Final = "HandlerStopped"
-_STOPPED_MESSAGE: Final = "The handler has stopped; the number shown is the last one known."
+_STOPPED: Final[Mapping[str, Any]] = {
+    "observed": False,
+    "reason": HANDLER_STOPPED,
+    "message": "The handler has stopped; the number shown is the last one known.",
+}
 
 
 class _Document:
@@ -80,6 +85,10 @@ class FilePublisher:
         """Return the conditions and times to show."""
         return conditions.detail(desired, node="")
 
+    def services(self, desired: DesiredStatus) -> Mapping[int, Hashable]:
+        """Return the condition of each service."""
+        return service_conditions.details(desired)
+
     def shows_idle(self, value: PublishedValue) -> bool:
         """Return whether the condition Idle is True."""
         return conditions.shows_idle(value)
@@ -129,7 +138,7 @@ class FilePublisher:
             except (DocumentError, OSError) as error:
                 return _failed(error)
             # A former handler's document is written again, even if it shows the desired value: this handler renews it.
-            return Outcome(OutcomeKind.UNCHANGED, shown if document.value else PublishedValue(shown.sessions))
+            return Outcome(OutcomeKind.UNCHANGED, shown if document.value else replace(shown, detail=None))
 
     def _write(self, document: _Document, value: PublishedValue) -> Outcome:
         with document.lock:
@@ -154,11 +163,8 @@ class FilePublisher:
     def _mark_all(self) -> None:
         for document in list(self._documents.values()):
             with document.lock:
-                if document.value is not None and isinstance(document.value.detail, Detail):
-                    shown = document.value.detail._replace(
-                        observed=False, reason=HANDLER_STOPPED, message=_STOPPED_MESSAGE
-                    )
-                    self._renew(document, PublishedValue(document.value.sessions, shown))
+                if document.value is not None:
+                    self._renew(document, _stopped(document.value))
 
     def _renew(self, document: _Document, value: PublishedValue) -> None:
         """Write `value` with the time of now. Changes that another program made to the handler's fields are undone."""
@@ -177,6 +183,18 @@ class FilePublisher:
         before = vmi_document.load(document.path)
         base = vmi_document.empty(document.vmi) if before is None else before
         vmi_document.replace(document.path, vmi_document.changed(base, value, LEASE, self._wall()))
+
+
+def _stopped(value: PublishedValue) -> PublishedValue:
+    """Return `value` as not observed. A service that is not watched claims nothing, and stays as it is."""
+    services = [
+        one._replace(detail=one.detail._replace(**_STOPPED))
+        if isinstance(one.detail, ServiceDetail) and one.detail.watched
+        else one
+        for one in value.services
+    ]
+    detail = value.detail._replace(**_STOPPED) if isinstance(value.detail, Detail) else value.detail
+    return PublishedValue(value.sessions, detail, tuple(services))
 
 
 def _failed(error: Exception) -> Outcome:

@@ -15,9 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from handler_service.kube import conditions
+from handler_service.kube import conditions, service_conditions
 from handler_service.kube.conditions import Detail
 from handler_service.model import PublishedValue, VmiId
+from handler_service.services import OTHERS
 
 Document = dict[str, Any]
 
@@ -25,7 +26,14 @@ Document = dict[str, Any]
 _NEW_FILE_MODE: Final = 0o644
 _NEW_DIRECTORY_MODE: Final = 0o755
 #: The fields of `status.serviceStatus` that the handler writes.
-_OWN_FIELDS: Final = ("vncSessions", "since", "renewTime", "leaseDurationSeconds", "conditions")
+_OWN_FIELDS: Final = (
+    "vncSessions",
+    *(service.field for service in OTHERS),
+    "since",
+    "renewTime",
+    "leaseDurationSeconds",
+    "conditions",
+)
 
 
 class DocumentError(Exception):
@@ -61,20 +69,24 @@ def load(path: Path) -> Document | None:
 def changed(document: Document, value: PublishedValue, lease: float, now: float) -> Document:
     """Return `document` with `value`, which holds for `lease` seconds from now on. `now` is wall time.
 
-    At zero `vncSessions` is absent, as VEP #119 defines it. The conditions distinguish zero from an unknown number.
+    At zero a number is absent, as VEP #119 defines it. The conditions distinguish zero from an unknown number.
     """
     shown = value.detail
     if not isinstance(shown, Detail):
         raise TypeError("a document shows details made by conditions.detail()")
     status = dict(document.get("status") or {})
     before = dict(status.get("serviceStatus") or {})
-    known = before.get("conditions")
+    known = before["conditions"] if isinstance(before.get("conditions"), list) else []
     own = {
         "vncSessions": value.sessions or None,
+        **service_conditions.numbers(value),
         "since": None if shown.since is None else conditions.time(shown.since),
         "renewTime": conditions.time(int(now)),
         "leaseDurationSeconds": int(lease),
-        "conditions": conditions.conditions(value.sessions, shown, known if isinstance(known, list) else (), now),
+        "conditions": [
+            *conditions.conditions(value.sessions, shown, known, now),
+            *service_conditions.written(value, known, now),
+        ],
     }
     others = {key: field for key, field in before.items() if key not in _OWN_FIELDS}
     status["serviceStatus"] = others | {key: field for key, field in own.items() if field is not None}
@@ -88,7 +100,7 @@ def shown_value(document: Document | None) -> PublishedValue:
     if not isinstance(sessions, int) or isinstance(sessions, bool) or sessions < 0:
         return PublishedValue(0)
     try:
-        return PublishedValue(sessions, conditions.read_detail(service_status))
+        return PublishedValue(sessions, conditions.read_detail(service_status), service_conditions.read(service_status))
     except (AttributeError, TypeError):
         return PublishedValue(sessions)
 

@@ -1,12 +1,14 @@
 """The scheduler's data about one VMI, and the views of it that others read. Pure data."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
+from handler_service.publishing import services
 from handler_service.publishing.policy import Change, WritePolicy
-from handler_service.publishing.timing import Difference
+from handler_service.publishing.services import Differences
+from handler_service.publishing.timing import earliest
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 
@@ -25,8 +27,8 @@ class Attempt:
 
     job: Job
     started: float
-    #: What is contained in the value that is written, for each endpoint.
-    watermarks: tuple[Watermark, ...] = ()
+    #: What is contained in the value that is written, for each endpoint; None if a service's newest number is not.
+    watermarks: tuple[Watermark, ...] | None = None
     #: The kind of change that is written, and since when the desired value has waited for it.
     change: Change | None = None
     changed_at: float | None = None
@@ -103,10 +105,12 @@ class Item:
     #: None: forgotten, and kept for the job that is under way.
     desired: DesiredStatus | None = None
     detail: Hashable = None
+    #: The other services that the publisher shows, each with its detail.
+    services: Mapping[int, Hashable] = field(default_factory=dict)
     #: None: not known, and to be read.
     actual: PublishedValue | None = None
-    #: None: the values are equal, or the actual one is not known.
-    difference: Difference | None = None
+    #: Empty: the values are equal, or the actual one is not known.
+    differences: Differences = field(default_factory=dict)
     #: Since when the publisher has been known to show another value than the desired one.
     changed_at: float | None = None
     in_flight: Attempt | None = None
@@ -124,15 +128,32 @@ class Item:
     published: dict[str, Watermark] = field(default_factory=dict)
     counters: WriteCounters = field(default_factory=WriteCounters)
 
+    @property
+    def change(self) -> Change | None:
+        """The most urgent kind of change that waits; None: no value waits, and the actual one is to be read."""
+        return min((one.change for one in self.differences.values()), default=None)
+
+    def due(self, policy: WritePolicy) -> float:
+        """Return when the first of the changes that wait may be written."""
+        return min(earliest(policy, one, self.next_write) for one in self.differences.values())
+
     def target(self) -> PublishedValue | None:
         """Return the value to write; None to leave the actual one."""
-        desired, actual = self.desired, self.actual
-        if desired is None or actual is None:
+        if self.desired is None or self.actual is None:
             return None
-        if not desired.synced and desired.sessions <= actual.sessions:
-            return None
-        sessions = desired.sessions if desired.observed else max(desired.sessions, actual.sessions)
-        return PublishedValue(sessions, self.detail)
+        return services.target(self.desired, self.detail, self.services, self.actual)
+
+    def start(self, vmi: VmiId, policy: WritePolicy, now: float) -> Attempt:
+        """Return a job, which writes the services whose change has waited long enough; the others go on waiting."""
+        wanted = self.target()
+        ripe = services.ripe(policy, self.differences, now)
+        change = min((self.differences[number].change for number in ripe), default=None)
+        self.differences = {number: one for number, one in self.differences.items() if number not in ripe}
+        if self.desired is None or self.actual is None or wanted is None:
+            return Attempt(Job(vmi, wanted), now, change=change)
+        if not self.differences:
+            return Attempt(Job(vmi, wanted), now, self.desired.watermarks, change)
+        return Attempt(Job(vmi, services.selected(wanted, self.actual, ripe)), now, None, change)
 
     def waited(self, now: float) -> float | None:
         """Return the seconds that a value has waited for its turn.
@@ -161,8 +182,10 @@ class Item:
             self.rewrites = TokenBucket(policy.rewrite_burst, policy.rewrite_interval)
         return self.rewrites
 
-    def publish(self, watermarks: tuple[Watermark, ...]) -> None:
-        """Record that the publisher holds a value which contains `watermarks`."""
+    def publish(self, watermarks: tuple[Watermark, ...] | None) -> None:
+        """Record that the publisher holds a value which contains `watermarks`; None: it contains no newer one."""
+        if watermarks is None:
+            return
         before = self.published
         self.published = {
             watermark.endpoint_id: watermark if watermark.sequence else before.get(watermark.endpoint_id, watermark)

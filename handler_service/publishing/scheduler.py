@@ -10,14 +10,15 @@ Pure: no clock, no I/O; `now` is monotonic seconds. The rules, and what each pro
 - A write carries the newest state at the moment of writing. turns.py orders the writes that wait for a token.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 from handler_service.model import DesiredStatus, Outcome, OutcomeKind, PublishedValue, VmiId, Watermark
+from handler_service.publishing import services
 from handler_service.publishing.due_queue import DueQueue
 from handler_service.publishing.item import Attempt, Item, Job, Retry, View
-from handler_service.publishing.policy import Change, WritePolicy, change_of
-from handler_service.publishing.timing import DELAY_BOUNDS, difference, earliest, retry_delay
+from handler_service.publishing.policy import Change, WritePolicy
+from handler_service.publishing.timing import DELAY_BOUNDS, retry_delay
 from handler_service.publishing.turns import turn
 from handler_service.stats import Histogram
 from servicestatus.rate_limit import TokenBucket
@@ -36,12 +37,12 @@ class WriteScheduler:
         jitter: Callable[[float], float],
         detail: Callable[[DesiredStatus], Hashable] = lambda _: None,
         shows_idle: Callable[[PublishedValue], bool] = lambda value: not value.sessions,
+        *,
+        services_shown: Callable[[DesiredStatus], Mapping[int, Hashable]] = lambda _: {},
     ) -> None:
-        """`jitter(t)` is a random time up to t. `detail` and `shows_idle` are the publisher's."""
-        self._policy = policy
-        self._bucket = bucket
-        self._jitter = jitter
-        self._detail, self._shows_idle = detail, shows_idle
+        """`jitter(t)` is a random time up to t. `detail`, `shows_idle` and `services_shown` are the publisher's."""
+        self._policy, self._bucket, self._jitter = policy, bucket, jitter
+        self._detail, self._shows_idle, self._services_shown = detail, shows_idle, services_shown
         self._items: dict[VmiId, Item] = {}
         #: Those whose last job failed.
         self._failing: set[VmiId] = set()
@@ -55,7 +56,7 @@ class WriteScheduler:
         """Replace the desired status of a VMI."""
         item = self._items.setdefault(vmi, Item())
         item.desired = desired
-        item.detail = self._detail(desired)
+        item.detail, item.services = self._detail(desired), self._services_shown(desired)
         if item.changed_at is None:
             item.changed_at = now
         self._reschedule(vmi, item, now)
@@ -170,7 +171,7 @@ class WriteScheduler:
         if item.in_flight is not None:
             return
         if item.actual is None:
-            item.difference = None
+            item.differences = {}
             self._queue.set(vmi, max(now, item.retry.not_before))
             return
         target = item.target()
@@ -179,12 +180,12 @@ class WriteScheduler:
             return
         if item.changed_at is None:
             item.changed_at = now
-        item.difference = difference(item.difference, change_of(target, item.actual, self._shows_idle), target, now)
-        self._queue.set(vmi, max(earliest(self._policy, item.difference, item.next_write), item.retry.not_before))
+        item.differences = services.differences(item.differences, target, item.actual, self._shows_idle, now)
+        self._queue.set(vmi, max(item.due(self._policy), item.retry.not_before))
 
     def _rest(self, vmi: VmiId, item: Item, target: PublishedValue | None) -> None:
         """Nothing is to be written: there is no target, or it is the actual value."""
-        item.difference, item.changed_at, item.waits_since = None, None, None
+        item.differences, item.changed_at, item.waits_since = {}, None, None
         self._queue.discard(vmi)
         # A schema that drops the field drops the next value too, until retry() or a write proves the contrary.
         if target is not None and item.retry.failed and not item.retry.pruned:
@@ -195,15 +196,13 @@ class WriteScheduler:
             item.publish(item.desired.watermarks)
 
     def _start(self, vmi: VmiId, item: Item, now: float) -> Job:
-        job = Job(vmi, item.target())
-        attempt = item.in_flight = Attempt(job, now, change=None if item.difference is None else item.difference.change)
-        item.difference, item.waits_since = None, None
-        if job.value is not None and item.desired is not None:
+        attempt = item.in_flight = item.start(vmi, self._policy, now)
+        item.waits_since = None
+        if attempt.job.value is not None:
             item.last_start = now
-            attempt.watermarks = item.desired.watermarks
             attempt.changed_at, item.changed_at = item.changed_at, None
             item.next_write = max(item.next_write, now) + self._policy.interval
-        return job
+        return attempt.job
 
     def _written(self, item: Item, attempt: Attempt, outcome: Outcome, now: float) -> None:
         item.retry = Retry(last=outcome)

@@ -24,9 +24,9 @@ def turn(item: Item, due: float, round_began: float) -> tuple[int, float]:
 
     `round_began` is the time one round ago.
     """
-    if item.difference is None:
+    change = item.change
+    if change is None:
         return _READ, due
     since = due if item.waits_since is None else item.waits_since
-    change = item.difference.change
     has_precedence = item.last_start <= round_began and change.is_urgent
     return (change if has_precedence else len(Change)), since

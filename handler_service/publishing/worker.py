@@ -192,7 +192,9 @@ def publish_worker(
 ) -> PublishWorker:
     """Return a worker for `publisher` with the write policy and the token bucket that every publisher has."""
     bucket = TokenBucket(NODE_BURST, NODE_INTERVAL)
-    scheduler = WriteScheduler(WritePolicy(), bucket, _jitter, publisher.detail, publisher.shows_idle)
+    scheduler = WriteScheduler(
+        WritePolicy(), bucket, _jitter, publisher.detail, publisher.shows_idle, services_shown=publisher.services
+    )
     return PublishWorker(publisher, scheduler, clock, answered)
 
 

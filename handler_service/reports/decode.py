@@ -13,16 +13,17 @@ from google.protobuf.message import Message
 
 from handler_service.model import Reason
 from handler_service.reports.entry import Identified, Observed, ServiceState
+from handler_service.services import BY_NUMBER
 from servicestatus import contract
 from servicestatus.text import escape, fits, truncate
-from servicestatus.timestamps import time_of
+from servicestatus.timestamps import seconds_of, time_of
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 
 _Service = TypeVar("_Service", types.ServiceSessions, pb.ServiceDelta)
 
 #: The services that this handler has a field for. Others are ignored and counted.
-KNOWN_SERVICES: Final = frozenset({types.SERVICE_VNC})
+KNOWN_SERVICES: Final = frozenset({types.SERVICE_VNC, *BY_NUMBER})
 
 _OBSERVATION_REASONS: Final = frozenset(types.ObservationReason.values())
 _ACCURACIES: Final = frozenset(types.Accuracy.values())
@@ -77,6 +78,7 @@ def unknown_items(message: pb.Snapshot | pb.Delta) -> int:
     return (
         (len(message.services) - len(known))
         + sum(service.accuracy not in _ACCURACIES for service in known)
+        + sum(service.observation.reason not in _OBSERVATION_REASONS for service in known)
         + sum(session.transport not in _TRANSPORTS for session in sessions)
         + (message.observation.reason not in _OBSERVATION_REASONS)
     )
@@ -104,6 +106,7 @@ def drop_times_after(request: pb.ReportSessionsRequest, latest: float) -> None:
     _drop_after(message.observation, "since", latest)
     for service in message.services:
         _drop_after(service, "since", latest)
+        _drop_after(service.observation, "since", latest)
         for session in service.identified if isinstance(service, types.ServiceSessions) else service.opened:
             _drop_after(session, "started_at", latest)
 
@@ -155,7 +158,15 @@ def _state(message: types.ServiceSessions | pb.ServiceDelta, identified: dict[in
         accuracy=_accuracy(message.accuracy),
         since=time_of(message, "since"),
         identified=MappingProxyType(identified),
+        observation=observation(message.observation) if message.HasField("observation") else None,
+        sampled_every=_sampled_every(message),
     )
+
+
+def _sampled_every(message: types.ServiceSessions | pb.ServiceDelta) -> float | None:
+    seconds = seconds_of(message, "sampled_every")
+    low, high = contract.POLL_INTERVAL_RANGE
+    return None if seconds is None else min(max(seconds, low), high)
 
 
 def _identified(sessions: Iterable[types.IdentifiedSession]) -> dict[int, Identified]:

@@ -30,6 +30,16 @@ class Identified:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """Whether an agent observes its VM, or one service of it, and why not."""
+
+    observed: bool
+    reason: Reason
+    message: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """What an agent reported of one service."""
 
@@ -38,16 +48,10 @@ class ServiceState:
     accuracy: int = 0
     since: float | None = None
     identified: Mapping[int, Identified] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Whether an agent observes its VM, and why not."""
-
-    observed: bool
-    reason: Reason
-    message: str = ""
-    since: float | None = None
+    #: None: that of the whole report holds.
+    observation: Observed | None = None
+    #: Seconds between two polls; None if events report each session.
+    sampled_every: float | None = None
 
 
 _STARTING: Final = Observed(False, Reason.AGENT_STARTING)

@@ -161,8 +161,16 @@ class SessionProtocol:
                 window=self._settings.window,
                 delta_burst=self._settings.delta_burst,
                 delta_interval=duration(self._settings.delta_interval),
+                polling=self._polling(),
             )
         )
+
+    def _polling(self) -> list[types.Polling]:
+        asked = self._reports.polling if contract.SERVICE_OBSERVATIONS in self._in_force else {}
+        return [
+            types.Polling(service=types.Service.Name(service), interval=duration(seconds))
+            for service, seconds in sorted(asked.items())
+        ]
 
     def _check_claim(self, claim: types.VmiReference) -> None:
         proved = self._endpoint.vmi

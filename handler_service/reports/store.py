@@ -8,19 +8,27 @@ Pure: no clock, no I/O; `now` is monotonic seconds. Invariants:
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from handler_service.model import DesiredStatus, Endpoint, VmiId
 from handler_service.reports import summary
 from handler_service.reports.entry import Entry, EntryState, Observed, ServiceState
 from handler_service.stats import StreamStats
 
+_NONE: Final[Mapping[int, float]] = MappingProxyType({})
+
 
 class ReportStore:
     """All endpoints of this handler."""
 
-    def __init__(self, service: int, lease: float, changed: Callable[[VmiId], None]) -> None:
-        """Derive statuses for `service`; call `changed` after each change that may affect a VMI's desired status."""
-        self._service = service
+    def __init__(self, lease: float, changed: Callable[[VmiId], None], polling: Mapping[int, float] = _NONE) -> None:
+        """Call `changed` after each change that may affect a VMI's desired status.
+
+        `polling` has the services that the agents are asked to poll, and the seconds between two polls.
+        """
+        #: The services that the agents are asked to poll, and the seconds between two polls.
+        self.polling = dict(polling)
         self._lease = lease
         self._changed = changed
         #: Of all endpoints, including removed ones.
@@ -144,8 +152,8 @@ class ReportStore:
         entry.domain_ended = domain_ended
         if domain_ended:
             # Zero since the agent reported zero; if it did not report zero, the time is not known.
-            idle = {service: state.since for service, state in entry.services.items() if not state.sessions}
-            entry.services = {service: ServiceState(since=since) for service, since in idle.items()}
+            since = {service: None if state.sessions else state.since for service, state in entry.services.items()}
+            entry.services = {service: ServiceState(since=idle) for service, idle in since.items()}
         self._changed(entry.endpoint.vmi)
 
     # --- time ---
@@ -184,7 +192,7 @@ class ReportStore:
     def desired_status(self, vmi: VmiId) -> DesiredStatus | None:
         """Return what follows from the reports about `vmi`; None when it has no endpoint."""
         entries = list(self.entries(vmi))
-        return summary.desired_status(entries, self._service) if entries else None
+        return summary.desired_status(entries, self.polling) if entries else None
 
     # --- inside ---
 

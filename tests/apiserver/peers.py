@@ -118,13 +118,18 @@ class Peer:
 
     # --- what it reports ---
 
-    def snapshot(self, sessions: int, reason: "types.ObservationReason" = types.OBSERVATION_REASON_WATCHING) -> int:
-        """Send everything. Return the sequence."""
+    def snapshot(
+        self,
+        sessions: int,
+        reason: "types.ObservationReason" = types.OBSERVATION_REASON_WATCHING,
+        others: Sequence[types.ServiceSessions] = (),
+    ) -> int:
+        """Send everything; `others` are services other than VNC. Return the sequence."""
         self.sequence += 1
         self._count(sessions)
         vnc = types.ServiceSessions(service=types.SERVICE_VNC, sessions=sessions, accuracy=types.ACCURACY_EXACT)
         vnc.since.CopyFrom(self._since)
-        snapshot = pb.Snapshot(sequence=self.sequence, observation=_observation(reason), services=[vnc])
+        snapshot = pb.Snapshot(sequence=self.sequence, observation=_observation(reason), services=[vnc, *others])
         self.say(pb.ReportSessionsRequest(snapshot=snapshot))
         return self.sequence
 

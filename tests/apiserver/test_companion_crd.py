@@ -47,6 +47,8 @@ SILENT = condition("Observed", "False", "AgentSilent", "no message for 30 s")
 IDLE_NOW = condition("Idle", "True", "NobodyConnected")
 WATCHED = condition("Idle", "False", "ViewersConnected", "2 VNC sessions")
 UNKNOWN = condition("Idle", "Unknown", "NotObserved")
+USB_WATCHED = condition("UsbRedirectionsObserved", "True", "Watching")
+CONSOLE_UNWATCHED = condition("ConsoleSessionsObserved", "Unknown", "NotWatched")
 
 
 def write(user: User, companion: Object, status: Mapping[str, Any]) -> Answer:
@@ -61,10 +63,13 @@ def test_a_whole_status_is_kept_as_it_was_written(root: User, vmi: Object, compa
     """Nothing that the handler writes is pruned or changed."""
     status = {
         "vncSessions": 2,
+        "usbRedirections": 4,
+        "consoleSessions": 1,
+        "spiceSessions": 65535,
         "since": "2026-08-22T10:00:00Z",
         "nodeName": "n1",
         "vmiUID": vmi["metadata"]["uid"],
-        "conditions": [WATCHING, WATCHED],
+        "conditions": [WATCHING, WATCHED, USB_WATCHED, CONSOLE_UNWATCHED],
     }
     assert write(root, companion, status).taken()["status"] == status
 
@@ -78,6 +83,16 @@ def test_the_number_is_absent_again_when_it_is_set_to_null(root: User, companion
 REFUSED = {
     "a negative count": ({"vncSessions": -1}, "vncSessions in body should be greater than or equal to 0"),
     "an absurd count": ({"vncSessions": 65536}, "vncSessions in body should be less than or equal to 65535"),
+    "an absurd count of devices": ({"usbRedirections": 65536}, "usbRedirections in body should be less than or equal"),
+    "a negative count of consoles": (
+        {"consoleSessions": -1},
+        "consoleSessions in body should be greater than or equal",
+    ),
+    "a count of SPICE clients in words": ({"spiceSessions": "one"}, "spiceSessions in body must be of type integer:"),
+    "more conditions than there are services": (
+        {"conditions": [condition(f"C{number}", "True", "R") for number in range(9)]},
+        "status.conditions: Too many: 9: must have at most 8 items",
+    ),
     "half a session": ({"vncSessions": 0.5}, "vncSessions in body must be of type int32:"),
     "a count in words": ({"vncSessions": "one"}, "vncSessions in body must be of type integer:"),
     "a time that is none": ({"since": "yesterday"}, "since in body must be of type date-time:"),
@@ -199,11 +214,14 @@ def test_the_columns_show_the_number_and_whether_it_is_observed(
 def test_the_wide_columns_show_the_reason_and_the_node(
     control_plane: ControlPlane, root: User, companion: Object
 ) -> None:
-    """`-o wide` adds the reason and the node."""
-    root.write_status(companion, {"nodeName": "n1", "conditions": [SILENT, UNKNOWN]}).taken()
+    """`-o wide` adds the reason, the other services and the node."""
+    conditions = [SILENT, UNKNOWN, USB_WATCHED, CONSOLE_UNWATCHED]
+    root.write_status(companion, {"nodeName": "n1", "usbRedirections": 2, "conditions": conditions}).taken()
     header, row = table(control_plane.kubectl, companion["metadata"]["namespace"], "--output=wide")
-    assert header == ["NAME", "SESSIONS", "OBSERVED", "IDLE", "SINCE", "REASON", "NODE", "AGE"]
-    assert row[:-1] == ["vm", "", "False", "Unknown", "", "AgentSilent", "n1"]
+    services = ["USB", "USB-OBSERVED", "CONSOLE", "CONSOLE-OBSERVED", "SPICE", "SPICE-OBSERVED"]
+    assert header == ["NAME", "SESSIONS", "OBSERVED", "IDLE", "SINCE", "REASON", *services, "NODE", "AGE"]
+    shown = ["2", "True", "", "Unknown", "", ""]
+    assert row[:-1] == ["vm", "", "False", "Unknown", "", "AgentSilent", *shown, "n1"]
 
 
 @pytest.mark.parametrize("name", ["vmiss", "virtualmachineinstanceservicestatus", "all"])
@@ -218,7 +236,7 @@ def test_explain_says_what_each_field_means(control_plane: ControlPlane) -> None
     explained = " ".join(control_plane.kubectl("explain", "vmiss.status").split())
     assert "What the handler on the VMI's node knows." in explained
     assert "vncSessions <integer> How many VNC sessions are established with the VMI" in explained
-    assert "conditions <[]Object> Observed is True while the number of sessions is known." in explained
+    assert "conditions <[]Object> Observed is True while the number of VNC sessions is known." in explained
 
 
 IDLE = ("wait", "--for=condition=Idle", "vmiss/vm")

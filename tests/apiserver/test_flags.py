@@ -67,6 +67,9 @@ def right(tmp_path: Path) -> dict[str, str]:
         ("--watch-timeout", "0s", "0s is not between 1s and 3600s"),
         ("--lease", "6s", "6s is less than two heartbeat intervals"),
         ("--heartbeat-interval", "1ms", "1ms is not between 0.1s and 60s"),
+        ("--poll", "usb-redirection", "is not SERVICE=DURATION"),
+        ("--poll", "spice=5s", "'spice' is not a service that can be polled"),
+        ("--poll", "serial-console=61s", "61s is not between 1s and 60s"),
         ("--probe-address", "8080", "is not HOST:PORT"),
         ("--metrics-address", "example.org:80", "'example.org' does not appear to be an IPv4 or IPv6 address"),
         ("--admin-address", "0.0.0.0:8186", "is not a loopback address"),
@@ -145,6 +148,14 @@ def test_every_flag_is_a_variable_too(right: dict[str, str]) -> None:
     status, lines = run(env=variables | {"HANDLER_SERVICE_NODE_NAME": "Node_1"})
     assert (status, len(lines)) == (2, 1)
     assert "argument --node-name (from HANDLER_SERVICE_NODE_NAME): 'Node_1'" in lines[0]
+
+
+def test_a_service_is_polled_at_one_interval(right: dict[str, str]) -> None:
+    """The flag is named, not the service that came last."""
+    polls = ["--poll=usb-redirection=5s", "--poll=serial-console=5s", "--poll=usb-redirection=6s"]
+    status, lines = run(*(f"{name}={value}" for name, value in right.items()), *polls)
+    assert (status, len(lines)) == (2, 1), lines
+    assert lines[0].startswith("handler-service: error: argument --poll: a service is given twice")
 
 
 def test_a_port_that_is_taken_ends_the_program(right: dict[str, str]) -> None:

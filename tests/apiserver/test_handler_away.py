@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
@@ -32,6 +33,17 @@ pytestmark = pytest.mark.timeout(400)
 PROMISE = 40.0
 #: Seconds until a test times out; longer than the promise, so that a failure shows by how much it was missed.
 DEADLINE = 70.0
+
+
+#: An agent of this release, which reports a redirected USB device; consoles are not watched.
+POLL = "--poll=usb-redirection=5s"
+HELLO = pb.Hello(instance="run", features=["service-observations"])
+ATTACHED = types.ServiceSessions(
+    service=types.SERVICE_USB_REDIRECTION,
+    sessions=1,
+    accuracy=types.ACCURACY_EXACT,
+    observation=types.Observation(observed=True, reason=types.OBSERVATION_REASON_WATCHING),
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +119,12 @@ def cluster(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
         nodes = {name: stack.enter_context(Node(control_plane, f"node-{name}")) for name in numbers}
         vmis = {name: node.run(Vmi(client, "default", name)) for name, node in nodes.items()}
         handlers = {
-            name: stack.enter_context(node.handler(LEASE, publisher="companion")) for name, node in nodes.items()
+            name: stack.enter_context(node.handler(LEASE, POLL, publisher="companion")) for name, node in nodes.items()
         }
 
         def case(name: str) -> Case:
-            peer = peers.connect(vmis[name].socket, sessions=numbers[name], timeout=90)
+            peer = peers.new(vmis[name].socket).connect(HELLO, timeout=90)
+            peer.snapshot(numbers[name], others=[ATTACHED])
             peer.wait_published(timeout=60)
             versions = stack.enter_context(vmis[name].record_companion())
             return Case(vmis[name], nodes[name], handlers[name], peer, versions)
@@ -210,6 +223,16 @@ def test_within_40_s_of_a_handlers_death_its_values_are_not_observed(cluster: Cl
     for field in ("since", "nodeName", "vmiUID", "vncSessions"):
         assert mark.object["status"][field] == before[field]
     assert cluster.second.metric("vmi_service_status_controller_handlers_away") >= 2
+
+
+def test_what_was_observed_of_another_service_is_marked_in_the_same_write(cluster: Cluster) -> None:
+    """The number stays. A service that nothing watched has nothing to withdraw."""
+    cases = (cluster.killed, cluster.frozen, cluster.moved)
+    for status in (case.marked().object["status"] for case in cases):
+        found = {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+        assert status["usbRedirections"] == 1
+        assert found["UsbRedirectionsObserved"] == ("False", "HandlerAway")
+        assert found["ConsoleSessionsObserved"] == ("Unknown", "NotWatched")
 
 
 def test_idle_is_unknown_where_nobody_can_know(cluster: Cluster) -> None:

@@ -117,7 +117,7 @@ def test_a_vmi_without_an_agent_is_told_as_not_observed(
     vmi.wait_told(unknown(0, "NoAgent"))
     companion = vmi.companion()
     assert companion is not None
-    observed, idle = companion["status"]["conditions"]
+    observed, idle, *_ = companion["status"]["conditions"]
     assert observed["message"].startswith(NO_AGENT)
     assert idle["reason"] == "NotObserved"
     assert idle["message"].startswith(f"Not known whether a viewer is connected: {NO_AGENT}")

@@ -97,13 +97,24 @@ def test_the_companions_status_is_for_people_and_for_programs(node: Node, vmi: V
                 "message": "2 viewers are connected over VNC.",
                 "lastTransitionTime": began,
             },
+            *(
+                {
+                    "type": type_,
+                    "status": "Unknown",
+                    "reason": "NotWatched",
+                    "message": "Not watched: the handler does not ask for it (--poll), or the VM's agent does not "
+                    "report it.",
+                    "lastTransitionTime": began,
+                }
+                for type_ in ("UsbRedirectionsObserved", "ConsoleSessionsObserved", "SpiceSessionsObserved")
+            ),
         ],
     }
     peer.report(0)
     peer.wait_published()
     status = _status(vmi)
     assert "vncSessions" not in status
-    observed, idle = status["conditions"]
+    observed, idle, *_ = status["conditions"]
     assert observed["lastTransitionTime"] == began
     assert (idle["status"], idle["reason"]) == ("True", "NobodyConnected")
     assert idle["message"] == "No viewer is connected over VNC."

@@ -36,7 +36,7 @@ from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.reasons import Reason
 from servicestatus.v1 import session_report_service_pb2 as pb
-from servicestatus.v1.sessions_pb2 import SERVICE_VNC, VmiReference
+from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.hostile import http2
 from tests.skew import dialogue
 
@@ -75,7 +75,7 @@ _RESPONSES: Final = tuple(line.said for line in _LINES if line.who == "handler")
 
 def handler_stream(data: bytes) -> None:
     """Messages of an agent: no number that the contract forbids gets into the report store."""
-    reports = ReportStore(SERVICE_VNC, 15.0, lambda _: None)
+    reports = ReportStore(15.0, lambda _: None)
     reports.add(Endpoint("a", _VMI, "a.sock"), 0.0)
     protocol = SessionProtocol(
         reports,
@@ -153,7 +153,7 @@ def vmi_object(data: bytes) -> None:
         parsed = vmis.parse(object_, "n")
         assert vmis.parse(vmis.reduced(object_, "n"), "n") == parsed
         if parsed is not None:
-            assert parsed.sessions >= 0
+            assert parsed.published.sessions >= 0
             assert parsed.id.name
             assert len(parsed.pods) <= vmis.MAX_PODS
 

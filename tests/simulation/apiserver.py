@@ -379,6 +379,6 @@ def sessions_of(path: str, object_: Object) -> tuple[str, str, int] | None:
     """Place, VMI and number that an object shows; None if it shows none."""
     if f"/{VMIS}/" in path:
         parsed = vmi.parse(object_)
-        return None if parsed is None else ("vmi-status", parsed.id.uid, parsed.sessions)
+        return None if parsed is None else ("vmi-status", parsed.id.uid, parsed.published.sessions)
     held = companion.parse(object_)
     return None if held is None else ("companion", held.vmi.uid, held.value.sessions)

@@ -57,15 +57,15 @@ MUTANTS: Final = (
             Edit(
                 _SCHEDULER,
                 "WriteScheduler._start",
-                "attempt.watermarks = item.desired.watermarks",
-                "attempt.watermarks = item.desired.watermarks; item.publish(attempt.watermarks)",
+                "item.last_start = now",
+                "item.last_start = now; item.publish(attempt.watermarks or ())",
             ),
         ),
         quick=True,
     ),
     Mutant(
         "zero-published-for-unknown",
-        (Edit("handler_service.publishing.item", "Item.target", "max(desired.sessions, actual.sessions)", "0"),),
+        (Edit("handler_service.publishing.services", "target", "max(sessions, held)", "0"),),
         quick=True,
     ),
     Mutant(
@@ -162,7 +162,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "reverted-taken-for-success",
-        (Edit(_VMI_STATUS, "VmiStatusPublisher._compared", "PublishedValue(known.sessions)", "value"),),
+        (Edit(_VMI_STATUS, "VmiStatusPublisher._compared", "known.published", "value"),),
     ),
     Mutant(
         "no-answer-taken-for-success",

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from handler_service.kube import companion as companions
-from handler_service.kube.conditions import Detail
-from handler_service.model import PublishedValue, VmiId
+from handler_service.kube.conditions import Detail, ServiceDetail
+from handler_service.model import PublishedValue, ServiceValue, VmiId
+from servicestatus.v1.sessions_pb2 import SERVICE_USB_REDIRECTION as USB
 from tests.apiserver.controllers import CONTROLLER
 from tests.apiserver.guard.requests import FORBIDDEN, HERE, OK
 from tests.apiserver.identities import MERGE_PATCH, NAMESPACE, Handler, User, path_of
@@ -25,7 +26,8 @@ def controller(control_plane: ControlPlane, installed: None) -> User:
 def published(companion: Object, here: Handler) -> Object:
     """A companion with two viewers, as the handler writes it."""
     vmi = VmiId("", "", companion["spec"]["vmiUID"])
-    value = PublishedValue(2, Detail(True, "Watching", "The agent sees all.", 1_700_000_000, HERE))
+    services = (ServiceValue(USB, 1, ServiceDetail(True, "Watching", "It polls.")),)
+    value = PublishedValue(2, Detail(True, "Watching", "The agent sees all.", 1_700_000_000, HERE), services)
     return here.write_status(companion, companions.status(vmi, value, (), 1_700_000_000.0)).taken()
 
 
@@ -49,6 +51,9 @@ def test_the_controller_marks_a_companion(controller: User, published: Object) -
     assert [(one["type"], one["status"], one["reason"]) for one in after["status"]["conditions"]] == [
         ("Observed", "False", "HandlerAway"),
         ("Idle", "Unknown", "NotObserved"),
+        ("UsbRedirectionsObserved", "False", "HandlerAway"),
+        ("ConsoleSessionsObserved", "Unknown", "NotWatched"),
+        ("SpiceSessionsObserved", "Unknown", "NotWatched"),
     ]
 
 
@@ -57,7 +62,17 @@ def test_the_controller_marks_a_companion_that_was_never_written(controller: Use
     assert send(controller, companion, mark(companion)) == (OK, "")
 
 
-@pytest.mark.parametrize("field", [{"vncSessions": 0}, {"vncSessions": None}, {"nodeName": "x"}, {"since": None}])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"vncSessions": 0},
+        {"vncSessions": None},
+        {"usbRedirections": None},
+        {"spiceSessions": 1},
+        {"nodeName": "x"},
+        {"since": None},
+    ],
+)
 def test_the_controller_changes_nothing_but_conditions(controller: User, published: Object, field: Object) -> None:
     """Above all not the number of sessions."""
     patch = mark(published)
@@ -76,6 +91,10 @@ def test_the_controller_changes_nothing_but_conditions(controller: User, publish
         (1, {"status": "False", "reason": "ViewersConnected"}),
         (1, {"reason": "NobodyConnected"}),
         (1, {"type": "Other"}),
+        (2, {"status": "True"}),
+        (2, {"reason": "Watching"}),
+        (3, {"status": "True", "reason": "Watching"}),
+        (3, {"reason": "NotAsked"}),
     ],
 )
 def test_the_controller_sets_no_other_condition(
@@ -85,7 +104,7 @@ def test_the_controller_sets_no_other_condition(
     patch = mark(published)
     patch["status"]["conditions"][index] |= change
     if change.get("type"):
-        patch["status"]["conditions"] += mark(published)["status"]["conditions"][1:]
+        patch["status"]["conditions"].append(mark(published)["status"]["conditions"][index])
     assert send(controller, published, patch) == (FORBIDDEN, CONDITIONS_ONLY)
 
 

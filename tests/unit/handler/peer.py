@@ -100,6 +100,10 @@ class MemoryPlace:
     def detail(self, desired: DesiredStatus) -> None:
         """Ignore everything except the number."""
 
+    def services(self, desired: DesiredStatus) -> dict[int, None]:
+        """Show VNC alone."""
+        return {}
+
     def shows_idle(self, value: PublishedValue) -> bool:
         """Zero."""
         return not value.sessions

@@ -1,11 +1,14 @@
 """The handler's flags: what a value of --endpoint may be."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from handler_service import polling_flag
 from handler_service.config import StaticEndpoint, parse_endpoint
 from handler_service.model import VmiId
+from servicestatus.v1 import sessions_pb2 as types
 from tests.unit.handler.builders import VMI
 
 
@@ -43,3 +46,29 @@ def test_a_wrong_value_says_what_is_wrong(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match="is not") as refused:
         parse_endpoint(text)
     assert problem in str(refused.value)
+
+
+def test_a_value_of_poll_is_a_service_and_seconds() -> None:
+    """Within the bounds of the contract."""
+    assert polling_flag.parse("usb-redirection=5s") == (types.SERVICE_USB_REDIRECTION, 5.0)
+    assert polling_flag.parse("serial-console=1m") == (types.SERVICE_SERIAL_CONSOLE, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is not SERVICE=DURATION"),
+        ("usb-redirection", "is not SERVICE=DURATION"),
+        ("vnc=5s", "'vnc' is not a service that can be polled: usb-redirection or serial-console"),
+        ("spice=5s", "'spice' is not a service that can be polled"),
+        ("=5s", "'' is not a service that can be polled"),
+        ("usb-redirection=", "'' is not a duration"),
+        ("usb-redirection=5", "'5' is not a duration"),
+        ("usb-redirection=500ms", "500ms is not between 1s and 60s"),
+        ("serial-console=61s", "61s is not between 1s and 60s"),
+    ],
+)
+def test_a_value_of_poll_that_cannot_be_used_says_why(text: str, problem: str) -> None:
+    """Before any agent gets it."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        polling_flag.parse(text)

@@ -122,6 +122,31 @@ async def test_get_tells_all_that_is_known(admin: Admin) -> None:
     assert (worker.writes, worker.failures, worker.HasField("last_write")) == (1, 0, True)
 
 
+async def test_each_service_has_a_summary_of_its_own(admin: Admin) -> None:
+    """Its own observation, and what the agent reported of it unchanged."""
+    failed = types.Observation(observed=False, reason=types.OBSERVATION_REASON_QUERY_FAILED, message="refused")
+    vnc = types.ServiceSessions(service=VNC, sessions=1, accuracy=types.ACCURACY_EXACT)
+    spice = types.ServiceSessions(service=types.SERVICE_SPICE, sessions=2, pending=1, observation=failed)
+    spice.accuracy = types.ACCURACY_UPPER_BOUND
+    usb = types.ServiceSessions(service=types.SERVICE_USB_REDIRECTION, sessions=3, observation=failed)
+    usb.accuracy = types.ACCURACY_EXACT
+    usb.sampled_every.FromSeconds(5)
+    watching = types.Observation(observed=True, reason=types.OBSERVATION_REASON_WATCHING)
+    full = report_pb.Snapshot(sequence=1, observation=watching, services=[vnc, usb, spice])
+    peer = await admin.report(report_pb.ReportSessionsRequest(snapshot=full))
+    await peer.hear_ack(1, 1)
+
+    status = await admin.get("default", "vm")
+    of_vnc, of_usb, of_spice = status.services
+    assert (of_vnc.service, of_vnc.sessions, of_vnc.observed) == (VNC, 1, True)
+    # This handler does not ask for polls, so that what the agent reports of them is shown and not published.
+    assert (of_usb.service, of_usb.sessions, of_usb.message) == (types.SERVICE_USB_REDIRECTION, 3, "NotWatched")
+    assert (of_spice.service, of_spice.sessions, of_spice.pending) == (types.SERVICE_SPICE, 2, 1)
+    assert (of_spice.observed, of_spice.message) == (False, "QueryFailed: refused")
+    (endpoint,) = status.endpoints
+    assert list(endpoint.services) == [vnc, usb, spice]
+
+
 async def test_get_tells_before_anybody_spoke(admin: Admin) -> None:
     """Unset is unset: no time of 1970."""
     status = await admin.get("default", "vm")

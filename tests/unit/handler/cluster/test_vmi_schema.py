@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from handler_service.cluster.vmi_schema import VmiSchema, has_service_status
+from handler_service.cluster.vmi_schema import VmiSchema, has_service_status, services_of
 from handler_service.kube.client import KubeClient
 from tests.unit.handler.kube.test_vmi import JSON
 
@@ -34,6 +34,14 @@ def crd(status: Any, name: str = "v1") -> dict[str, Any]:
 def test_the_schema_says_whether_the_field_is_kept(status: Any, keeps: bool) -> None:
     """By its name, or because unknown fields are kept."""
     assert has_service_status(crd(status)) is keeps
+
+
+def test_each_service_has_a_field_or_has_none() -> None:
+    """VEP #119 names VNC's; the others may follow one by one."""
+    fields = {"vncSessions": {"type": "integer"}, "usbRedirections": {"type": "integer"}}
+    assert services_of(crd({"properties": {"serviceStatus": {"properties": fields}}})) == {2}
+    assert services_of(crd({"properties": {"serviceStatus": KEEP}})) == {2, 3, 4}
+    assert services_of(crd({"properties": {}})) == set()
 
 
 def test_only_the_version_that_is_written_counts() -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from handler_service.cluster.vouching import Vouching
 from handler_service.kube.companion import Companion
-from handler_service.kube.conditions import Detail
-from handler_service.model import DesiredStatus, PublishedValue, Reason, VmiId
+from handler_service.kube.conditions import Detail, ServiceDetail
+from handler_service.model import DesiredStatus, PublishedValue, Reason, ServiceStatus, ServiceValue, VmiId
+from servicestatus.v1 import sessions_pb2 as types
 
 VM, OTHER = VmiId("ns", "vm", "u1"), VmiId("ns", "other", "u2")
 
@@ -157,3 +158,47 @@ def test_a_claim_that_ends_the_renewals_is_logged_once(scene: Scene, caplog: pyt
         " Lease until it is, and the controller marks the node's values"
     )
     assert record.__dict__["fields"] == {"vmi": "ns/vm"}
+
+
+# --- other services than VNC ---
+
+USB = types.SERVICE_USB_REDIRECTION
+
+
+def with_usb(sessions: int, *, observed: bool = True) -> Companion:
+    """A companion that shows a number of USB redirections, and does not observe VNC."""
+    usb = ServiceValue(USB, sessions, ServiceDetail(observed, "Watching" if observed else "AgentSilent", ""))
+    shown = companion(observed=False)
+    return shown._replace(value=PublishedValue(0, shown.value.detail, (usb,)))
+
+
+def usb_status(sessions: int = 0, *, observed: bool = True) -> DesiredStatus:
+    usb = ServiceStatus(USB, sessions, observed=observed, reason=Reason.WATCHING)
+    return DesiredStatus(0, False, Reason.AGENT_SILENT, "", None, True, (), (usb,))
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(usb_status(observed=False), id="the number is not known any more"),
+        pytest.param(usb_status(1), id="a device is attached, and the companion says that none is"),
+        pytest.param(desired(observed=False), id="nothing is watched any more"),
+    ],
+)
+def test_a_claim_about_another_service_ends_the_renewals_too(scene: Scene, status: DesiredStatus) -> None:
+    """Each condition is vouched for by the same Lease."""
+    scene.statuses[VM] = usb_status()
+    scene.vouching.shown(with_usb(0))
+    assert scene.after(100)
+    scene.set(status)
+    assert scene.after(9.9)
+    assert not scene.after(0.1)
+    scene.vouching.shown(with_usb(status.service(USB).sessions, observed=False))
+    assert scene.vouching.vouches()
+
+
+def test_a_number_of_another_service_that_is_too_high_is_corrected_in_its_turn(scene: Scene) -> None:
+    """As one of VNC is."""
+    scene.statuses[VM] = usb_status()
+    scene.vouching.shown(with_usb(2))
+    assert scene.after(100)

@@ -45,6 +45,9 @@ def test_nobody_is_idle() -> None:
     status = companions.status(VMI, PublishedValue(0, WATCHING), (), NOW)
     assert status == {
         "vncSessions": None,
+        "usbRedirections": None,
+        "consoleSessions": None,
+        "spiceSessions": None,
         "since": "2020-09-13T12:26:40Z",
         "nodeName": "n1",
         "vmiUID": "u",
@@ -63,6 +66,17 @@ def test_nobody_is_idle() -> None:
                 "message": "No viewer is connected over VNC.",
                 "lastTransitionTime": THEN,
             },
+            *(
+                {
+                    "type": type_,
+                    "status": "Unknown",
+                    "reason": "NotWatched",
+                    "message": "Not watched: the handler does not ask for it (--poll), or the VM's agent does not "
+                    "report it.",
+                    "lastTransitionTime": THEN,
+                }
+                for type_ in ("UsbRedirectionsObserved", "ConsoleSessionsObserved", "SpiceSessionsObserved")
+            ),
         ],
     }
 
@@ -89,9 +103,9 @@ def test_the_time_of_a_transition_stays_while_the_status_does() -> None:
     second = companions.status(VMI, PublishedValue(2, WATCHING._replace(reason="Other")), tuple(first), NOW + 60)[
         "conditions"
     ]
-    assert [condition["lastTransitionTime"] for condition in second] == [THEN, THEN]
+    assert [condition["lastTransitionTime"] for condition in second] == [THEN] * 5
     third = companions.status(VMI, PublishedValue(0, WATCHING), tuple(second), NOW + 120)["conditions"]
-    assert [condition["lastTransitionTime"] for condition in third] == [THEN, "2023-11-14T22:15:20Z"]
+    assert [condition["lastTransitionTime"] for condition in third] == [THEN, "2023-11-14T22:15:20Z", *[THEN] * 3]
 
 
 DETAILS = st.builds(
@@ -146,7 +160,8 @@ def test_a_mark_takes_the_certainty_and_leaves_the_number() -> None:
     patch = companions.marked(before, "node n1: gone", NOW + 60)
     assert patch["metadata"] == {"resourceVersion": "9"}
     assert list(patch["status"]) == ["conditions"]
-    observed, idle, kept, usb_observed = patch["status"]["conditions"]
+    observed, idle, *not_watched, kept, usb_observed = patch["status"]["conditions"]
+    assert not_watched == status["conditions"][2:]
     assert observed == {
         "type": "Observed",
         "status": "False",

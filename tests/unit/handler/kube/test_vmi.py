@@ -40,7 +40,7 @@ def test_the_fields_that_matter_are_read() -> None:
         too_many_pods=False,
         service_status={"vncSessions": 2},
     )
-    assert found.sessions == 2
+    assert found.published.sessions == 2
     assert not found.final
 
 
@@ -71,7 +71,7 @@ def test_any_field_may_be_anything(node: Any, phase: Any, pods: Any, service_sta
     assert found is not None
     assert isinstance(found.node, str)
     assert isinstance(found.phase, str)
-    assert found.sessions >= 0
+    assert found.published.sessions >= 0
     assert len(found.pods) <= 16
 
 

@@ -1,5 +1,8 @@
 """A status manager in virtual time with one publisher, and its metrics."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from handler_service.metrics.exposition import exposition
@@ -7,10 +10,11 @@ from handler_service.model import Assignment, Endpoint, Outcome, VmiId
 from handler_service.publishing.policy import WritePolicy
 from handler_service.publishing.scheduler import WriteScheduler
 from handler_service.publishing.worker import PublishWorker
-from handler_service.reports.entry import Observed
+from handler_service.reports.entry import Observed, ServiceState
 from handler_service.stats import ApiStats, RequestStats
 from handler_service.status_manager import StatusManager
 from servicestatus.rate_limit import TokenBucket
+from servicestatus.v1 import sessions_pb2 as types
 from tests.unit.handler.builders import VMI, WATCHING, endpoint, vnc
 from tests.unit.handler.peer import MemoryPlace
 
@@ -34,7 +38,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.manager = StatusManager(15.0, lambda: self.now)
+        self.manager = StatusManager(15.0, lambda: self.now, {types.SERVICE_USB_REDIRECTION: 5.0})
         self.manager.set_opener(answers=True)
         scheduler = WriteScheduler(WritePolicy(), TokenBucket(99, 0.01), lambda cap: cap)
         self.worker = PublishWorker(MemoryPlace(), scheduler, self.manager.clock, self.manager.answered)
@@ -52,12 +56,18 @@ class Scene:
         return made
 
     def report(
-        self, vmi: VmiId = VMI, sessions: int = 0, *, since: float | None = None, observed: Observed = WATCHING
+        self,
+        vmi: VmiId = VMI,
+        sessions: int = 0,
+        *,
+        since: float | None = None,
+        observed: Observed = WATCHING,
+        others: Mapping[int, ServiceState] = MappingProxyType({}),
     ) -> None:
-        """A new stream, and its snapshot."""
+        """A new stream, and its snapshot; `others` are services other than VNC."""
         reports = self.manager.reports
         reports.opened(vmi.name, "run", "", self.now)
-        reports.replace(vmi.name, 1, observed, vnc(sessions, since), self.now)
+        reports.replace(vmi.name, 1, observed, {**vnc(sessions, since), **others}, self.now)
 
     def work(self, outcome: Outcome) -> None:
         """The place's next job ends like that."""

@@ -1,7 +1,9 @@
 """The metrics that concern a VMI."""
 
 from handler_service.model import Assignment, VmiId
-from tests.unit.handler.builders import OTHER_VMI, UNREACHABLE, VMI
+from handler_service.reports.entry import ServiceState
+from servicestatus.v1 import sessions_pb2 as types
+from tests.unit.handler.builders import OTHER_VMI, UNREACHABLE, VMI, WATCHING
 from tests.unit.handler.metrics.scene import Scene
 
 SESSIONS = "kubevirt_vmi_service_sessions"
@@ -46,6 +48,38 @@ def test_a_proven_zero_is_shown() -> None:
     scene.add()
     scene.report(sessions=0)
     assert scene.series(SESSIONS) == {VNC: 0}
+
+
+def test_other_services_have_the_same_series_where_they_are_watched() -> None:
+    """The labels are the words of --poll. A service that is not watched has no series, least of all a zero."""
+    scene = Scene()
+    scene.add()
+    usb: dict[int, ServiceState] = {types.SERVICE_USB_REDIRECTION: ServiceState(2, since=1.0, observation=WATCHING)}
+    scene.report(sessions=1, others=usb)
+    assert scene.series(SESSIONS) == {VNC: 1, f"{ITS},service=usb-redirection": 2}
+    assert scene.series(OBSERVED) == {VNC: 1, f"{ITS},service=usb-redirection": 1}
+    failed: dict[int, ServiceState] = {
+        types.SERVICE_USB_REDIRECTION: ServiceState(0, observation=UNREACHABLE),
+        types.SERVICE_SPICE: ServiceState(0, observation=WATCHING),
+    }
+    scene.report(sessions=1, others=failed)
+    assert scene.series(SESSIONS) == {VNC: 1, f"{ITS},service=spice": 0}
+    assert scene.series(OBSERVED) == {VNC: 1, f"{ITS},service=usb-redirection": 0, f"{ITS},service=spice": 1}
+    scene.report(sessions=1)
+    assert scene.series(SESSIONS) == {VNC: 1}
+    assert scene.series(OBSERVED) == {VNC: 1}
+
+
+def test_polls_are_counted_where_an_agent_polls() -> None:
+    """By default none does, and two series for each VMI would say so."""
+    scene = Scene()
+    scene.add()
+    scene.report()
+    scene.manager.reports.entry("vm").counters = {"polls": 0, "poll_failures": 0}
+    assert scene.series("vmi_service_status_agent_polls_total") == {}
+    scene.manager.reports.entry("vm").counters = {"polls": 3, "poll_failures": 1}
+    assert scene.series("vmi_service_status_agent_polls_total") == {ITS: 3}
+    assert scene.series("vmi_service_status_agent_poll_failures_total") == {ITS: 1}
 
 
 def test_series_end_with_the_vmi() -> None:

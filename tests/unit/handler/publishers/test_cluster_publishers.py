@@ -11,12 +11,15 @@ from handler_service.kube import companion as companions
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import JSON_PATCH, MERGE_PATCH
 from handler_service.kube.conditions import Detail
-from handler_service.model import Outcome, OutcomeKind, PublishedValue, VmiId
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, ServiceValue, VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
+from servicestatus.v1 import sessions_pb2 as types
 from testbed.waiting import wait_until_async
+from tests.unit.handler.builders import desired
 from tests.unit.handler.kube.fake_api import FakeApi
 
+USB = types.SERVICE_USB_REDIRECTION
 VMI = VmiId("ns", "vm", "u")
 VMI_PATH = "/apis/kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm"
 COMPANIONS = "/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/ns/virtualmachineinstanceservicestatuses"
@@ -47,11 +50,13 @@ Status = Callable[..., VmiStatusPublisher]
 
 @pytest.fixture
 def status(api: FakeApi) -> Status:
-    def make(known: dict[str, Any] | None = None, *, schema: bool | None = True) -> VmiStatusPublisher:
+    def make(
+        known: dict[str, Any] | None = None, *, schema: bool | None = True, services: frozenset[int] = frozenset()
+    ) -> VmiStatusPublisher:
         async def schema_knows() -> bool | None:
             return schema
 
-        return VmiStatusPublisher(api.client, "n1", lambda _: vmis.parse(known), schema_knows)
+        return VmiStatusPublisher(api.client, "n1", lambda _: vmis.parse(known), schema_knows, lambda: services)
 
     return make
 
@@ -86,6 +91,29 @@ async def test_other_services_are_kept(api: FakeApi, status: Status) -> None:
     api.expect(f"PATCH {VMI_PATH}", vmi(0, usbSessions=3))
     await status(vmi(2, usbSessions=3)).write(VMI, PublishedValue(0))
     assert api.seen[0].body == [*TESTS, {"op": "add", "path": "/status/serviceStatus", "value": {"usbSessions": 3}}]
+
+
+async def test_numbers_of_other_services_stand_beside_that_of_vnc(api: FakeApi, status: Status) -> None:
+    """One field for each service that has a number; at zero it is absent."""
+    value = PublishedValue(0, None, (ServiceValue(USB, 2),))
+    api.expect(f"PATCH {VMI_PATH}", vmi(0, version=8, usbRedirections=2, other=1))
+    publisher = status(vmi(1, spiceSessions=1, other=1), services=frozenset({USB}))
+    assert await publisher.write(VMI, value) == Outcome(OutcomeKind.WRITTEN, value)
+    fields = {"usbRedirections": 2, "other": 1}
+    assert api.seen[0].body == [*TESTS, {"op": "add", "path": "/status/serviceStatus", "value": fields}]
+
+
+async def test_only_services_that_the_schema_has_a_field_for_are_shown(status: Status) -> None:
+    """Otherwise the server would drop the field again and again."""
+    assert status(services=frozenset({USB})).services(desired(0)) == {USB: None}
+    assert status().services(desired(0)) == {}
+
+
+async def test_a_number_that_another_client_removed_is_seen(api: FakeApi, status: Status) -> None:
+    """The answer is compared with all numbers."""
+    api.expect(f"PATCH {VMI_PATH}", vmi(1))
+    outcome = await status(vmi()).write(VMI, PublishedValue(1, None, (ServiceValue(USB, 2),)))
+    assert (outcome.kind, outcome.actual) == (OutcomeKind.REVERTED, PublishedValue(1))
 
 
 async def test_a_schema_without_the_field_is_not_tried(api: FakeApi, status: Status) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from handler_service.kube.conditions import Detail
-from handler_service.model import Outcome, OutcomeKind, PublishedValue, Reason, VmiId
+from handler_service.kube.conditions import Detail, ServiceDetail
+from handler_service.model import Outcome, OutcomeKind, PublishedValue, Reason, ServiceValue, VmiId
 from handler_service.publishers.file import FilePublisher
+from servicestatus.v1 import sessions_pb2 as types
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, desired
 
@@ -58,6 +59,12 @@ def service_status(document: Path) -> dict[str, Any]:
     """The handler's block of a document."""
     found: dict[str, Any] = json.loads(document.read_text())["status"]["serviceStatus"]
     return found
+
+
+#: The conditions of services about which nothing was said.
+NOT_WATCHED = dict.fromkeys(
+    ("UsbRedirectionsObserved", "ConsoleSessionsObserved", "SpiceSessionsObserved"), ("Unknown", "NotWatched")
+)
 
 
 def conditions(document: Path) -> dict[str, tuple[str, str]]:
@@ -115,6 +122,17 @@ async def test_a_document_is_made_with_its_directory(publisher: FilePublisher, t
                         "message": "2 viewers are connected over VNC.",
                         "lastTransitionTime": START_TIME,
                     },
+                    *(
+                        {
+                            "type": type_,
+                            "status": "Unknown",
+                            "reason": "NotWatched",
+                            "message": "Not watched: the handler does not ask for it (--poll), or the VM's agent does "
+                            "not report it.",
+                            "lastTransitionTime": START_TIME,
+                        }
+                        for type_ in NOT_WATCHED
+                    ),
                 ],
             }
         },
@@ -126,14 +144,16 @@ async def test_a_known_zero_is_an_absent_number_and_idle(publisher: FilePublishe
     """The number is absent, as VEP #119 defines it; the conditions say that it is known."""
     assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.WRITTEN
     assert "vncSessions" not in service_status(document)
-    assert conditions(document) == {"Observed": ("True", "Watching"), "Idle": ("True", "NobodyConnected")}
+    shown = {"Observed": ("True", "Watching"), "Idle": ("True", "NobodyConnected")}
+    assert conditions(document) == shown | NOT_WATCHED
 
 
 async def test_an_unknown_number_is_never_an_idle_vm(publisher: FilePublisher, document: Path) -> None:
     """The number is absent too, so the conditions must differ."""
     await publisher.write(VMI, to_publish(0, observed=False))
     assert "vncSessions" not in service_status(document)
-    assert conditions(document) == {"Observed": ("False", "AgentSilent"), "Idle": ("Unknown", "NotObserved")}
+    shown = {"Observed": ("False", "AgentSilent"), "Idle": ("Unknown", "NotObserved")}
+    assert conditions(document) == shown | NOT_WATCHED
 
 
 def test_a_vm_without_an_agent_is_described_without_a_cluster(publisher: FilePublisher) -> None:
@@ -151,7 +171,7 @@ async def test_a_time_of_transition_is_kept_while_the_status_is(
         await publisher.write(VMI, to_publish(sessions))
         wall.now += 60.0
     times = {one["type"]: one["lastTransitionTime"] for one in service_status(document)["conditions"]}
-    assert times == {"Observed": START_TIME, "Idle": "2023-11-14T22:15:20Z"}
+    assert times == dict.fromkeys(NOT_WATCHED, START_TIME) | {"Observed": START_TIME, "Idle": "2023-11-14T22:15:20Z"}
 
 
 async def test_at_zero_the_number_is_absent(publisher: FilePublisher, document: Path) -> None:
@@ -178,7 +198,7 @@ async def test_everything_else_is_kept(publisher: FilePublisher, document: Path)
         "zebra": [1, 2.5, None, True, "ü\u2028😀"],
         "status": {
             "phase": "Running",
-            "serviceStatus": {"spiceSessions": 3, "vncSessions": 9, "other": {"deep": [[]]}},
+            "serviceStatus": {"otherSessions": 3, "vncSessions": 9, "other": {"deep": [[]]}},
             "conditions": [],
         },
         "metadata": {"annotations": {"a": "b"}, "generation": 12_345_678_901_234_567_890},
@@ -190,15 +210,15 @@ async def test_everything_else_is_kept(publisher: FilePublisher, document: Path)
     written = after["status"].pop("serviceStatus")
     del value["status"]["serviceStatus"]  # type: ignore[attr-defined]
     assert after == value
-    assert (written["spiceSessions"], written["other"], written["vncSessions"]) == (3, {"deep": [[]]}, 1)
+    assert (written["otherSessions"], written["other"], written["vncSessions"]) == (3, {"deep": [[]]}, 1)
     assert list(after) == ["zebra", "status", "metadata", "apiVersion"]
 
 
-async def test_other_services_keep_their_fields_at_zero(publisher: FilePublisher, document: Path) -> None:
+async def test_other_programs_fields_stay_at_zero(publisher: FilePublisher, document: Path) -> None:
     """Only the handler's own fields change."""
-    put(document, {"status": {"serviceStatus": {"spiceSessions": 3, "vncSessions": 9}, "phase": "Running"}})
+    put(document, {"status": {"serviceStatus": {"otherSessions": 3, "vncSessions": 9}, "phase": "Running"}})
     await publisher.write(VMI, to_publish(0))
-    assert service_status(document)["spiceSessions"] == 3
+    assert service_status(document)["otherSessions"] == 3
     assert "vncSessions" not in service_status(document)
     assert json.loads(document.read_text())["status"]["phase"] == "Running"
 
@@ -377,10 +397,33 @@ async def test_a_handler_that_stops_marks_its_documents(tmp_path: Path, document
         await publisher.write(VMI, to_publish(2))
         wall.now += 5.0
     assert service_status(document)["vncSessions"] == 2
-    assert conditions(document) == {"Observed": ("False", "HandlerStopped"), "Idle": ("Unknown", "NotObserved")}
+    shown = {"Observed": ("False", "HandlerStopped"), "Idle": ("Unknown", "NotObserved")}
+    assert conditions(document) == shown | NOT_WATCHED
     assert service_status(document)["renewTime"] == "2023-11-14T22:13:25Z"
     assert (await publisher.write(VMI, to_publish(0))).kind is OutcomeKind.ERROR
     assert conditions(document)["Observed"] == ("False", "HandlerStopped")
+
+
+async def test_a_handler_that_stops_withdraws_each_service_that_it_watched(
+    tmp_path: Path, document: Path, wall: Wall
+) -> None:
+    """A number never outlives its writer."""
+    usb = ServiceValue(types.SERVICE_USB_REDIRECTION, 2, ServiceDetail(True, "Watching", ""))
+    async with FilePublisher(tmp_path, wall) as publisher:
+        value = replace(to_publish(0), services=(usb,))
+        assert await publisher.write(VMI, value) == Outcome(OutcomeKind.WRITTEN, value)
+        assert (service_status(document)["usbRedirections"], conditions(document)["UsbRedirectionsObserved"]) == (
+            2,
+            ("True", "Watching"),
+        )
+        assert await publisher.read(VMI) == Outcome(OutcomeKind.UNCHANGED, value)
+    assert service_status(document)["usbRedirections"] == 2
+    assert conditions(document)["UsbRedirectionsObserved"] == ("False", "HandlerStopped")
+    assert conditions(document)["ConsoleSessionsObserved"] == ("Unknown", "NotWatched")
+    async with FilePublisher(tmp_path, wall) as successor:
+        taken_over = (await successor.read(VMI)).actual
+        assert taken_over is not None
+        assert (taken_over.detail, taken_over.services[0].sessions) == (None, 2)
 
 
 # --- what is not understood ---

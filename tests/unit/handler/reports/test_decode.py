@@ -30,6 +30,39 @@ def delta(before: int, started: int, ended: int, now: int, **fields: object) -> 
     return messages.delta_services([change], {VNC: ServiceState(sessions=before)})[VNC]
 
 
+# --- other services than VNC ---
+
+
+def test_a_service_has_an_observation_and_an_interval_of_its_own() -> None:
+    """Where the agent does not set them, it has none."""
+    observation = types.Observation(observed=False, reason=types.OBSERVATION_REASON_QUERY_FAILED, message="x" * 300)
+    usb = types.ServiceSessions(service=types.SERVICE_USB_REDIRECTION, sessions=2, observation=observation)
+    usb.sampled_every.FromMilliseconds(2_500)
+    found = messages.snapshot_services([usb, sessions(1)])
+    state = found[types.SERVICE_USB_REDIRECTION]
+    assert (state.sessions, state.sampled_every) == (2, 2.5)
+    assert state.observation == Observed(False, Reason.QUERY_FAILED, "x" * 256)
+    assert (found[VNC].observation, found[VNC].sampled_every) == (None, None)
+
+
+@pytest.mark.parametrize(("milliseconds", "seconds"), [(-5_000, 1.0), (0, 1.0), (10**12, 60.0)])
+def test_an_interval_out_of_bounds_is_the_nearest_bound(milliseconds: int, seconds: float) -> None:
+    """A reader is shown it."""
+    usb = types.ServiceSessions(service=types.SERVICE_USB_REDIRECTION)
+    usb.sampled_every.FromMilliseconds(milliseconds)
+    assert messages.snapshot_services([usb])[types.SERVICE_USB_REDIRECTION].sampled_every == seconds
+
+
+@pytest.mark.parametrize("service", [2, 3, 4])
+def test_each_service_has_the_bounds_of_vnc(service: int) -> None:
+    """A hostile agent's number cannot be larger than the companion's schema admits."""
+    too_many = types.ServiceSessions(service=types.Service.Name(service), sessions=65_536)
+    with pytest.raises(OutOfBoundsError, match="more than 65535 sessions"):
+        messages.snapshot_services([too_many])
+    with pytest.raises(OutOfBoundsError, match="there twice"):
+        messages.snapshot_services([types.ServiceSessions(service=types.Service.Name(service))] * 2)
+
+
 # --- hello ---
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from handler_service.model import Endpoint, PublishProgress, Reason, VmiId
+from handler_service.model import Endpoint, PublishProgress, Reason, ServiceStatus, VmiId
 from handler_service.reports.entry import EntryState
 from handler_service.reports.protocol import RejectedError, SessionProtocol, message_bucket
 from handler_service.reports.store import ReportStore
@@ -22,6 +22,7 @@ from tests.unit.handler.builders import (
     snapshot,
     unknown_arm,
     unreachable,
+    watching,
 )
 
 LEASE = 15.0
@@ -36,9 +37,10 @@ class Socket:
     progress: PublishProgress = field(default_factory=PublishProgress)
     features: frozenset[str] = contract.FEATURES
     now: float = 0.0
+    polling: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.reports = ReportStore(VNC, LEASE, lambda _: None)
+        self.reports = ReportStore(LEASE, lambda _: None, self.polling)
         self.reports.add(self.endpoint, 0.0)
         self.bucket = message_bucket()
 
@@ -71,6 +73,12 @@ class Socket:
         return refused.value
 
     @property
+    def usb(self) -> ServiceStatus:
+        desired = self.reports.desired_status(self.endpoint.vmi)
+        assert desired is not None
+        return desired.service(types.SERVICE_USB_REDIRECTION)
+
+    @property
     def sessions(self) -> int:
         desired = self.reports.desired_status(self.endpoint.vmi)
         assert desired is not None
@@ -101,6 +109,37 @@ def test_welcome_dictates_the_terms(socket: Socket) -> None:
     assert welcome.lease.ToTimedelta().total_seconds() == 15.0
     assert (welcome.window, welcome.delta_burst) == (8, 8)
     assert welcome.delta_interval.ToTimedelta().total_seconds() == 0.5
+    assert not welcome.polling
+
+
+def test_welcome_asks_for_polls_where_both_sides_know_them() -> None:
+    """An agent of the first release would count them as unknown, and an agent that knows them starts at once."""
+    socket = Socket(polling={types.SERVICE_SERIAL_CONSOLE: 1.5, types.SERVICE_USB_REDIRECTION: 60.0})
+    (response,) = socket.say(socket.dial(), hello(features=["service-observations"]))
+    asked = [(one.service, one.interval.ToTimedelta().total_seconds()) for one in response.welcome.polling]
+    assert asked == [(types.SERVICE_USB_REDIRECTION, 60.0), (types.SERVICE_SERIAL_CONSOLE, 1.5)]
+    (response,) = socket.say(socket.dial(), hello())
+    assert not response.welcome.polling
+
+
+def test_another_service_is_reported_changed_and_ended() -> None:
+    """By a snapshot, a delta that adds up, and the end of the domain."""
+    usb = types.SERVICE_USB_REDIRECTION
+    socket = Socket(polling={usb: 5.0})
+    stream = socket.open()
+    state = types.ServiceSessions(service=usb, sessions=1, accuracy=types.ACCURACY_EXACT, observation=watching())
+    state.sampled_every.FromSeconds(5)
+    full = pb.Snapshot(sequence=1, observation=watching(), services=[state])
+    assert socket.say(stream, pb.ReportSessionsRequest(snapshot=full)) == []
+    assert socket.usb == ServiceStatus(usb, 1, observed=True, reason=Reason.WATCHING, sampled_every=5.0)
+    failed = types.Observation(observed=False, reason=types.OBSERVATION_REASON_QUERY_FAILED)
+    change = pb.ServiceDelta(service=usb, started=1, sessions=2, accuracy=types.ACCURACY_EXACT, observation=failed)
+    assert socket.say(stream, pb.ReportSessionsRequest(delta=pb.Delta(sequence=2, services=[change]))) == []
+    assert socket.usb == ServiceStatus(usb, 2, observed=False, reason=Reason.QUERY_FAILED)
+    wrong = pb.ServiceDelta(service=usb, started=1, sessions=2)
+    assert socket.say(stream, pb.ReportSessionsRequest(delta=pb.Delta(sequence=3, services=[wrong]))) == resync(
+        2, pb.RESYNC_REASON_COUNT_MISMATCH
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from servicestatus.rate_limit import TokenBucket
 from servicestatus.v1 import session_report_service_pb2 as pb
 from tests.unit.handler.builders import (
     VMI,
-    VNC,
     delta,
     endpoint,
     goodbye,
@@ -58,7 +57,7 @@ class ReportMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.reports = ReportStore(VNC, LEASE, lambda _: None)
+        self.reports = ReportStore(LEASE, lambda _: None)
         self.reports.add(endpoint(), 0.0)
         self.believed = Believed()
         self.stream: SessionProtocol | None = None

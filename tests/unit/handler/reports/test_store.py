@@ -13,7 +13,6 @@ from tests.unit.handler.builders import (
     OTHER_VMI,
     UNREACHABLE,
     VMI,
-    VNC,
     WATCHING,
     endpoint,
     vnc,
@@ -29,7 +28,7 @@ class Book:
     changed: list[VmiId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.reports = ReportStore(VNC, LEASE, self.changed.append)
+        self.reports = ReportStore(LEASE, self.changed.append)
 
     def desired_status(self, vmi: VmiId = VMI) -> DesiredStatus:
         found = self.reports.desired_status(vmi)
