@@ -46,7 +46,7 @@ def exported() -> set[str]:
     scene = Scene()
     scene.add()
     scene.report(sessions=1, since=1.0)
-    scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1}
+    scene.manager.reports.entry("vm").counters = {"libvirt_connects": 1, "polls": 1, "poll_failures": 0}
     scene.manager.reports.stats.rejections["ABORTED"] += 1
     scene.requests.answered("PATCH", 200, 0.01)
     text = scene.text() + controller_metrics() + webhook_metrics()

@@ -72,6 +72,7 @@ ALL = [
     "injection-webhook",
     "injection-webhook-opt-in",
     "vmi-status",
+    "polling",
     "guard-companion-owner",
     "monitoring",
     "selinux",
@@ -306,6 +307,13 @@ def test_with_vmi_status_the_handler_publishes_into_the_vmi_alone(tmp_path: Path
     changed = handler_of(build(overlay(tmp_path, {"components": ["vmi-status"]})))["containers"][0]["args"]
     assert (plain[0], changed[0]) == ("--publisher=auto", "--publisher=vmi-status")
     assert plain[1:] == changed[1:]
+
+
+def test_with_polling_the_handler_has_agents_poll(tmp_path: Path) -> None:
+    """With `vmi-status` too, and nothing else of its command line changes."""
+    plain = handler_of(build(MANIFESTS / "base"))["containers"][0]["args"]
+    changed = handler_of(build(overlay(tmp_path, {"components": ["polling", "vmi-status"]})))["containers"][0]["args"]
+    assert changed == ["--publisher=vmi-status", *plain[1:], "--poll=usb-redirection=5s", "--poll=serial-console=5s"]
 
 
 def test_the_dashboard_is_where_grafana_looks(tmp_path: Path) -> None:
