@@ -34,7 +34,8 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.AGENT_SILENT: "No report from the agent within its lease; the number shown is the last one known.",
     Reason.AGENT_STOPPED: "The agent has stopped; the number shown is the last one known.",
     Reason.NO_AGENT: "No agent has reported for this VM. A launcher pod that was created before the agent was "
-    "installed has none: a live migration or a restart of the VM creates a pod with an agent, unless the VM opted out.",
+    "installed has none: a live migration or a restart of the VM creates a pod with an agent, unless the label "
+    "servicestatus.kubevirt.io/inject of the VM's template or of its namespace keeps it away.",
     Reason.SOCKET_REFUSED: "The handler's socket in the launcher pod was replaced or removed by a process in the pod "
     "and is ignored. A live migration or a restart of the VM creates a new pod.",
     Reason.TOO_MANY_PODS: "The VMI has more launcher pods on this node than are served. Only one of them can run the "

@@ -24,6 +24,7 @@ from testbed.playing import Scene, play
 from testbed.processes import ManagedProcess
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
+from tests.apiserver.identities import BASE
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen, unknown
@@ -264,6 +265,27 @@ def test_it_prints_what_the_page_says_of_the_vmi(
     kubeconfig.write_text(control_plane.kubeconfig.read_text())
     environment = _environment(_working_in(vmi.namespace, kubeconfig), tmp_path)
     play(example, SCENES[example.scene](vmi, peer), tmp_path, environment)
+
+
+@pytest.mark.parametrize("example", examples("cluster without an agent"), ids=str)
+def test_it_prints_what_the_page_says_of_a_vm_that_has_opted_out(
+    example: Example, viewer: Path, vmi: Vmi, tmp_path: Path
+) -> None:
+    """One lease after its start, for a user who may view the namespace."""
+    vmi.patch(labels={"servicestatus.kubevirt.io/inject": "false"})
+    vmi.wait_told(unknown(0, "NoAgent"), timeout=60)
+    play(example, _still(), tmp_path, _environment(viewer, tmp_path))
+
+
+def test_it_prints_what_the_pages_say_of_a_cluster_without_kubevirt(tmp_path: Path) -> None:
+    """From top to bottom, since one cluster gets the project between two examples."""
+    with ControlPlane(tmp_path / "plane") as bare:
+        for number, example in enumerate(examples("a cluster without KubeVirt")):
+            if example.scene == "this project is installed":
+                bare.apply(BASE)
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            play(example, _still(), folder, _environment(bare.kubeconfig, folder))
 
 
 @pytest.mark.parametrize("example", examples("a kustomization"), ids=str)

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.usefixtures("service_status_schema", "handler")
 
 NO_AGENT = (
     "No agent has reported for this VM. A launcher pod that was created before the agent was installed has none: "
-    "a live migration or a restart of the VM creates a pod with an agent, unless the VM opted out."
+    "a live migration or a restart of the VM creates a pod with an agent, unless the label "
+    "servicestatus.kubevirt.io/inject of the VM's template or of its namespace keeps it away."
 )
 
 
