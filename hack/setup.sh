@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Prepares this machine and this tree: hack/setup.sh [full|check|demo|docs]. It installs the system tools that are missing,
-# then .venv with Python packages at the versions and hashes of requirements/. If nothing changed, it ends at once.
+# Prepares this machine and this tree: hack/setup.sh [full|check|demo|docs|emulation]. It installs the system tools that
+# are missing, then .venv with Python packages at the versions and hashes of requirements/. If nothing changed, it ends at
+# once.
 #
 #   full     everything that `make test` needs; it serves the other three too
 #   check    what `make check` needs: the same Python packages, fewer system tools
 #   demo     what both programs and one VM need
 #   docs     what turns docs/ into pages
+#   emulation    no Python packages, only what starts programs of another processor: QEMU's user-mode emulation
 #
 #   PYTHON=python3.13 hack/setup.sh    chooses the Python of .venv; without it, the first one found that is 3.11 or newer
 . "$(dirname "$0")/common.sh"
@@ -15,7 +17,8 @@ case $PROFILE in
   full | check) LOCKS=(requirements/build.txt requirements/dev.txt) ;;
   demo) LOCKS=(requirements/build.txt requirements/agent.txt) ;;
   docs) LOCKS=(requirements/docs.txt) ;;
-  *) die "setup: $PROFILE is not a profile; there are: full, check, demo, docs" ;;
+  emulation) LOCKS=() ;;
+  *) die "setup: $PROFILE is not a profile; there are: full, check, demo, docs, emulation" ;;
 esac
 
 # --- Python ---------------------------------------------------------------------------------------------------------
@@ -47,6 +50,10 @@ found_file() { compgen -G "$1" > /dev/null; }
 # Prints the Debian packages of the tools that are missing. It looks for the tool and not for the package, so that other
 # distributions pass.
 lacking() {
+  if [[ $PROFILE == emulation ]]; then
+    lacking_for_emulation
+    return
+  fi
   if [[ $PROFILE != docs ]]; then lacking_for_libvirt_python; fi
   case $PROFILE in
     full) lacking_for_demo && lacking_for_spice && lacking_for_check && lacking_for_nodes && lacking_for_site ;;
@@ -102,6 +109,14 @@ lacking_for_nodes() {
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap
+  # It pushes the archives of a release, as docs/install.md shows.
+  found skopeo || echo skopeo
+}
+
+# 63 MB to download. mmdebstrap asks arch-test whether a foreign program runs.
+lacking_for_emulation() {
+  [[ -e $BINFMT/qemu-$FOREIGN ]] || found "qemu-$FOREIGN-static" || echo qemu-user-static
+  ((EUID != 0)) || found arch-test || echo arch-test
 }
 
 # The browser in which tests/docs looks at the documentation: 100 MB to download, 306 MB on disk, 12 s.
@@ -142,6 +157,21 @@ system_tools() {
   progress 'setup: Debian packages'
   install_packages "${missing[@]}"
   end_progress
+}
+
+# --- emulation --------------------------------------------------------------------------------------------------------
+
+BINFMT=/proc/sys/fs/binfmt_misc
+# The other processor that images are built for.
+FOREIGN=aarch64
+if [[ $(uname -m) == aarch64 ]]; then FOREIGN=x86_64; fi
+
+# systemd registers what the package brings. Where there is no systemd, as in a container, that is done here.
+register_emulation() {
+  if [[ -e $BINFMT/qemu-$FOREIGN ]]; then return; fi
+  ((EUID == 0)) || die "setup: programs of $FOREIGN cannot be started here; as root, run: hack/setup.sh emulation"
+  [[ -e $BINFMT/register ]] || mount -t binfmt_misc binfmt_misc "$BINFMT"
+  cat "/usr/lib/binfmt.d/qemu-$FOREIGN.conf" > "$BINFMT/register"
 }
 
 # --- .venv ------------------------------------------------------------------------------------------------------------
@@ -202,5 +232,9 @@ programs() {
 exec 9> .setup.lock
 flock 9
 system_tools
+if [[ $PROFILE == emulation ]]; then
+  register_emulation
+  exit
+fi
 packages
 programs

@@ -18,6 +18,8 @@ class DebianRoot:
     packages: Sequence[str] = ()
     excluded: Sequence[str] = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
     suite: str = "trixie"
+    architecture: str = ""  # Debian's name; without one, the machine's
+    is_thrown_away: bool = False  # so dpkg need not wait for the disk after each file, then and later
 
     def __str__(self) -> str:
         return " ".join(self.arguments)
@@ -27,8 +29,10 @@ class DebianRoot:
         """Return the arguments of mmdebstrap, but for the machine's settings and the target."""
         excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in self.excluded]
         packages = [f"--include={','.join(self.packages)}"] if self.packages else []
+        special = [f"--architectures={self.architecture}"] if self.architecture else []
+        special += ["--dpkgopt=force-unsafe-io"] if self.is_thrown_away else []
         recommends = '--aptopt=Apt::Install-Recommends "false"'
-        return ["--quiet", "--variant=minbase", recommends, *excluded, *packages, self.suite]
+        return ["--quiet", "--variant=minbase", recommends, *special, *excluded, *packages, self.suite]
 
     def write(self, target: Path) -> None:
         """Write the root as a tar archive; a file with apt's settings is left beside it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hack.builds.commands import BuildError, output, run, succeeds
+from hack.builds.platforms import architecture
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Plan:
 
     dockerfile: str
     name: str
+    platform: str
     epoch: int  # the date of every file
     arguments: Mapping[str, str]
     secrets: Mapping[str, Path]
@@ -26,7 +28,8 @@ class Plan:
         arguments = (word for name, value in self.arguments.items() for word in ("--build-arg", f"{name}={value}"))
         secrets = (word for name, path in self.secrets.items() for word in ("--secret", f"id={name},src={path}"))
         # A base that is here is the one that is wanted; only a missing one is looked for elsewhere.
-        return ["--file", self.dockerfile, "--tag", self.name, "--pull=false", *arguments, *secrets]
+        base = ("--platform", self.platform, "--pull=false")
+        return ["--file", self.dockerfile, "--tag", self.name, *base, *arguments, *secrets]
 
     def layered(self) -> list[str | Path]:
         """Return what buildah and podman take too. With --layers a change of the program keeps the packages' layer."""
@@ -40,7 +43,7 @@ class Engine(Protocol):
     def has(self, image: str) -> bool:
         """Return whether the engine has an image of this name."""
 
-    def load_root(self, archive: Path, image: str) -> None:
+    def load_root(self, archive: Path, image: str, platform: str) -> None:
         """Make an image of one layer, which is a tar archive."""
 
     def build(self, plan: Plan, archive: Path, log: Path) -> None:
@@ -56,8 +59,9 @@ class Buildah:
     def has(self, image: str) -> bool:
         return succeeds(self._command("inspect", "--type", "image", image))
 
-    def load_root(self, archive: Path, image: str) -> None:
+    def load_root(self, archive: Path, image: str, platform: str) -> None:
         container = output(self._command("from", "scratch")).strip()
+        output(self._command("config", "--arch", architecture(platform), container))
         output(self._command("add", "--quiet", container, archive, "/"))
         output(self._command("commit", "--quiet", container, image))
         output(self._command("rm", container))
@@ -83,8 +87,10 @@ class Client:
     def has(self, image: str) -> bool:
         return succeeds([self.program, "image", "inspect", image])
 
-    def load_root(self, archive: Path, image: str) -> None:
-        output([self.program, "import", archive, image])
+    def load_root(self, archive: Path, image: str, platform: str) -> None:
+        # podman's word first: it has no --platform there, and docker has nothing else.
+        which = ["--arch", architecture(platform)] if self.is_layered else ["--platform", platform]
+        output([self.program, "import", *which, archive, image])
 
     def build(self, plan: Plan, archive: Path, log: Path) -> None:
         layered = plan.layered() if self.is_layered else []
@@ -92,12 +98,15 @@ class Client:
         run([self.program, "save", "--output", archive, plan.name], log=log)
 
 
+DOCKER = Client("docker")
+
+
 def choose(storage: Path, environment: Mapping[str, str]) -> Engine:
     """Return the engine that the variable BUILDER names, or the first one that is here and works."""
     engines: dict[str, Engine] = {
         "buildah": Buildah(storage),
         "podman": Client("podman", is_layered=True),
-        "docker": Client("docker"),
+        "docker": DOCKER,
     }
     if wanted := environment.get("BUILDER"):
         if wanted not in engines:

@@ -1,12 +1,13 @@
 """Builds the images as docker archives, which `ctr images import`, `docker load` and `podman load` take.
 
-Variables: BUILDER=buildah|podman|docker chooses the engine. BASE=IMAGE is what the build stage starts from. Without it,
+Variables: PLATFORM=linux/arm64 is what they run on; without it, this machine's. With several, as in
+PLATFORM=linux/amd64,linux/arm64, each image is one OCI archive with all of them, which `skopeo copy --all` pushes.
+BUILDER=buildah|podman|docker chooses the engine. BASE=IMAGE is what the build stage starts from. Without it,
 that is a base made of Debian's packages if mmdebstrap is installed, else the Dockerfile's, which is pulled.
-SOURCE_DATE_EPOCH and REVISION, for a release, are the date of all files and the commit.
+SOURCE_DATE_EPOCH, REVISION and TAG, for a release, are the date of all files, the commit, and what is `dev` otherwise.
 """
 
 import os
-import platform
 import shutil
 import tempfile
 import tomllib
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.builds import engines
+from hack.builds import engines, oci, platforms
 from hack.builds.cache import Store, describe_files, key_of
 from hack.builds.commands import ROOT, BuildError, run
 from hack.builds.debian import EPOCH, DebianRoot
@@ -24,14 +25,13 @@ from hack.builds.progress import progress, say
 
 STORE = Store("images", pattern="*.tar")
 BASES = Store("image-base")
-BASE_ROOT = DebianRoot()
 TAG = "dev"
 #: As the manifests name the images. The host can exist nowhere (RFC 6761): what is not on a node is never pulled from a
 #: registry where anyone can register a name.
 REGISTRY = "registry.invalid/vmi-service-status"
 
 # Raise it when this module makes something else of the same inputs.
-STEPS = 1
+STEPS = 2
 
 # The build sees nothing but these and each image's own (.dockerignore).
 COMMON = (
@@ -57,11 +57,11 @@ class Image:
     dockerfile: str
     inputs: tuple[str, ...]
 
-    def key(self, environment: Mapping[str, str]) -> str:
+    def key(self, environment: Mapping[str, str], *platforms: str) -> str:
         """Return the key of everything that the archive depends on."""
-        chosen = (environment.get(name, "") for name in ("BASE", "SOURCE_DATE_EPOCH", "REVISION"))
+        chosen = (environment.get(name, "") for name in ("BASE", "SOURCE_DATE_EPOCH", "REVISION", "TAG"))
         files = describe_files(*COMMON, self.dockerfile, *self.inputs)
-        return key_of(str(STEPS), files, *chosen, platform.machine())
+        return key_of(str(STEPS), files, *chosen, *platforms)
 
 
 IMAGES = {
@@ -83,26 +83,47 @@ def build(names: Iterable[str] = ()) -> list[Path]:
     for name in wanted:
         if name not in IMAGES:
             raise BuildError(f"there is no image {name}; there are: {', '.join(IMAGES)}")
-    return [_obtain(IMAGES[name]) for name in wanted]
+    chosen = platforms.chosen(os.environ)
+    return [_obtain(IMAGES[name], chosen[0]) if len(chosen) == 1 else _join(IMAGES[name], chosen) for name in wanted]
 
 
-def _obtain(image: Image) -> Path:
-    return STORE.obtain(
-        f"{image.name}-{image.key(os.environ)}.tar",
-        lambda new: _make(new, image),
-        what=image.name,
-        estimate="about two minutes; 10 s if only the program changed",
+def name_of(image: str) -> str:
+    """Return the name of an image in its archive."""
+    return f"{REGISTRY}/{image}:{os.environ.get('TAG') or TAG}"
+
+
+def _obtain(image: Image, platform: str) -> Path:
+    # An emulated build takes long, and one build runs at a time in a store: it must not hold the others up.
+    own = platform == platforms.own()
+    store = STORE if own else Store(f"images-{platforms.architecture(platform)}", pattern="*.tar")
+    return store.obtain(
+        f"{image.name}-{image.key(os.environ, platform)}.tar",
+        lambda new: _make(new, image, platform, store.folder),
+        what=f"{image.name} for {platform}",
+        estimate="about two minutes; 10 s if only the program changed; ten times that for another processor",
     )
 
 
-def _make(archive: Path, image: Image) -> None:
-    log = STORE.folder / f"{image.name}.log"
+def _join(image: Image, chosen: tuple[str, ...]) -> Path:
+    archives = [_obtain(image, platform) for platform in chosen]
+    return STORE.obtain(
+        f"{image.name}-{image.key(os.environ, *chosen)}.oci.tar",
+        lambda new: oci.write(new, archives, name_of(image.name)),
+        what=f"{image.name} for {' and '.join(chosen)}",
+        estimate="half a minute",
+    )
+
+
+def _make(archive: Path, image: Image, platform: str, kept: Path) -> None:
+    log = kept / f"{image.name}.log"
     log.unlink(missing_ok=True)
-    storage = STORE.folder / "buildah"
+    storage = kept / "buildah"
     _limit_storage(storage)
     engine = engines.choose(storage, os.environ)
+    if engine != engines.DOCKER:  # its daemon may be on another machine
+        platforms.check(platform)
     with tempfile.TemporaryDirectory() as folder:
-        plan = _plan(image, _base(engine), PipSettings.read(), Path(folder))
+        plan = _plan(image, platform, _base(engine, platform), PipSettings.read(), Path(folder))
         try:
             engine.build(plan, archive, log)
         except BuildError as error:
@@ -112,7 +133,7 @@ def _make(archive: Path, image: Image) -> None:
             ) from error
 
 
-def _plan(image: Image, base: str, pip: PipSettings, folder: Path) -> engines.Plan:
+def _plan(image: Image, platform: str, base: str, pip: PipSettings, folder: Path) -> engines.Plan:
     """Return how an image is built. The machine's settings go in as secrets, which no layer keeps."""
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
     arguments = {
@@ -127,7 +148,8 @@ def _plan(image: Image, base: str, pip: PipSettings, folder: Path) -> engines.Pl
         (folder / name).write_bytes(content)
     return engines.Plan(
         dockerfile=image.dockerfile,
-        name=f"{REGISTRY}/{image.name}:{TAG}",
+        name=name_of(image.name),
+        platform=platform,
         epoch=epoch,
         arguments=arguments,
         secrets={name: folder / name for name in secrets},
@@ -135,18 +157,20 @@ def _plan(image: Image, base: str, pip: PipSettings, folder: Path) -> engines.Pl
     )
 
 
-def _base(engine: Engine) -> str:
+def _base(engine: Engine, platform: str) -> str:
     """Return the image that the build stage starts from; none where the Dockerfile's own is to be pulled."""
     if base := os.environ.get("BASE", ""):
         return base
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         return ""
-    key = key_of(str(BASE_ROOT))
-    archive = BASES.obtain(f"{key}.tar", BASE_ROOT.write, what="a base of Debian packages", estimate="about a minute")
+    foreign = "" if platform == platforms.own() else platforms.architecture(platform)
+    root = DebianRoot(architecture=foreign, is_thrown_away=True)
+    key = key_of(str(root))
+    archive = BASES.obtain(f"{key}.tar", root.write, what="a base of Debian packages", estimate="about a minute")
     name = f"localhost/vmi-service-status/base:{key}"
     if not engine.has(name):
         with progress("images: loading the base"):
-            engine.load_root(archive, name)
+            engine.load_root(archive, name, platform)
     return name
 
 
@@ -155,9 +179,13 @@ def _limit_storage(storage: Path) -> None:
     size = sum(path.lstat().st_blocks * 512 for path in storage.rglob("*") if not path.is_symlink())
     if size > STORAGE_LIMIT * 1_000_000:
         say(f"images: {storage} has grown above {STORAGE_LIMIT} MB and is made again")
-        # A build that was killed leaves its containers mounted.
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for mount in reversed(mounts):
-            if Path(mount).is_relative_to(storage):
-                run(["umount", mount])
-        shutil.rmtree(storage)
+        remove_storage(storage)
+
+
+def remove_storage(storage: Path) -> None:
+    """Remove buildah's storage, which is mounted upon itself; a build that was killed left its containers mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in reversed(mounts):
+        if Path(mount).is_relative_to(storage):
+            run(["umount", mount])
+    shutil.rmtree(storage)

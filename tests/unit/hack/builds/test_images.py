@@ -12,8 +12,14 @@ from hack.builds.machine import PipSettings, parse_pip_settings
 
 def test_each_variable_of_a_release_makes_another_archive() -> None:
     image = images.IMAGES["launcher-agent"]
-    variables = ("BASE", "SOURCE_DATE_EPOCH", "REVISION")
-    assert len({image.key({}), *(image.key({name: "1"}) for name in variables)}) == 4
+    variables = ("BASE", "SOURCE_DATE_EPOCH", "REVISION", "TAG")
+    assert len({image.key({}), *(image.key({name: "1"}) for name in variables)}) == 5
+
+
+def test_each_platform_and_several_together_make_another_archive() -> None:
+    image = images.IMAGES["launcher-agent"]
+    amd64, arm64 = "linux/amd64", "linux/arm64"
+    assert len({image.key({}, amd64), image.key({}, arm64), image.key({}, amd64, arm64)}) == 3
 
 
 def test_an_image_that_is_not_the_projects_is_an_error() -> None:
@@ -35,13 +41,14 @@ def test_a_plan_becomes_the_options_of_an_engine() -> None:
     plan = engines.Plan(
         dockerfile="Dockerfile.x",
         name="x:dev",
+        platform="linux/arm64",
         epoch=5,
         arguments={"VERSION": "1"},
         secrets={"pip.conf": Path("/s/pip.conf")},
         volume=Path("/wheels"),
     )
     assert [str(word) for word in plan.options()] == [
-        *("--file", "Dockerfile.x", "--tag", "x:dev", "--pull=false"),
+        *("--file", "Dockerfile.x", "--tag", "x:dev", "--platform", "linux/arm64", "--pull=false"),
         *("--build-arg", "VERSION=1", "--secret", "id=pip.conf,src=/s/pip.conf"),
     ]
     assert plan.layered() == ["--layers", "--timestamp", "5", "--volume=/wheels:/wheels:ro"]
@@ -64,3 +71,9 @@ def test_a_root_is_described_by_the_arguments_that_make_it() -> None:
         '--quiet --variant=minbase --aptopt=Apt::Install-Recommends "false" --dpkgopt=path-exclude=/usr/share/doc/* '
         "--include=a,b trixie"
     )
+
+
+def test_a_root_for_another_processor_is_another_root() -> None:
+    arguments = DebianRoot(architecture="arm64").arguments
+    assert "--architectures=arm64" in arguments
+    assert [word for word in arguments if word != "--architectures=arm64"] == DebianRoot().arguments
