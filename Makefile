@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images release test-emulated bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,8 +82,14 @@ test-bench: setup ## Each benchmark, small and for a few rounds, so that it stil
 bench: setup ## What it costs, beside the same in Go: a table, docs/performance.md and its pictures (12 min, a quiet machine)
 	@hack/bench.sh $(ARGS)
 
-images: setup ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing)
+images: setup $(if $(PLATFORM),setup-emulation) ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing); PLATFORM=linux/arm64
 	@.venv/bin/python -m hack.builds images $(ARGS)
+
+test-emulated: setup setup-emulation ## The agent's --version and unit tests in its arm64 image, by QEMU's user-mode emulation (10 min)
+	@hack/emulated.sh $(ARGS)
+
+release: setup setup-emulation ## Everything that an admin takes, built twice and compared, in dist/VERSION: VERSION=0.1.0 (an hour); ARGS=--once
+	@hack/release.sh '$(VERSION)' $(ARGS)
 
 docs: setup-docs ## The documentation as pages that need no server, search included: dist/docs/index.html (3 s)
 	@.venv/bin/mkdocs build --strict

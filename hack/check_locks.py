@@ -27,6 +27,7 @@ def wanted(pyproject: Path) -> dict[str, list[str]]:
         "build.txt": groups["build"],
         "go.txt": groups["go"],
         "fuzz.txt": groups["fuzz"],
+        "release.txt": groups["release"],
         "docs.txt": groups["docs"],
         "agent.txt": base + extras["agent"],
         "handler.txt": base + extras["handler"],
@@ -77,7 +78,7 @@ def mistakes(folder: Path, requirements: dict[str, list[str]]) -> Iterator[str]:
     for name, asked in requirements.items():
         locked = pins(folder / name)
         yield from unlocked(name, asked, locked)
-        if name not in ("go.txt", "fuzz.txt"):  # no parts of .venv
+        if name not in ("go.txt", "fuzz.txt", "release.txt"):  # no parts of .venv
             yield from untested(name, locked, tested)
         yield from sources(folder / name)
 

@@ -3,7 +3,7 @@
 # with the hashes of its files and without the place that they come from.
 #
 #   build.txt    what pip needs to build the rest        go.txt    the Go of hack/builds where the machine has none
-#   fuzz.txt     what `make fuzz` alone needs
+#   fuzz.txt     what `make fuzz` alone needs            release.txt    what `make release` alone needs
 #   docs.txt     what `make docs` alone needs            agent.txt, handler.txt    what each image installs
 #   dev.txt      everything, for .venv
 . "$(dirname "$0")/common.sh"
@@ -24,4 +24,5 @@ compile --group build --constraints requirements/dev.txt --output-file requireme
 compile --group docs --constraints requirements/dev.txt --output-file requirements/docs.txt
 compile --group go --output-file requirements/go.txt
 compile --group fuzz --output-file requirements/fuzz.txt
+compile --group release --output-file requirements/release.txt
 end_progress

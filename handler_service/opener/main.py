@@ -20,7 +20,7 @@ from typing import Final
 from handler_service.opener.messages import MAX_REQUEST, MessageError, encode_refused
 from handler_service.opener.opener import answer
 from handler_service.opener.pod_directory import PodsDirectory
-from servicestatus import logs
+from servicestatus import logs, version
 from servicestatus.file_limit import raise_file_limit
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.sockets import SocketDirectory, SocketError
@@ -42,6 +42,7 @@ _WATCHDOG: Final = 30
 def main() -> None:
     """Run the program `socket-opener`."""
     parser = argparse.ArgumentParser("socket-opener", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"socket-opener {version.installed()}")
     parser.add_argument("--pods-dir", type=Path, required=True, help="where the kubelet's pods directory is mounted")
     parser.add_argument("--socket", type=Path, required=True, help="where the handler connects")
     options = parser.parse_args()

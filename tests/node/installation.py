@@ -47,7 +47,7 @@ class Installation:
     def apply(self) -> None:
         """Return when the handler is ready and new launcher pods get their agent."""
         self.apply_other(self._site.overlay)
-        wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
+        self.wait_injects()
         self._applied = True
 
     def apply_other(self, overlay: Path) -> None:
@@ -70,6 +70,9 @@ class Installation:
         status = ("rollout", "status", DAEMON_SET, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")
         self._kubectl(*status, timeout=TIMEOUT + 10)
         wait_until(self._serves, what="the handler serves", timeout=TIMEOUT, interval=0.2)
+
+    def wait_injects(self) -> None:
+        wait_until(self._injects, what="launcher pods are given the agent", timeout=TIMEOUT, interval=0.2)
 
     def restart(self) -> None:
         """Replace the handler, as an upgrade does; return when the new one is ready."""

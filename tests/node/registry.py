@@ -1,13 +1,16 @@
-"""A registry of images on the node with a password: Debian's docker-registry."""
+"""A registry of images on the node, with a password or open to all: Debian's docker-registry."""
 
 import base64
 import hashlib
 import io
 import json
+import os
+import signal
 import tarfile
 from pathlib import Path
 
 from testbed.processes import ManagedProcess
+from testbed.waiting import wait_until
 from tests.cluster import debian
 from tests.cluster.node import Node
 from tests.cluster.objects import Object
@@ -22,14 +25,15 @@ HTPASSWD = f"{USER}:$2b$04$9PrTANtKvumrIlcFoNRqu.8zQNdQN425OL16S73ZG8kQ8eESs40ra
 class Registry:
     """Runs from enter to exit."""
 
-    def __init__(self, node: Node, folder: Path) -> None:
+    def __init__(self, node: Node, folder: Path, *, is_open: bool = False) -> None:
         (folder / "htpasswd").write_text(HTPASSWD)
-        config = {
+        config: Object = {
             "version": "0.1",
             "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
             "http": {"addr": ADDRESS},
-            "auth": {"htpasswd": {"realm": "registry", "path": str(folder / "htpasswd")}},
         }
+        if not is_open:
+            config["auth"] = {"htpasswd": {"realm": "registry", "path": str(folder / "htpasswd")}}
         (folder / "config.yml").write_text(json.dumps(config))
         command = node.command(debian.unpacked() / "usr/bin/docker-registry", "serve", folder / "config.yml")
         self._node = node
@@ -42,7 +46,10 @@ class Registry:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        """The command that enters the node waits for the registry, and ends after it."""
+        (child,) = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        wait_until(lambda: not self._process.running, what="the registry has ended")
 
     def push(self, archive: Path, name: str) -> str:
         """Push a variant of an archive's image; return its name, which the node does not have.

@@ -47,11 +47,11 @@ def test_files_of_the_tree_become_pages(docs: Path) -> None:
     """A script is shown, Markdown is a page, a folder is its name; code is left as it is."""
     for page in (ROOT / "docs").glob("*.md"):  # the changelog links to some of them
         (docs / page.name).write_text("# A page\n")
-    text = "[s](../hack/lint.sh) [r](../CHANGELOG.md#unreleased) [f](../hack)\n\n```\n[x](../nowhere)\n```\n"
+    text = "[s](../hack/lint.sh) [r](../CHANGELOG.md#changelog) [f](../hack)\n\n```\n[x](../nowhere)\n```\n"
     site = _build(docs, text)
     index = (site / "index.html").read_text()
     assert 'href="source/hack/lint.sh.html"' in index
-    assert 'href="source/CHANGELOG.html#unreleased"' in index
+    assert 'href="source/CHANGELOG.html#changelog"' in index
     assert "[x](../nowhere)" in index
     assert "mkdocs build" in (site / "source/hack/lint.sh.html").read_text()
 
