@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _CONFIRM: Final = 0.1
 #: Confirmations in a row. Clients that come and go all the time must not be polled ten times a second.
 _CONFIRMATIONS: Final = 3
+#: Seconds until the next poll after one without an answer, if the interval is not shorter.
+_RETRY: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Poller:
                 try:
                     pause = await self._poll(run)
                 except AgentError as error:
-                    pause = min(self._asked().values(), default=None)
+                    pause = min(_RETRY, *self._asked().values())
                     if run is self._run:
                         self._fail(str(error))
             if pause is None:

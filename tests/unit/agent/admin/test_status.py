@@ -7,7 +7,12 @@ from launcher_agent.state import State, StreamState
 from servicestatus.reasons import Reason
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1 import session_report_service_pb2 as reports
-from servicestatus.v1.sessions_pb2 import VmiReference
+from servicestatus.v1.sessions_pb2 import (
+    OBSERVATION_REASON_RECONCILING,
+    SERVICE_USB_REDIRECTION,
+    Polling,
+    VmiReference,
+)
 from tests.unit.agent.fakes import tcp
 
 IDENTITY = Identity(instance="i1", version="1.2.3", started_at=5.0, handler_socket="/h.sock")
@@ -40,7 +45,12 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
         state.table.apply(phase, tcp(40001), 8.0)
     protocol.update(state.report(), 0.0)
     protocol.hello()
-    welcome = reports.Welcome(handler_version="h1", features=["identified-sessions"], vmi=VmiReference(name="vm"))
+    welcome = reports.Welcome(
+        handler_version="h1",
+        features=["identified-sessions", "service-observations"],
+        vmi=VmiReference(name="vm"),
+        polling=[Polling(service=SERVICE_USB_REDIRECTION)],
+    )
     protocol.receive(reports.ReportSessionsResponse(welcome=welcome), 0.0)
     protocol.poll(0.0)
     protocol.receive(reports.ReportSessionsResponse(ack=reports.Ack(accepted=1)), 0.0)
@@ -48,6 +58,8 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
     status = agent_status(IDENTITY, state, protocol)
     assert (status.domain, status.counters.events_received) == ("ns_vm", 2)
     assert status.services[0].identified[0].peer_port == 40001
+    assert [one.service for one in status.services] == [1, 2, 3, 4]
+    assert status.services[3].observation.reason == OBSERVATION_REASON_RECONCILING
     assert status.handler == pb.HandlerConnection(
         socket="/h.sock",
         state=pb.STREAM_STATE_REPORTING,
@@ -55,7 +67,8 @@ def test_it_shows_peers_and_counters_and_where_the_stream_stands() -> None:
         last_error="gone",
         streams=3,
         handler_version="h1",
-        features=["identified-sessions"],
+        features=["identified-sessions", "service-observations"],
+        polling=[Polling(service=SERVICE_USB_REDIRECTION, interval={"seconds": 5})],
         vmi=VmiReference(name="vm"),
         sent=1,
         last_ack=reports.Ack(accepted=1),

@@ -200,6 +200,16 @@ async def test_without_an_answer_the_last_number_stays_and_is_not_observed() -> 
         assert scene.state.stats.poll_failures == 1
 
 
+async def test_after_a_failure_a_long_interval_is_not_waited_for() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).problem = QueryError("refused")
+        await ready(scene, {USB: 60.0})
+        assert seen(scene, USB)[0] is Reason.QUERY_FAILED
+        ports(scene).problem = None
+        await scene.time.advance(5)
+        assert seen(scene, USB) == (Reason.WATCHING, 0, 0)
+
+
 async def test_one_question_is_in_flight_at_a_time() -> None:
     async with watching(connection()) as scene:
         scene.libvirt.monitor.clear()
