@@ -29,9 +29,10 @@ from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
 from launcher_agent.events import GraphicsEvent, Phase, SocketAddress, Transport
 from launcher_agent.reporting.protocol import ReportProtocol
+from launcher_agent.sessions.spice_table import SpiceTable
 from launcher_agent.sessions.table import SessionTable
 from launcher_agent.state import State
-from launcher_agent.vm import domain_xml, graphics_events, vnc_query
+from launcher_agent.vm import device_xml, domain_xml, graphics_events, poll_query, spice_query, vnc_query
 from servicestatus import contract
 from servicestatus.rate_limit import TokenBucket
 from servicestatus.reasons import Reason
@@ -220,10 +221,31 @@ def query_vnc(data: bytes) -> None:
         assert 0 <= table.view().sessions <= contract.MAX_SESSIONS
 
 
+def query_spice(data: bytes) -> None:
+    """The same of a SPICE server."""
+    with contextlib.suppress(QueryError):
+        channels = spice_query.parse(data.decode("utf-8", "replace"))
+        table = SpiceTable(capacity=4)
+        table.open_window()
+        table.apply(Phase.CONNECT, SocketAddress(Transport.UNIX))
+        table.reconcile(channels)
+        assert 0 <= table.sessions <= len(channels)
+
+
+def query_ports(data: bytes) -> None:
+    """QEMU's responses to a poll."""
+    text = data.decode("utf-8", "replace")
+    with contextlib.suppress(QueryError):
+        assert poll_query.connected(text, ["redir0", "serial0"]) <= {"redir0", "serial0"}
+    with contextlib.suppress(QueryError):
+        poll_query.attached(text)
+
+
 def domain_description(data: bytes) -> None:
     """libvirt's XML of the domain."""
     with contextlib.suppress(DomainXMLError):
         domain_xml.parse(data.decode("utf-8", "replace"))
+        device_xml.parse(data.decode("utf-8", "replace"))
 
 
 # --- the file publisher -----------------------------------------------------------------------------------------------
@@ -284,8 +306,30 @@ TARGETS: Final[dict[str, Target]] = {
             _json({"return": [{"server": [_TCP], "clients": [{**_TCP, "service": "40000"}, {**_TCP, "host": "h"}]}]}),
         ),
     ),
+    "query-spice": Target(
+        query_spice,
+        (
+            _json({"return": {"enabled": True, "channels": [{**_TCP, "port": "1", "connection-id": 7}]}}),
+            _json({"return": {"enabled": True, "channels": [{"family": "unix", "connection-id": 7}]}}),
+        ),
+    ),
+    "query-ports": Target(
+        query_ports,
+        (
+            _json(
+                {"return": [{"label": "charredir0", "filename": "unix:/a"}, {"label": "charserial0", "filename": ""}]}
+            ),
+            _json({"return": True}),
+            _json({"error": {"class": "DeviceNotFound", "desc": "gone"}}),
+        ),
+    ),
     "domain-description": Target(
-        domain_description, (b"<domain><devices><graphics type='vnc' port='5900'/></devices></domain>", b"<!DOCTYPE a>")
+        domain_description,
+        (
+            b"<domain><devices><graphics type='vnc' port='5900'/></devices></domain>",
+            b"<domain><devices><redirdev type='unix'><alias name='r'/></redirdev><serial/></devices></domain>",
+            b"<!DOCTYPE a>",
+        ),
     ),
     "document": Target(document, (_json(_vmi()), b"{}", b'{"status": {"serviceStatus": null}}', b"\xff")),
 }
