@@ -87,10 +87,8 @@ class StatusManager:
         if desired is None:
             why = unserved or Unserved(Reason.NO_AGENT)
             return DesiredStatus(0, False, why.reason, why.message, None, self.clock() >= deadline, ())
-        if unserved is not None and (desired.observed or unserved.reason is Reason.TOO_MANY_PODS):
-            # Only one pod runs the VM. While that may be a pod that is not served, the others prove no zero.
-            return summary.withheld(desired, unserved)
-        return desired
+        # Only one pod runs the VM. While that may be a pod that is not served, the others prove no zero.
+        return desired if unserved is None else summary.withheld(desired, unserved)
 
     def _why_unserved(self, vmi: VmiId) -> Unserved | None:
         found = self._unserved.get(vmi, {}).values()

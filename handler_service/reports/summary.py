@@ -52,12 +52,20 @@ def finished(polled: Collection[int]) -> DesiredStatus:
 
 
 def withheld(desired: DesiredStatus, why: Unserved) -> DesiredStatus:
-    """Return `desired` as not observed, because a pod that may run the VM is not served."""
+    """Return `desired` without anything observed, because a pod that may run the VM is not served.
+
+    What is not observed anyway keeps its reason, unless there are too many pods to serve.
+    """
     reason, message = why.reason, why.message
+    always = reason is Reason.TOO_MANY_PODS
     services = tuple(
-        one if one.reason is Reason.NOT_WATCHED else replace(one, observed=False, reason=reason, message=message)
+        replace(one, observed=False, reason=reason, message=message)
+        if one.observed or (always and one.reason is not Reason.NOT_WATCHED)
+        else one
         for one in desired.services
     )
+    if not (desired.observed or always):
+        return replace(desired, services=services)
     since = desired.since if desired.sessions else None
     return replace(desired, observed=False, reason=reason, message=message, since=since, services=services)
 
@@ -85,7 +93,7 @@ def _status(service: int, states: list[ServiceState], explanation: Observed) -> 
     return ServiceStatus(
         service=service,
         sessions=sessions,
-        observed=explanation.observed,
+        observed=explanation.observed and explanation.reason is not Reason.NOT_WATCHED,
         reason=explanation.reason,
         message=explanation.message,
         since=_since(states, sessions),

@@ -152,6 +152,24 @@ def test_a_pod_that_is_not_served_withholds_each_service() -> None:
     ]
 
 
+def test_a_pod_that_is_not_served_withholds_a_service_also_where_vnc_is_not_observed() -> None:
+    """VNC keeps its own reason then."""
+    store = Store("a")
+    store.report("a", vnc(1) | {USB: state(0)}, Observed(False, Reason.UNOBSERVABLE_LISTENER))
+    withheld = summary.withheld(store.desired, Unserved(Reason.SOCKET_REFUSED))
+    assert (withheld.observed, withheld.reason) == (False, Reason.UNOBSERVABLE_LISTENER)
+    assert (withheld.service(USB).observed, withheld.service(USB).reason) == (False, Reason.SOCKET_REFUSED)
+    many = summary.withheld(store.desired, Unserved(Reason.TOO_MANY_PODS))
+    assert (many.reason, many.service(USB).reason) == (Reason.TOO_MANY_PODS, Reason.TOO_MANY_PODS)
+
+
+def test_what_is_not_watched_is_not_observed_whatever_an_agent_says() -> None:
+    """A hostile agent sends both, and would lower the number."""
+    store = Store("a")
+    store.report("a", vnc(1) | {USB: state(0, Observed(True, Reason.NOT_WATCHED))})
+    assert not store.usb.observed
+
+
 # --- any endpoints ---
 
 STATES = st.none() | st.builds(
