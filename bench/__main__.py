@@ -1,4 +1,4 @@
-"""Runs `python -m bench [--quick] [--only NAME]...`: prints one table, and stores it as JSON and as pictures."""
+"""Runs `python -m bench` with the flags below: prints one table, and stores it as JSON and as pictures."""
 
 import argparse
 import datetime
@@ -37,13 +37,19 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a few small rounds, to check that it works; results are not stored"
     )
+    parser.add_argument(
+        "--against",
+        metavar="REVISION",
+        default="",
+        help="measure this revision of git too, in the same run",
+    )
     options = parser.parse_args()
     chosen = options.only or list(MEASURES)
     begin, when = time.monotonic(), datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(prefix="vss-bench-", dir="/tmp") as folder,
-        stage(Path(folder), quick=options.quick) as made,
+        stage(Path(folder), quick=options.quick, against=options.against) as made,
     ):
         for name in chosen:
             began = time.monotonic()

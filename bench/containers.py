@@ -19,13 +19,19 @@ from bench import readings
 from testbed.commands import User
 from testbed.processes import ManagedProcess
 from tests.cluster.cgroups import Tree
-from tests.node.archives import Archive, archive_of
+from tests.node.archives import Archive
 
 _PREFIX = "vss-bench-"
 _ENTER = """
 set -e
 root=$1 user=$2
 shift 2
+while [ "$1" != -- ]; do
+  if [ -d "$1" ]; then mkdir -p "$root/$2"; else mkdir -p "$(dirname "$root/$2")"; touch "$root/$2"; fi
+  mount --bind "$1" "$root/$2"
+  shift 2
+done
+shift
 mount --bind /tmp "$root/tmp"
 mount --bind /dev "$root/dev"
 mount -t proc proc "$root/proc"
@@ -36,18 +42,17 @@ exec chroot --userspec="$user" "$root" "$@"
 class Root:
     """Unpacks an image into a temporary folder."""
 
-    def __init__(self, image: str, extra: Sequence[Path] = ()) -> None:
+    def __init__(self, archive: Path, extra: Sequence[Path] = ()) -> None:
         """The programs in `extra` are copied into /usr/bin."""
-        self._image = image
+        self._archive = archive
         self._extra = extra
         self._temporary = tempfile.TemporaryDirectory(prefix="vss-bench-root-", dir="/tmp")
         self.path = Path(self._temporary.name)
 
     def __enter__(self) -> Self:
-        archive = archive_of(self._image)
-        config = Archive(archive).config
+        config = Archive(self._archive).config
         self.env = dict(variable.split("=", 1) for variable in config["Env"])
-        self._unpack(archive)
+        self._unpack(self._archive)
         for program in self._extra:
             (self.path / "usr/bin" / program.name).write_bytes(program.read_bytes())
             (self.path / "usr/bin" / program.name).chmod(0o755)
@@ -104,11 +109,15 @@ class Container(ManagedProcess):
 
     def __init__(
         self, root: Root, argv: Sequence[str | Path], log: Path, *, user: User | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None, binds: Mapping[Path, str] | None = None,
     ) -> None:  # fmt: skip
+        """`binds` are files and folders of this machine, and where they are in the root."""
         self._tree = Tree.create(f"{_PREFIX}{os.getpid()}-{next(self._numbers)}")
         owner = user or User(0, 0)
-        inside = ["sh", "-c", _ENTER, "enter-root", root.path, f"{owner.uid}:{owner.gid}", *argv]
+        inside: list[str | Path] = ["sh", "-c", _ENTER, "enter-root", root.path, f"{owner.uid}:{owner.gid}"]
+        for here, there in (binds or {}).items():
+            inside += [here, there]
+        inside += ["--", *argv]
         whole = self._tree.entering(["unshare", "--mount", *inside])
         super().__init__(whole, log=log, env={**root.env, "PATH": os.environ["PATH"], **(env or {})})
 

@@ -28,6 +28,8 @@ AWAY: Final = 10.0
 #: Seconds without a write, after which all values are published. Both sides write many values per second while any is
 #: pending. Values that a run has left pending would otherwise be written after the restart, at the node's rate limit.
 REST: Final = 3.0
+#: Seconds without an event: four heartbeats of each agent.
+IDLE: Final = 20.0
 #: A client's first bytes: HTTP/2's preface and empty settings, so that the server takes it for an HTTP/2 connection.
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -42,26 +44,29 @@ class Found:
     cpu: float
     after_burst: int = 0
     restart: float = 0.0
+    #: A share of a core, without any event.
+    rest: float = 0.0
 
 
 def measure(stage: Stage) -> list[Row]:
     """Measure each size once for each side, in turns."""
-    found = [[_of(stage, side, size) for side in stage.sides] for size in SIZES]
+    found = [{side.name: _of(stage, side, size) for side in stage.sides} for size in SIZES]
     few, many, node, thousand = found
     return [
         _memory(node, "250 agents", 80),
         _memory(thousand, "1,000 agents", 110),
-        _row("handler memory, its cgroup: anon, 250 agents", "MiB", [one.anon / MIB for one in node]),
-        _row("handler memory, its cgroup: anon, 1,000 agents", "MiB", [one.anon / MIB for one in thousand]),
+        _anon(node, "250 agents"),
+        _anon(thousand, "1,000 agents"),
         _row(
             "handler memory after 2,000 connections, to before", "x",
-            [one.after_burst / one.resident for one in node], "<= 1.2", 1.2,
+            {name: one.after_burst / one.resident for name, one in node.items()}, "<= 1.2", 1.2,
         ),
         _row(
             "handler start, 1,000 agents waiting: all are proved again", "s",
-            [one.restart for one in thousand], "<= 5", 5,
+            {name: one.restart for name, one in thousand.items()}, "<= 5", 5,
         ),
-        *(_growth(pair, f"growth: handler CPU for each of {size:,} agents") for size, pair in zip(SIZES, found)),  # noqa: B905 - as many
+        _row("handler CPU at rest, 250 agents", "ms/s", {name: one.rest * 1e3 for name, one in node.items()}),
+        *(_growth(of, f"growth: handler CPU for each of {size:,} agents") for size, of in zip(SIZES, found)),  # noqa: B905 - as many
         _row("growth: handler memory for each agent from 10 to 100", "KiB", _slopes(few, many)),
         _row("growth: handler memory for each agent from 100 to 1,000", "KiB", _slopes(many, thousand)),
     ]  # fmt: skip
@@ -75,10 +80,19 @@ def _of(stage: Stage, side: Side, size: int) -> Found:
         seconds = work.load.do("run", rate=RATE * agents, seconds=stage.seconds(5))["seconds"]
         found = Found(agents, resident, anon, (work.handler.cpu_seconds() - cpu) / seconds)
         if size == SIZES[2]:
+            found.rest = _at_rest(stage, work)
             found.after_burst = _after_burst(work)
         if size == SIZES[3]:
             found.restart = _restart(stage, work)
         return found
+
+
+def _at_rest(stage: Stage, work: Work) -> float:
+    """Return the share of a core that heartbeats and keepalive take, after all values are written."""
+    _rest(stage)
+    cpu, begin = work.handler.cpu_seconds(), time.monotonic()
+    time.sleep(stage.seconds(IDLE))
+    return (work.handler.cpu_seconds() - cpu) / (time.monotonic() - begin)
 
 
 def _after_burst(work: Work) -> int:
@@ -131,19 +145,25 @@ def _rest(stage: Stage) -> None:
     wait_until(rests, what="nothing waits to be written", timeout=120)
 
 
-def _growth(pair: list[Found], name: str) -> Row:
-    return _row(name, "us/s", [one.cpu * 1e6 / one.agents for one in pair])
+def _growth(found: dict[str, Found], name: str) -> Row:
+    return _row(name, "us/s", {side: one.cpu * 1e6 / one.agents for side, one in found.items()})
 
 
-def _slopes(fewer: list[Found], more: list[Found]) -> list[float]:
-    pairs = zip(fewer, more, strict=True)
-    return [(b.resident - a.resident) / 1024 / max(1, b.agents - a.agents) for a, b in pairs]
+def _slopes(fewer: dict[str, Found], more: dict[str, Found]) -> dict[str, float]:
+    pairs = {side: (few, more[side]) for side, few in fewer.items()}
+    return {side: (b.resident - a.resident) / 1024 / max(1, b.agents - a.agents) for side, (a, b) in pairs.items()}
 
 
-def _memory(pair: list[Found], what: str, goal: float) -> Row:
-    return _row(f"handler memory, resident, {what}", "MiB", [one.resident / MIB for one in pair], f"<= {goal:g}", goal)
+def _memory(found: dict[str, Found], what: str, goal: float) -> Row:
+    resident = {side: one.resident / MIB for side, one in found.items()}
+    return _row(f"handler memory, resident, {what}", "MiB", resident, f"<= {goal:g}", goal)
 
 
-def _row(name: str, unit: str, values: list[float], goal: str = "", limit: float | None = None) -> Row:
-    ours, peer = (Figure.of([value]) for value in values)
-    return Row(name, unit, ours, peer, goal=goal, reached=None if limit is None else ours.median <= limit)
+def _anon(found: dict[str, Found], what: str) -> Row:
+    return _row(
+        f"handler memory, its cgroup: anon, {what}", "MiB", {side: one.anon / MIB for side, one in found.items()}
+    )
+
+
+def _row(name: str, unit: str, values: dict[str, float], goal: str = "", limit: float | None = None) -> Row:
+    return Row.of(name, unit, {side: Figure.of([value]) for side, value in values.items()}, goal, limit)

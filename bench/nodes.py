@@ -4,10 +4,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from bench.containers import Container
 from bench.sides import Load, Side
 from bench.stage import Crowd, Stage
+from servicestatus import contract
+
+#: Seconds within which the agents of a node start: the interval of their heartbeats.
+SPREAD: Final = contract.DEFAULT_SETTINGS.heartbeat_interval
 
 
 @dataclass
@@ -26,18 +31,17 @@ def working(stage: Stage, side: Side, size: int, *, owned: bool = True) -> Itera
     crowd = stage.crowd(size, owned=owned)
     with side.handler(crowd.node) as handler:
         wait_served(handler, crowd, side)
-        with side.load(crowd.vmis) as load:
+        with side.load(crowd.vmis, stage.seconds(SPREAD)) as load:
             load.do("sync")
             yield Work(side, crowd, handler, load)
     stage.clear(crowd)
 
 
 @contextmanager
-def both(stage: Stage, size: int, *, owned: bool = True) -> Iterator[tuple[Work, Work]]:
-    """Yield both sides, each on a separate node, so that rounds can alternate."""
+def all_sides(stage: Stage, size: int, *, owned: bool = True) -> Iterator[list[Work]]:
+    """Yield all sides, each on a separate node, so that rounds can alternate."""
     with ExitStack() as stack:
-        ours, peer = (stack.enter_context(working(stage, side, size, owned=owned)) for side in stage.sides)
-        yield ours, peer
+        yield [stack.enter_context(working(stage, side, size, owned=owned)) for side in stage.sides]
 
 
 def wait_served(handler: Container, crowd: Crowd, side: Side, timeout: float = 120.0) -> None:

@@ -14,7 +14,7 @@ LEFT: Final = 300
 RIGHT: Final = 90
 BAR: Final = 14
 GAP: Final = 12
-COLOURS: Final[Mapping[str, str]] = {"ours": "#1f6feb", "peer": "#9a6700", "floor": "#8c959f"}
+COLOURS: Final[Mapping[str, str]] = {"before": "#79c0ff", "ours": "#1f6feb", "peer": "#9a6700", "floor": "#8c959f"}
 #: Both light and dark pages show it.
 TEXT: Final = "#6e7781"
 
@@ -66,7 +66,8 @@ def _svg(picture: Picture, rows: Sequence[Row]) -> str:
 
 
 def _groups(row: Row, *, p99: bool) -> Iterable[tuple[str, dict[str, float]]]:
-    sides = {name: figure for name, figure in (("ours", row.ours), ("peer", row.peer), ("floor", row.floor)) if figure}
+    figures = {"before": row.before, "ours": row.ours, "peer": row.peer, "floor": row.floor}
+    sides = {name: figure for name, figure in figures.items() if figure}
     name = row.name if len(row.name) <= 46 else f"{row.name[:45]}..."
     yield ("median" if p99 else name), {side: figure.median for side, figure in sides.items()}
     if p99:

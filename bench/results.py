@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +39,17 @@ class Row:
     goal: str = ""
     reached: bool | None = None
     note: str = ""
+    #: Ours at the revision that `--against` names.
+    before: Figure | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, unit: str, figures: Mapping[str, Figure], goal: str = "", limit: float | None = None
+    ) -> Self:
+        """Return the row of figures by the names of the sides. `limit` is the highest median that reaches the goal."""
+        ours, others = figures["ours"], [figures.get(side) for side in ("peer", "floor", "before")]
+        reached = None if limit is None else ours.median <= limit
+        return cls(name, unit, ours, others[0], others[1], goal, reached, before=others[2])
 
     @property
     def ratio(self) -> float | None:
@@ -63,7 +74,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     whole = json.loads(path.read_text())
     rows = []
     for row in whole.pop("rows"):
-        figures = {name: Figure(**row[name]) if row[name] else None for name in ("ours", "peer", "floor")}
+        figures = {name: Figure(**row[name]) if row.get(name) else None for name in ("ours", "peer", "floor", "before")}
         rows.append(Row(**{**row, **figures}))
     return whole, rows
 
@@ -79,23 +90,33 @@ def machine() -> dict[str, Any]:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a text table."""
-    head = ["measure", "unit", "ours", "p99", "peer", "p99", "ratio", "floor", "goal", ""]
-    lines = [head, *([_cell(cell) for cell in _cells(row)] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    lines = [_head(rows), *([_cell(cell) for cell in _cells(row, rows)] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_line(line, widths) for line in lines)
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
-    head = ["measure", "unit", "ours", "p99", "peer", "p99", "ratio", "floor", "goal", ""]
-    lines = [head, ["---"] * 2 + ["--:"] * 6 + ["---"] * 2, *([_cell(cell) for cell in _cells(row)] for row in rows)]
+    head = _head(rows)
+    rule = ["---"] * 2 + ["--:"] * (len(head) - 4) + ["---"] * 2
+    lines = [head, rule, *([_cell(cell) for cell in _cells(row, rows)] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(row: Row) -> list[Any]:
+def _compared(rows: Sequence[Row]) -> bool:
+    return any(row.before for row in rows)
+
+
+def _head(rows: Sequence[Row]) -> list[str]:
+    before = ["before"] if _compared(rows) else []
+    return ["measure", "unit", *before, "ours", "p99", "peer", "p99", "ratio", "floor", "goal", ""]
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[Any]:
     many = row.ours.count > 1
+    before = [row.before.median if row.before else None] if _compared(rows) else []
     return [
-        row.name, row.unit, row.ours.median, row.ours.p99 if many else None,
+        row.name, row.unit, *before, row.ours.median, row.ours.p99 if many else None,
         row.peer.median if row.peer else None, row.peer.p99 if row.peer and row.peer.count > 1 else None,
         row.ratio, row.floor.median if row.floor else None, row.goal,
         {True: "met", False: "NOT met", None: ""}[row.reached],
@@ -114,7 +135,7 @@ def digits(value: float) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    texts = (0, 1, 8, 9)
+    texts = (0, 1, len(cells) - 2, len(cells) - 1)
     aligned = (c.ljust(w) if n in texts else c.rjust(w) for n, (c, w) in enumerate(zip(cells, widths, strict=True)))
     return "  ".join(aligned).rstrip()
 

@@ -1,6 +1,6 @@
-"""Starts handler, launcher and load of the two sides that are compared, by one interface.
+"""Starts handler, launcher and load of the sides by one interface: ours, the peer's, and ours of an earlier revision.
 
-Both sides get the same VMIs, the same rights and the same images, and write the same field of the VMI.
+All sides get the same VMIs, the same rights and the same images, and write the same field of the VMI.
 """
 
 import json
@@ -22,6 +22,8 @@ from tests.cluster.tools import REPOSITORY
 
 OURS: Final = "ours"
 PEER: Final = "peer"
+#: Ours at the revision that `--against` names. Its launchers of a whole node are today's.
+BEFORE: Final = "before"
 
 
 @dataclass(frozen=True)
@@ -32,22 +34,23 @@ class Roots:
     """
 
     agent: Mapping[str, Root]
-    handler: Root
+    handler: Mapping[str, Root]
     peer: Path
 
 
 class Side:
-    """One of the two sides."""
+    """One of the sides."""
 
     def __init__(self, name: str, roots: Roots, folder: Path) -> None:
         """`folder` holds the logs."""
         self.name = name
-        self._roots = roots
+        self.roots = roots
         self._folder = folder
 
     @property
     def ours(self) -> bool:
-        return self.name == OURS
+        """Whether it runs this project's programs, of whichever revision."""
+        return self.name != PEER
 
     def socket(self, vmi: Vmi) -> Path:
         """Return the handler's socket in the pod's directory."""
@@ -66,10 +69,10 @@ class Side:
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
         if self.ours:
             argv.append("--no-events")  # which the peer does not write either
-        return Container(self._roots.handler, argv, self._log("handler"))
+        return Container(self.roots.handler[self.name], argv, self._log("handler"))
 
-    def launcher(self, vm: VirtualMachine, vmi: Vmi) -> Container:
-        """Return the launcher of a VM."""
+    def launcher(self, vm: VirtualMachine, vmi: Vmi, env: Mapping[str, str] | None = None) -> Container:
+        """Return the launcher of a VM. `env` is added to its environment."""
         common = {
             "libvirt-uri": vm.libvirtd.uri,
             "domain": vm.name,
@@ -81,18 +84,27 @@ class Side:
         flags = {**common, "admin-socket": vmi.socket.with_name("agent.sock")} if self.ours else common
         program = "/usr/bin/launcher-agent" if self.ours else "/usr/bin/peer-launcher"
         argv = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
-        return Container(self._roots.agent[self.name], argv, self._log("launcher"), user=POD)
+        return Container(self.roots.agent[self.name], argv, self._log("launcher"), user=POD, env=env)
+
+    def launcher_of_a_pod(self, vm: VirtualMachine, vmi: Vmi) -> Container:
+        """Return the launcher of the only VM of a libvirt without any flag, as it is started in a launcher pod."""
+        _, _, socket = vm.libvirtd.uri.partition("socket=")
+        binds = {Path(socket): "var/run/libvirt/virtqemud-sock", self.socket(vmi).parent: "var/run/service-status"}
+        root = self.roots.agent[self.name]
+        return Container(root, ["/usr/bin/launcher-agent"], self._log("launcher"), user=POD, binds=binds)
 
     def forget_pages(self) -> None:
         """Drop the files from the page cache, so that the next launcher is charged like the first one of a node."""
-        self._roots.agent[self.name].forget_pages()
+        self.roots.agent[self.name].forget_pages()
 
-    def load(self, vmis: Sequence[Vmi]) -> "Load":
-        """Return the launchers of all these VMIs, in one process."""
-        program = [sys.executable, "-m", "bench.load"] if self.ours else [str(self._roots.peer / "peer-load")]
-        return Load(program, [self._target(vmi) for vmi in vmis], self._log("load"))
+    def load(self, vmis: Sequence[Vmi], spread: float) -> "Load":
+        """Return the launchers of all these VMIs, in one process. Ours start within `spread` seconds, at random."""
+        # The peer's send nothing by themselves, so it is all the same when they start.
+        options = {"spread": spread} if self.ours else {}
+        program = [sys.executable, "-m", "bench.load"] if self.ours else [str(self.roots.peer / "peer-load")]
+        return Load(program, [self._target(vmi) | options for vmi in vmis], self._log("load"))
 
-    def _target(self, vmi: Vmi) -> dict[str, str]:
+    def _target(self, vmi: Vmi) -> dict[str, Any]:
         socket = str(self.socket(vmi))
         return {"socket": socket, "namespace": vmi.namespace, "name": vmi.name, "uid": vmi.uid}
 
@@ -103,7 +115,7 @@ class Side:
 class Load:
     """Launchers that execute commands. They end with this process, because their input ends."""
 
-    def __init__(self, program: Sequence[str], targets: Sequence[dict[str, str]], log: Path) -> None:
+    def __init__(self, program: Sequence[str], targets: Sequence[dict[str, Any]], log: Path) -> None:
         self._program = program
         self._targets = targets
         self._log = log

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from bench import readings
+from bench import bare_stream, readings
 from bench.containers import Root, sweep
-from bench.sides import OURS, PEER, Roots, Side
+from bench.revisions import Archives, archives_of, cpus_library
+from bench.sides import BEFORE, OURS, PEER, Roots, Side
 from hack.builds import peer
 from servicestatus.file_limit import raise_file_limit
 from tests.apiserver.client import Client
@@ -18,7 +20,10 @@ from tests.apiserver.nodes import Node
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
-from tests.node.archives import AGENT, HANDLER
+from tests.node.archives import AGENT, HANDLER, archive_of
+
+#: What a root has in addition to the image's own files.
+BARE_STREAM: Final = Path(bare_stream.__file__)
 
 
 @dataclass
@@ -36,7 +41,8 @@ class Stage:
     folder: Path
     plane: ControlPlane
     client: Client
-    sides: tuple[Side, Side]
+    #: Ours, the peer's, and ours before if a revision is compared.
+    sides: tuple[Side, ...]
     #: How many rounds of everything; few where the bench itself is tried out.
     quick: bool
     _stack: ExitStack = field(repr=False)
@@ -95,20 +101,23 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, *, quick: bool) -> Iterator[Stage]:
-    """Starts it, and ends it."""
+def stage(folder: Path, *, quick: bool, against: str = "") -> Iterator[Stage]:
+    """Starts it, and ends it. `against` is a git revision to compare with."""
     # Thousands of connections at once; what is started here inherits it.
     raise_file_limit()
     sweep()
     with ExitStack() as stack:
         programs = peer.build()
+        now = Archives(archive_of(AGENT), archive_of(HANDLER))
+        images = {OURS: now, PEER: now, **({BEFORE: archives_of(against)} if against else {})}
+        extra = [programs / "peer-launcher", cpus_library(folder), BARE_STREAM]
         roots = Roots(
-            {name: stack.enter_context(Root(AGENT, [programs / "peer-launcher"])) for name in (OURS, PEER)},
-            stack.enter_context(Root(HANDLER, [programs / "peer-handler"])),
+            {name: stack.enter_context(Root(one.agent, extra)) for name, one in images.items()},
+            {name: stack.enter_context(Root(one.handler, [programs / "peer-handler"])) for name, one in images.items()},
             programs,
         )
         plane = stack.enter_context(ControlPlane(folder / "plane", resources=[WITH_SERVICE_STATUS, BASE]))
         install(plane)
         client = stack.enter_context(closing(Client(plane.kubeconfig)))
-        sides = (Side(OURS, roots, folder), Side(PEER, roots, folder))
+        sides = tuple(Side(name, roots, folder) for name in images)
         yield Stage(folder, plane, client, sides, quick, stack)

@@ -5,11 +5,13 @@ handlers are up all the time and take turns. Where nothing is published (the VMI
 the price of hearing alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bench.nodes import Work, both
+from bench.nodes import Work, all_sides
 from bench.results import Figure, Row
+from bench.sides import OURS, PEER
 from bench.stage import Stage
 
 AGENTS: Final = 250
@@ -29,11 +31,11 @@ class Round:
 
 def measure(stage: Stage) -> list[Row]:
     """Three situations."""
-    with both(stage, stage.size(AGENTS)) as pair:
-        storm = _rounds(stage, pair, STORM, stage.seconds(4))
-        calm = _rounds(stage, pair, CALM, stage.seconds(8))
-    with both(stage, stage.size(AGENTS), owned=False) as pair:
-        alone = _rounds(stage, pair, CALM, stage.seconds(6))
+    with all_sides(stage, stage.size(AGENTS)) as works:
+        storm = _rounds(stage, works, STORM, stage.seconds(4))
+        calm = _rounds(stage, works, CALM, stage.seconds(8))
+    with all_sides(stage, stage.size(AGENTS), owned=False) as works:
+        alone = _rounds(stage, works, CALM, stage.seconds(6))
     agents = stage.size(AGENTS)
     return [
         _handler_row("handler CPU per event, storm of 10,000/s over 250 VMs", storm, 1 / 4),
@@ -45,14 +47,15 @@ def measure(stage: Stage) -> list[Row]:
     ]
 
 
-Rounds = tuple[list[Round], list[Round]]
+#: Of each side, by its name.
+Rounds = dict[str, list[Round]]
 
 
-def _rounds(stage: Stage, pair: tuple[Work, Work], rate: float, seconds: float) -> Rounds:
-    found: Rounds = ([], [])
+def _rounds(stage: Stage, works: Sequence[Work], rate: float, seconds: float) -> Rounds:
+    found: Rounds = {work.side.name: [] for work in works}
     for _ in range(stage.rounds(5)):
-        for work, rounds in zip(pair, found, strict=True):
-            rounds.append(_round(stage, work, rate, seconds))
+        for work in works:
+            found[work.side.name].append(_round(stage, work, rate, seconds))
     return found
 
 
@@ -69,22 +72,21 @@ def _round(stage: Stage, work: Work, rate: float, seconds: float) -> Round:
     )
 
 
-def _figures(rounds: Rounds, what: str, scale: float = 1.0) -> tuple[Figure, Figure]:
-    ours, peer = (Figure.of([getattr(one, what) * scale for one in side]) for side in rounds)
-    return ours, peer
+def _figures(rounds: Rounds, what: str, scale: float = 1.0) -> dict[str, Figure]:
+    return {name: Figure.of([getattr(one, what) * scale for one in side]) for name, side in rounds.items()}
 
 
 def _row(name: str, unit: str, rounds: Rounds, what: str) -> Row:
-    ours, peer = _figures(rounds, what)
-    return Row(name, unit, ours, peer)
+    return Row.of(name, unit, _figures(rounds, what))
 
 
 def _handler_row(name: str, rounds: Rounds, goal: float | None) -> Row:
-    ours, peer = _figures(rounds, "handler")
-    text = "" if goal is None else f"<= {goal:g} x peer"
-    return Row(name, "us", ours, peer, goal=text, reached=None if goal is None else ours.median <= goal * peer.median)
+    figures = _figures(rounds, "handler")
+    if goal is None:
+        return Row.of(name, "us", figures)
+    return Row.of(name, "us", figures, f"<= {goal:g} x peer", goal * figures[PEER].median)
 
 
 def _writes_row(name: str, rounds: Rounds, agents: int) -> Row:
-    ours, peer = _figures(rounds, "writes", 1 / agents)
-    return Row(name, "1/s", ours, peer, goal="<= 1", reached=ours.high <= 1.0)
+    figures = _figures(rounds, "writes", 1 / agents)
+    return replace(Row.of(name, "1/s", figures, "<= 1"), reached=figures[OURS].high <= 1.0)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def test_a_table_says_whether_a_goal_is_reached() -> None:
     (head, line) = results.table([ROW]).splitlines()
     assert head.split() == ["measure", "unit", "ours", "p99", "peer", "p99", "ratio", "floor", "goal"]
     assert line.split() == [*ROW.name.split(), "MiB", "61", "62", "40", "1.52", "<=", "80", "met"]
+
+
+def test_a_table_shows_an_earlier_revision_where_one_was_measured() -> None:
+    """Rows without it keep their columns."""
+    before = replace(ROW, before=Figure.of([90.0]))
+    (head, first, second) = results.table([before, ROW]).splitlines()
+    assert head.split()[:4] == ["measure", "unit", "before", "ours"]
+    assert first.split()[len(ROW.name.split()) :] == ["MiB", "90", "61", "62", "40", "1.52", "<=", "80", "met"]
+    assert second.split()[len(ROW.name.split()) :] == ["MiB", "61", "62", "40", "1.52", "<=", "80", "met"]
+    assert first.index("61") == second.index("61")
+    assert len({line.count("|") for line in results.markdown([before, ROW]).splitlines()}) == 1
 
 
 def test_a_picture_has_a_bar_for_each_side(tmp_path: Path) -> None:
