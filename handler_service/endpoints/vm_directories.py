@@ -38,9 +38,10 @@ class VmDirectories(Sockets):
 
     by_opener = False
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Raises SocketError if DIR cannot be used."""
+    def __init__(self, path: Path, clock: Clock, wall: Clock = time.time) -> None:
+        """`wall` returns wall time. Raises SocketError if DIR cannot be used."""
         self._path = path
+        self._wall = wall
         self._locks: dict[str, SocketLock] = {}
         self._log = RejectionLog(lambda text: log.warning("%s", text), clock)
         os.close(self._open())
@@ -75,7 +76,7 @@ class VmDirectories(Sockets):
             return None  # removed meanwhile, or replaced by something that names() reports
         with contextlib.closing(directory):
             if not os.access(directory.path_of("."), os.W_OK | os.X_OK, effective_ids=True):
-                if _is_new(directory.stat(".")):
+                if self._is_new(self._path / uid):
                     return None
                 raise RefusedError(f"{directory.path} may not be written by the handler's user")
             lock = SocketLock(directory.path / SOCKET)
@@ -134,6 +135,9 @@ class VmDirectories(Sockets):
             return None
         return identity(status) if stat.S_ISSOCK(status.st_mode) else None
 
-
-def _is_new(status: os.stat_result | None) -> bool:
-    return status is not None and 0 <= time.time() - status.st_ctime < _SETTLING
+    def _is_new(self, path: Path) -> bool:
+        try:
+            changed = path.lstat().st_ctime
+        except OSError:
+            return True  # removed meanwhile
+        return 0 <= self._wall() - changed < _SETTLING

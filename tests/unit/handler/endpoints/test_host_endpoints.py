@@ -1,10 +1,11 @@
 """The directories of VMs on a host: which of them are served, and what takes the place of one changes nothing else."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from handler_service.endpoints.host_endpoints import HostEndpoints
 from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.endpoints.vm_directories import VmDirectories
 from handler_service.model import Reason, VmiId
+from handler_service.opener.messages import RefusedError
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 from servicestatus.sockets import SocketError
 from testbed.waiting import wait_until_async
 from tests.unit.handler.endpoints.test_static_endpoints import new_hub, welcomed
 
+NOBODY = 65_534
 ONE, TWO = VmiId("default", "one", ""), VmiId("default", "two", "")
 
 
@@ -43,9 +46,10 @@ async def serving(folder: Path, manager: StatusManager) -> AsyncIterator[HostEnd
 
 
 async def served(folder: Path, name: str) -> Path:
-    """Wait for the socket of a VM."""
+    """Wait for the socket of a VM, and until it answers: it exists a moment before."""
     socket = folder / name / "handler.sock"
     await wait_until_async(socket.is_socket, what=f"{name} is served")
+    assert (await welcomed(socket)).vmi.name == name
     return socket
 
 
@@ -134,6 +138,30 @@ def test_a_link_to_the_directory_is_not_used(folder: Path) -> None:
     (folder / "link").symlink_to(folder / "real")
     with pytest.raises(SocketError, match="link"):
         VmDirectories(folder / "link", lambda: 0.0)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """This process as a user without rights."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_a_directory_is_refused_only_if_it_stays_closed(folder: Path) -> None:
+    """systemd makes it as root, and gives it to the agent's user a moment later."""
+    folder.chmod(0o755)
+    (folder / "one").mkdir(mode=0o500)
+    made = (folder / "one").stat().st_ctime
+    with nobody():
+        assert await VmDirectories(folder, lambda: 0.0, lambda: made + 1.9).open("one") is None
+        with pytest.raises(RefusedError, match="one may not be written by the handler's user"):
+            await VmDirectories(folder, lambda: 0.0, lambda: made + 2.1).open("one")
 
 
 async def test_a_file_in_place_of_the_socket_flags_its_own_vm_only(folder: Path) -> None:
