@@ -29,7 +29,7 @@ class Config:
     address: Address
     #: The mounted Secret with tls.crt and tls.key.
     certificate_dir: Path
-    #: Which PodTemplate says what is injected.
+    #: Which LauncherAgentTemplate says what is injected.
     template_namespace: str
     template_name: str
     #: None: the pod's own service account.
@@ -59,9 +59,9 @@ def _parser() -> flags.FlagParser:
     add("--certificate-dir", type=Path, required=True, metavar="DIRECTORY",
         help="the mounted Secret with tls.crt and tls.key; it may still be empty, and is followed")  # fmt: skip
     add("--template-namespace", type=checked_by(flags.namespace), required=True, metavar="NAMESPACE",
-        help="where the PodTemplate is that says what is injected")  # fmt: skip
+        help="where the LauncherAgentTemplate is that says what is injected")  # fmt: skip
     add("--template-name", type=flags.filled, default=NAME, metavar="NAME",
-        help="the PodTemplate's name")  # fmt: skip
+        help="the LauncherAgentTemplate's name")  # fmt: skip
     add_api_server_flags(add, timeout="5s")
     add("--drain-timeout", type=DurationRange(0, 60), default="5s", metavar="DURATION",
         help="after a signal, answer for this time before ending")  # fmt: skip

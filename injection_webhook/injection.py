@@ -27,9 +27,9 @@ class Reason(Enum):
     OPTED_OUT = "opted_out"
     NO_LIBVIRT = "no_libvirt"
     HAS_AGENT = "has_agent"
-    #: The PodTemplate is not there.
+    #: The LauncherAgentTemplate is not there.
     NO_TEMPLATE = "no_template"
-    #: The PodTemplate lacks what the API server has always set.
+    #: It lacks what its schema requires: the CRD was changed.
     UNUSABLE_TEMPLATE = "unusable_template"
 
 
@@ -44,15 +44,15 @@ class Decision:
 def decide(pod: Object, template: Object | None) -> Decision:
     """Return what is added to `pod`; raises TypeError, ValueError, LookupError, AttributeError for what is no pod.
 
-    `template` is the PodTemplate. The selectors and conditions of the webhook's configuration are checked again: what
-    asks may be configured in another way.
+    `template` is the LauncherAgentTemplate. The selectors and conditions of the webhook's configuration are checked
+    again: what asks may be configured in another way.
     """
     reason = _reason(pod)
     if reason is not None:
         return Decision(reason)
     if template is None:
         return Decision(Reason.NO_TEMPLATE)
-    chosen = template["template"]["spec"]
+    chosen = template["spec"]
     secrets = chosen.get("imagePullSecrets") or []
     if not chosen.get("containers") or not all(secret.get("name") for secret in secrets):
         return Decision(Reason.UNUSABLE_TEMPLATE)

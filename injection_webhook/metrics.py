@@ -39,8 +39,10 @@ class WebhookCollector(Collector):
         ends = self._certificate.validity.ends if self._certificate.validity else 0
         yield _gauge("certificate_expiry_timestamp_seconds", "When the certificate that is served expires.", ends)
         present = float(self._template.current is not None)
-        yield _gauge("template_present", "1 while the PodTemplate is there.", present)
-        yield _gauge("watch_failing", "1 while the PodTemplate cannot be followed.", float(self._followed.failing))
+        yield _gauge("template_present", "1 while the LauncherAgentTemplate is there.", present)
+        yield _gauge(
+            "watch_failing", "1 while the LauncherAgentTemplate cannot be followed.", float(self._followed.failing)
+        )
         info = GaugeMetricFamily(f"{_PREFIX}_build_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

@@ -47,7 +47,7 @@ OUTCOMES: Final = (
 
 
 def answer(body: bytes, template: Object | None) -> tuple[bytes, Outcome]:
-    """Return the answer to a review and how it ended. `template` is the PodTemplate, or None if there is none."""
+    """Return the answer to a review and how it ended. `template` is None if there is none."""
     uid = ""
     try:
         review = json.loads(body)

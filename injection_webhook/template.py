@@ -1,4 +1,4 @@
-"""Follows the PodTemplate that says which image, arguments and resources the agent has."""
+"""Follows the LauncherAgentTemplate that says which image, arguments and resources the agent has."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ NAME: Final = "vmi-service-status-launcher-agent"
 
 
 class Template:
-    """The PodTemplate as the API server has it; None where it is not there."""
+    """The template as the API server has it; None where it is not there."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""
@@ -33,8 +33,8 @@ class Template:
 def follow(client: KubeClient, namespace: str, name: str, watch_seconds: float, template: Template) -> Reflector:
     """Return the list-watch that keeps `template` current. With this selector RBAC can confine it to the one object."""
     selection = Selection(
-        f"/api/v1/namespaces/{namespace}/podtemplates",
+        f"/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/{namespace}/launcheragenttemplates",
         {"fieldSelector": f"metadata.name={name}"},
-        missing="the API server has no PodTemplates",
+        missing="the API server has no LauncherAgentTemplates",
     )
     return Reflector(client, selection, template, watch_seconds)

@@ -27,7 +27,8 @@ def write(folder: Path, source: Source, archives: Mapping[str, Path]) -> None:
             document = sbom.document(image, part, source)
             (folder / f"{document['name']}.spdx.json").write_text(json.dumps(document, indent=1) + "\n")
     digests = {image: oci.index_digest(archive) for image, archive in archives.items()}
-    for overlay in sorted(OVERLAYS.iterdir()):
+    # The kinds of objects come first, or kubectl does not know one of them.
+    for overlay in (ROOT / "manifests/crd", *sorted(OVERLAYS.iterdir())):
         if not overlay.name.startswith("test-"):
             text = manifests(overlay, source.version, digests)
             (folder / f"install-{overlay.name}.yaml").write_text(text)
@@ -38,7 +39,7 @@ def write(folder: Path, source: Source, archives: Mapping[str, Path]) -> None:
 
 
 def manifests(overlay: Path, version: str, digests: Mapping[str, str]) -> str:
-    """Return the objects of an overlay. Each image is named by its digest, which no later push can change.
+    """Return the objects of a folder of manifests. Each image is named by its digest, which no later push can change.
 
     The digest is that of the index, so a node of any platform pulls its own image by it. kustomize drops a tag that
     stands beside a digest.
@@ -48,10 +49,10 @@ def manifests(overlay: Path, version: str, digests: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(ROOT / "manifests", folder / "manifests")
-        resources = [f"manifests/overlays/{overlay.name}"]
+        resources = [str(overlay.relative_to(ROOT))]
         (folder / "kustomization.yaml").write_text(json.dumps({"resources": resources, "images": images}))
         objects = output([kubectl, "kustomize", folder])
-    heading = f"# VMI Service Status {version}, manifests/overlays/{overlay.name}. docs/install.md: how to apply it.\n"
+    heading = f"# VMI Service Status {version}, {overlay.relative_to(ROOT)}. docs/install.md: how to apply it.\n"
     return heading + objects
 
 

@@ -24,7 +24,8 @@ from tests.cluster.tools import REPOSITORY
 
 COMPONENTS = REPOSITORY / "manifests" / "components"
 INJECT = "servicestatus.kubevirt.io/inject"
-TEMPLATE = "/api/v1/namespaces/vmi-service-status/podtemplates/vmi-service-status-launcher-agent"
+TEMPLATES = "/apis/servicestatus.kubevirt.io/v1alpha1/namespaces/vmi-service-status/launcheragenttemplates"
+TEMPLATE = f"{TEMPLATES}/vmi-service-status-launcher-agent"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
 BINDINGS = POLICIES.replace("policies", "policybindings")
 # A policy is in force up to 2 s after it was applied, and no longer in force up to 2 s after it was deleted.
@@ -139,7 +140,7 @@ def built(plane: ControlPlane, folder: Path, component: str) -> list[Object]:
     """Return the component's objects and the template, as `kubectl kustomize` builds them."""
     path = os.path.relpath(COMPONENTS / component, folder)
     (folder / "kustomization.yaml").write_text(json.dumps({"components": [path]}))
-    template = yaml.safe_load((BASE / "podtemplate.yaml").read_text())
+    template = yaml.safe_load((BASE / "agent-template.yaml").read_text())
     return [template, *yaml.safe_load_all(plane.kubectl("kustomize", folder))]
 
 
@@ -170,10 +171,9 @@ class Injection:
         wait_until(self._in_force, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
 
     def __exit__(self, *_: object) -> None:
-        """In the order of docs/install.md: an API server that missed the template's deletion would keep using it."""
-        self._client.delete(TEMPLATE)
-        wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
+        """A policy that another one replaces must not be taken for it."""
         self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
+        wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
 
 
 OPT_IN = "opt-in"
@@ -476,14 +476,14 @@ def template(cluster: Cluster, client: Client) -> Iterator[Callable[[Object], No
 
     def change(fields: Object) -> None:
         changed = client.get(TEMPLATE)
-        changed["template"]["spec"]["containers"][0].update(fields)
+        changed["spec"]["containers"][0].update(fields)
         client.put(TEMPLATE, changed)
 
     yield change
     current = client.find(TEMPLATE)
     if current is None:
         fresh = {key: original["metadata"][key] for key in ("name", "namespace", "labels")}
-        client.post(TEMPLATE.rpartition("/")[0], {**original, "metadata": fresh})
+        client.post(TEMPLATES, {**original, "metadata": fresh})
     else:
         client.put(TEMPLATE, {**original, "metadata": current["metadata"]})
     wait_until(
@@ -528,7 +528,7 @@ def test_the_templates_pull_secrets_are_added_to_the_pods_own(
 ) -> None:
     """The kubelet denies an image that was pulled with a secret to a pod without that secret."""
     changed = client.get(TEMPLATE)
-    changed["template"]["spec"]["imagePullSecrets"] = SECRETS
+    changed["spec"]["imagePullSecrets"] = SECRETS
     client.put(TEMPLATE, changed)
     pod = launcher() if own is None else launcher(imagePullSecrets=[{"name": name} for name in own])
     wait_until(

@@ -42,7 +42,7 @@ def plain(control_plane: ControlPlane, admin: Client) -> Results:
 def by_policy(
     control_plane: ControlPlane, admin: Client, plain: Results, tmp_path_factory: pytest.TempPathFactory
 ) -> Results:
-    objects = with_secrets(built(control_plane, tmp_path_factory.mktemp("policy"), "injection"))
+    objects = full(built(control_plane, tmp_path_factory.mktemp("policy"), "injection"))
     with Injection(control_plane, admin, objects, launcher(), launcher({INJECT: "false"})):
         return _created(admin)
 
@@ -63,23 +63,27 @@ def by_webhook(
     control_plane: ControlPlane, admin: Client, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory
 ) -> Results:
     objects = built(control_plane, tmp_path_factory.mktemp("configuration"), "injection-webhook")
-    with Injection(control_plane, admin, pointed(objects, webhook), launcher(), launcher({INJECT: "false"})):
+    with Injection(control_plane, admin, full(pointed(objects, webhook)), launcher(), launcher({INJECT: "false"})):
         return _created(admin)
 
 
-def with_secrets(objects: list[Object]) -> list[Object]:
-    """A template that chooses all there is to choose."""
-    (template,) = (thing for thing in objects if thing["kind"] == "PodTemplate")
-    spec = template["template"]["spec"]
+def full(objects: list[Object]) -> list[Object]:
+    """With a template that chooses all there is to choose, and has numbers for amounts."""
+    (template,) = (thing for thing in objects if thing["kind"] == "LauncherAgentTemplate")
+    spec = template["spec"]
     spec["imagePullSecrets"] = [{"name": "registry"}, {"name": "mirror"}]
     spec["containers"][0]["args"] = ["--log-level=debug"]
+    spec["containers"][0]["resources"] = {
+        "requests": {"cpu": "10m", "memory": 33554432, "ephemeral-storage": "1e6"},
+        "limits": {"cpu": 1, "memory": "64Mi", "ephemeral-storage": 1000000},
+    }
     return objects
 
 
 def pointed(objects: list[Object], webhook: Webhook) -> list[Object]:
     """The template, and the configuration that asks this process."""
-    kept = [thing for thing in objects if thing["kind"] in ("PodTemplate", "MutatingWebhookConfiguration")]
-    return [*map(webhook.pointed_to, kept[1:]), *with_secrets(kept[:1])]
+    kept = [thing for thing in objects if thing["kind"] in ("LauncherAgentTemplate", "MutatingWebhookConfiguration")]
+    return [*map(webhook.pointed_to, kept[1:]), *kept[:1]]
 
 
 def apply(plane: ControlPlane, objects: list[Object]) -> None:

@@ -23,6 +23,7 @@ from tests.apiserver.test_injection import (
     IN_FORCE,
     INJECT,
     TEMPLATE,
+    TEMPLATES,
     Cluster,
     Injection,
     agents_of,
@@ -64,9 +65,6 @@ def shared(
 @pytest.fixture(scope="module")
 def injection(control_plane: ControlPlane, admin: Client, objects: list[Object], shared: Webhook) -> Iterator[None]:
     asking = pointed(copy.deepcopy(objects), shared)
-    for thing in asking:
-        if thing["kind"] == "PodTemplate":
-            del thing["template"]["spec"]["imagePullSecrets"], thing["template"]["spec"]["containers"][0]["args"]
     with Injection(control_plane, admin, asking, launcher(), launcher({INJECT: "false"})):
         yield
 
@@ -176,7 +174,8 @@ def test_with_the_policy_beside_it_a_pod_gets_one_agent(
     cluster: Cluster, webhook: Webhook, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     """Policies run first; then the webhook's conditions do not hold, and it is not asked."""
-    policy = [thing for thing in built(control_plane, tmp_path, "injection") if thing["kind"] != "PodTemplate"]
+    component = built(control_plane, tmp_path, "injection")
+    policy = [thing for thing in component if thing["kind"].startswith("MutatingAdmission")]
     apply(control_plane, policy)
 
     def asked() -> tuple[list[Object], float]:
@@ -204,7 +203,7 @@ def template(cluster: Cluster, admin: Client) -> Iterator[Object]:
     fresh = {key: original["metadata"][key] for key in ("name", "namespace", "labels")}
     current = admin.find(TEMPLATE)
     if current is None:
-        admin.post(TEMPLATE.rpartition("/")[0], {**original, "metadata": fresh})
+        admin.post(TEMPLATES, {**original, "metadata": fresh})
     else:
         admin.put(TEMPLATE, {**original, "metadata": current["metadata"]})
     wait_until(lambda: agents_of(cluster.created(launcher())), lambda seen: seen == [AGENT], what="it is as it was")
@@ -216,7 +215,7 @@ def test_a_change_of_the_template_is_in_force_for_the_next_pod(
     """Image, pull policy, arguments and resources; the rest of the container is not a matter of choice."""
     chosen = {"image": "registry.example/launcher-agent:1.2", "imagePullPolicy": "Always", "args": ["--query=never"]}
     changed = copy.deepcopy(template)
-    changed["template"]["spec"]["containers"][0] |= {**chosen, "securityContext": {"runAsUser": 0}}
+    changed["spec"]["containers"][0] |= {**chosen, "securityContext": {"runAsUser": 0}}
     admin.put(TEMPLATE, changed)
     wait_until(
         lambda: agents_of(cluster.created(launcher())),
@@ -245,7 +244,7 @@ def test_the_webhook_may_read_that_template_and_nothing_else(control_plane: Cont
         listed = control_plane.kubectl("auth", "can-i", "--list", "--no-headers", *user)
         return {" ".join(line.split()) for line in listed.splitlines()}
 
-    own = "podtemplates [] [vmi-service-status-launcher-agent] [list watch]"
+    own = "launcheragenttemplates.servicestatus.kubevirt.io [] [vmi-service-status-launcher-agent] [list watch]"
     assert rights(WEBHOOK) - rights("default") == {own}
 
 

@@ -17,6 +17,7 @@ from typing import Self
 from testbed.processes import ManagedProcess
 from tests.cluster.administrator import Administrator
 from tests.cluster.components import Components, Endpoint
+from tests.cluster.kinds import define_kinds
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.ports import free_port
 from tests.cluster.server import Server, accepts
@@ -40,8 +41,8 @@ class ControlPlane(Administrator):
     ) -> None:
         """Without a folder it uses a temporary one, which it removes at the end.
 
-        `resources` are kustomizations, applied before the controller manager starts. CustomResourceDefinitions belong
-        there: its garbage collector looks for new kinds every 30 s only.
+        `resources` are kustomizations, applied after the project's kinds and before the controller manager starts.
+        CustomResourceDefinitions belong there: its garbage collector looks for new kinds every 30 s only.
         """
         require_system("openssl", "setpriv")
         require("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
@@ -93,6 +94,8 @@ class ControlPlane(Administrator):
             undo.callback(self.stop)
             self.etcd.start()
             self.apiserver.start()
+            if self._resources:
+                define_kinds(self.kubectl)
             for kustomization in self._resources:
                 self.apply(kustomization)
             self.controller_manager.start()

@@ -29,8 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(TIMEOUT))
-    # Of a random order this is left: what it leaves behind would slow the others.
-    items.sort(key=lambda item: item.path.name == "test_uninstall.py")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import run
+from tests.cluster.kinds import define_kinds
 from tests.cluster.objects import Object
 from tests.cluster.policies import overlay_for
 from tests.cluster.tools import REPOSITORY
@@ -121,14 +122,28 @@ class Deployment:
         """Return when the handler is ready and new pods get their agent; if that is so already, it costs nothing."""
         if self._installed:
             return
-        self._kubectl("apply", "--server-side", "-k", self._overlay)
-        self._rolled_out(DAEMON_SET, OURS)
-        wait_until(self._injects, what="launcher pods are given the agent", interval=0.2)
+        self._install(self._overlay)
+        wait_until(self._injects, what="launcher pods are given the agent", timeout=ROLLOUT_TIMEOUT, interval=0.2)
         self._installed = True
+
+    def _install(self, overlay: Path) -> None:
+        define_kinds(self._kubectl)
+        self._kubectl("apply", "--server-side", "-k", overlay)
+        self._rolled_out(DAEMON_SET, OURS)
 
     def uninstall(self) -> None:
         self._installed = False
         uninstall(self._kubectl, self._overlay, ROLLOUT_TIMEOUT)
+
+    @contextmanager
+    def installed_by(self, overlay: Path) -> Iterator[None]:
+        """Another overlay from enter to exit, after which nothing is installed."""
+        self.uninstall()
+        try:
+            self._install(overlay)
+            yield
+        finally:
+            uninstall(self._kubectl, overlay, ROLLOUT_TIMEOUT)
 
     def roll_handler(self) -> None:
         self.rollout(DAEMON_SET, namespace=OURS)

@@ -1,8 +1,4 @@
-"""The project is uninstalled and installed again while VMs run. These tests run last.
-
-A kube-apiserver whose watch of PodTemplates has ended reads the agent's template for each pod, within a second
-(docs/decisions/0012): for twenty pods at once on a busy machine that is too short.
-"""
+"""The project is uninstalled and installed again while VMs run."""
 
 from tests.apiserver.vmis import seen
 from tests.kubevirt.deployment import Deployment

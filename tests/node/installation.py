@@ -7,6 +7,7 @@ from typing import Any
 
 from testbed.grpcurl import Grpcurl
 from testbed.waiting import wait_until
+from tests.cluster.kinds import define_kinds
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.objects import Object
 from tests.cluster.vmi import STOCK
@@ -16,7 +17,7 @@ from tests.node.pods import NodePod
 
 NAMESPACE = "vmi-service-status"
 DAEMON_SET = "daemonset/vmi-service-status-handler"
-TEMPLATE = "podtemplate/vmi-service-status-launcher-agent"
+TEMPLATE = "launcheragenttemplate/vmi-service-status-launcher-agent"
 HANDLER = "handler"
 LIST = "servicestatus.v1.ServiceStatusService/ListServiceStatuses"
 # Two programs of Python start within 2 s, and within 10 on two busy cores; a namespace needs some seconds to end.
@@ -24,8 +25,8 @@ TIMEOUT = 90.0
 
 
 def uninstall(kubectl: Kubectl, overlay: Path, timeout: float) -> None:
-    """Remove it in the order of docs/install.md, which gives the reason; return when all is gone."""
-    kubectl("delete", TEMPLATE, f"--namespace={NAMESPACE}", "--ignore-not-found")
+    """Return when all is gone; if it is so already, too, where kubectl would miss the kind and fail."""
+    define_kinds(kubectl)
     kubectl("delete", "-k", overlay, "--ignore-not-found", f"--timeout={timeout:g}s", timeout=timeout + 10)
 
 
@@ -53,7 +54,8 @@ class Installation:
     def apply_other(self, overlay: Path) -> None:
         """Apply another overlay than the place's; return when the handler is ready."""
         self._kubectl("apply", "--server-side", "-k", STOCK)
-        # A CRD is served a moment after it was accepted; a namespace that is still ending accepts nothing.
+        define_kinds(self._kubectl)
+        # A namespace that is still ending accepts nothing.
         self._kubectl("apply", "--server-side", "-k", overlay)
         self.wait_ready()
 

@@ -22,21 +22,20 @@ pytestmark = pytest.mark.needs(Ability.LOOK)
 PULL_SECRET = "registry"  # noqa: S105 - the name of one
 
 
-def template(site: Site, image: str, pull_policy: str, secrets: list[Object]) -> None:
-    agent = {"name": AGENT, "image": image, "imagePullPolicy": pull_policy}
-    spec = {"containers": [agent], "imagePullSecrets": secrets}
-    patch = json.dumps({"template": {"spec": spec}})
-    site.cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", f"--patch={patch}", "--type=strategic")
+def template(site: Site, image: str, secrets: list[Object] | None) -> None:
+    agent = {"name": AGENT, "image": image, "imagePullPolicy": "IfNotPresent"}
+    patch = json.dumps({"spec": {"containers": [agent], "imagePullSecrets": secrets}})
+    site.cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", f"--patch={patch}", "--type=merge")
 
 
 @pytest.fixture
 def image(site: Site, installation: Installation, tmp_path: Path) -> Iterator[str]:
-    """The agent's image in the registry, and in the PodTemplate with the secret's name."""
+    """The agent's image in the registry, and in the template with the secret's name."""
     with Registry(site.node, tmp_path) as registry:
         pushed = registry.push(archive_of(IMAGE), "launcher-agent:private")
-        template(site, pushed, "IfNotPresent", [{"name": PULL_SECRET}])
+        template(site, pushed, [{"name": PULL_SECRET}])
         yield pushed
-        template(site, pushed, "IfNotPresent", [{"name": PULL_SECRET, "$patch": "delete"}])
+        template(site, pushed, None)
         installation.restore()
         site.node.ctr("images", "rm", "--sync", pushed)
 

@@ -67,6 +67,7 @@ def test_a_release_has_everything_that_an_admin_takes(folder: Path) -> None:
         f"launcher-agent-{version}.oci.tar",
         f"handler-service-{version}-{platform}.spdx.json",
         f"launcher-agent-{version}-{platform}.spdx.json",
+        "install-crd.yaml",
         "install-kubevirt.yaml",
         "install-kubevirt-webhook.yaml",
         f"vmi_service_status-{version}-py3-none-any.whl",

@@ -118,8 +118,8 @@ def starved(cluster: Workloads, installation: Installation) -> Iterator[None]:
     """New agents get less memory than a Python needs to start."""
 
     resources = {"requests": {"memory": "10Mi"}, "limits": {"memory": "10Mi"}}
-    patch = {"template": {"spec": {"containers": [{"name": AGENT, "resources": resources}]}}}
-    cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", f"--patch={json.dumps(patch)}")
+    patch = json.dumps([{"op": "replace", "path": "/spec/containers/0/resources", "value": resources}])
+    cluster.kubectl("patch", TEMPLATE, f"--namespace={NAMESPACE}", "--type=json", f"--patch={patch}")
     yield
     installation.restore()
 

@@ -10,18 +10,16 @@ from hypothesis import strategies as st
 from injection_webhook.injection import Object, Reason, decide
 
 TEMPLATE: Object = {
-    "template": {
-        "spec": {
-            "imagePullSecrets": [{"name": "registry"}],
-            "containers": [
-                {
-                    "name": "launcher-agent",
-                    "image": "agent:1",
-                    "imagePullPolicy": "Never",
-                    "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "100m"}},
-                }
-            ],
-        }
+    "spec": {
+        "imagePullSecrets": [{"name": "registry"}],
+        "containers": [
+            {
+                "name": "launcher-agent",
+                "image": "agent:1",
+                "imagePullPolicy": "Never",
+                "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "100m"}},
+            }
+        ],
     }
 }
 LAUNCHER: Object = {
@@ -105,7 +103,7 @@ def test_without_a_template_nothing_is_added() -> None:
     assert decide(LAUNCHER, None).reason is Reason.NO_TEMPLATE
     unusable: list[Object] = [{}, {"containers": []}, {"containers": [{"image": "a"}]}, {"containers": [{}]}]
     for spec in unusable:
-        assert decide(LAUNCHER, {"template": {"spec": spec}}).reason is Reason.UNUSABLE_TEMPLATE
+        assert decide(LAUNCHER, {"spec": spec}).reason is Reason.UNUSABLE_TEMPLATE
 
 
 @pytest.mark.parametrize(
