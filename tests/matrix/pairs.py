@@ -32,8 +32,7 @@ PAIRS = (
     Pair("1.33.13", "1.8.4"),
     Pair("1.32.9", "1.7.0"),
 )
-# What each column of a pair says, and the tests that show it. Without tests, or where their file is not there, nothing
-# is said.
+# What each column of a pair says, and the tests that show it.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     POLICY: ("tests/kubevirt/test_viewers.py::test_a_vm_boots_with_the_agent_in_its_pod",),
     WEBHOOK: ("tests/kubevirt/test_injection_webhook.py",),
@@ -51,4 +50,19 @@ SERVER_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "guards": ("tests/apiserver/guard",),
     "companions": ("tests/apiserver/test_companion_crd.py", "tests/apiserver/test_publishing.py"),
     "a dead handler": ("tests/apiserver/test_handler_away.py",),
+    "the template": ("tests/apiserver/test_agent_template.py",),
+    # But for the tests that compare it with the policy, which is not there.
+    WEBHOOK: tuple(
+        f"tests/apiserver/test_injection_webhook.py::{test}"
+        for test in (
+            "test_with_opt_in_only_those_who_ask_get_the_agent",
+            "test_a_change_of_the_template_is_in_force_for_the_next_pod",
+            "test_without_the_template_a_pod_is_created_as_it_is",
+            "test_the_webhook_may_read_that_template_and_nothing_else",
+            "test_no_review_is_lost_while_the_certificate_is_replaced",
+            "test_with_a_foreign_certificate_pods_start_without_an_agent",
+            "test_with_an_expired_certificate_pods_start_without_an_agent",
+            "test_pods_start_without_an_agent_while_the_webhook_is_away",
+        )
+    ),
 }
