@@ -15,7 +15,7 @@ from typing import Self
 
 from testbed import procfs
 from testbed.commands import Child, Command, User
-from testbed.waiting import TIMEOUT, wait_until
+from testbed.waiting import TIMEOUT, scaled, wait_until
 
 _forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
@@ -102,7 +102,7 @@ class ManagedProcess:
     def wait(self, timeout: float = TIMEOUT) -> int:
         """Waits for it to end by itself."""
         try:
-            return self._child.wait(timeout)
+            return self._child.wait(scaled(timeout))
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{self} still runs after {timeout:g} s; its log ends:\n{self.log_tail()}") from error
 
@@ -118,7 +118,7 @@ class ManagedProcess:
         """SIGKILL, and returns when it is gone. Nothing to do is fine."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(TIMEOUT)
+            self._process.wait(scaled(TIMEOUT))
             self.close_stdin()
 
     def restart(self) -> Self:

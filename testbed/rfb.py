@@ -15,7 +15,7 @@ from typing import Self
 
 from testbed.addresses import Address
 from testbed.transports import Transport, open_transport
-from testbed.waiting import TIMEOUT, WaitTimeoutError
+from testbed.waiting import TIMEOUT, WaitTimeoutError, scaled
 
 VERSION = b"RFB 003.008\n"
 SECURITY_NONE = 1
@@ -43,7 +43,7 @@ class Viewer:
     @classmethod
     def connect(cls, address: Address, timeout: float = HANDSHAKE_TIMEOUT) -> Self:
         """Connected, and not a byte of RFB sent. Each later step takes `timeout` seconds at most."""
-        return cls(open_transport(address, timeout))
+        return cls(open_transport(address, scaled(timeout)))
 
     @classmethod
     def establish(
@@ -121,7 +121,7 @@ class Viewer:
 
     def wait_closed(self, timeout: float = TIMEOUT) -> None:
         """Until the server closes the connection."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + scaled(timeout)
         poll = select.poll()
         poll.register(self._transport.fileno(), select.POLLIN)
         while not self.closed_by_server:

@@ -6,6 +6,7 @@ two parts, `observe` (what is looked at) and `accept` (what is hoped for), and t
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
@@ -14,8 +15,16 @@ T = TypeVar("T")
 
 # Generous: only a failing test waits that long, and a loaded machine of two cores must not fail one.
 TIMEOUT = 30.0
+# Multiplies the time limits of waits, commands and tests, and changes nothing else. tests/vm sets it for an emulated
+# machine.
+FACTOR = float(os.environ.get("TIMEOUT_FACTOR", "1"))
 # Short beside every interval that the programs work with (the shortest merges events of 20 ms).
 INTERVAL = 0.005
+
+
+def scaled(seconds: float) -> float:
+    """Return a time limit as it holds on this machine; `wait_until` scales its own."""
+    return seconds * FACTOR
 
 
 class WaitTimeoutError(AssertionError):
@@ -27,8 +36,8 @@ class _Wait:
 
     def __init__(self, what: str, timeout: float) -> None:
         self._what = what
-        self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        self._timeout = scaled(timeout)
+        self._deadline = time.monotonic() + self._timeout
         self.seen: object = None
 
     def check(self) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from testbed.waiting import scaled
+
 TIMEOUT = 30.0
 
 
@@ -12,7 +14,7 @@ class CommandError(Exception):
 
 def run(*command: str | Path, check: bool = True, timeout: float = TIMEOUT) -> str:
     """Return its standard output. With `check` false a failure is not an error."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=scaled(timeout))
     if check and done.returncode:
         raise CommandError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout
