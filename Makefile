@@ -1,9 +1,9 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-bench test-kubevirt chaos soak attack images release test-emulated bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-node-v2 test-bench test-kubevirt chaos soak attack images release test-emulated bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  The first run on a machine installs its tools (2 min); make test-unit ARGS='-k takeover' passes ARGS to pytest."
 
@@ -60,6 +60,9 @@ fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of forei
 
 test-node: setup ## The images as deployed, on a real node (9 min; 14 when they must be built)
 	@hack/part.sh node $(ARGS)
+
+test-node-v2: setup ## The agent on a node with cgroup v2: Debian's kernel in an emulated VM; no part of make test (20 min or more)
+	@.venv/bin/python -m tests.vm $(ARGS)
 
 test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, with its own virtctl (15 min; 30 when it must be built)
 	@hack/part.sh kubevirt $(ARGS)

@@ -98,7 +98,7 @@ check 'lock files' python hack/check_locks.py
 check 'declared imports (deptry)' dependencies
 check 'spelling (codespell)' spelling
 check 'words (check_words.py)' python hack/check_words.py
-check 'shell scripts (shellcheck)' shellcheck hack/*.sh tests/kubevirt/image/*.sh tests/node/launcher/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
+check 'shell scripts (shellcheck)' shellcheck hack/*.sh tests/kubevirt/image/*.sh tests/node/launcher/*.sh tests/vm/*.sh hack/images.d/{unpack-debian,install-python,finish-layers} .ci/run
 
 ((${#names[@]} > 0)) || die "lint: no check has one of these words in its name: $*"
 failed=0

@@ -106,6 +106,8 @@ lacking_for_nodes() {
   # docs/ has a program in TypeScript.
   found node || echo nodejs
   found tsc || echo node-typescript
+  # The disks of the VM of test-node-v2.
+  found mke2fs || echo e2fsprogs
   # The images are built without a daemon, from Debian's packages.
   found buildah || echo buildah
   found mmdebstrap || echo mmdebstrap

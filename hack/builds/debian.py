@@ -35,7 +35,10 @@ class DebianRoot:
         return ["--quiet", "--variant=minbase", recommends, *special, *excluded, *packages, self.suite]
 
     def write(self, target: Path) -> None:
-        """Write the root as a tar archive; a file with apt's settings is left beside it."""
+        """Write the root as a tar archive, or as a folder if the name has no suffix.
+
+        A file with apt's settings is left beside it.
+        """
         settings = target.with_name("apt.conf")
         settings.write_text(apt_settings())
         run(

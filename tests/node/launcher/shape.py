@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from tests.cluster.objects import Object
-from tests.node.place import Place
+from tests.node.place import Images
 
 COMPUTE = "compute"
 AGENT = "launcher-agent"
@@ -23,8 +24,17 @@ IDLE = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")
 REQUESTS = {"cpu": "100m", "memory": "200Mi"}
 
 
+class Target(Protocol):
+    """Where a launcher pod is to run: a place, or a kubelet alone."""
+
+    @property
+    def images(self) -> Images: ...
+    @property
+    def node_name(self) -> str: ...
+
+
 def launcher(
-    place: Place,
+    place: Target,
     vmi: Object,
     *,
     command: Sequence[str] = (),
