@@ -34,9 +34,13 @@ class FdGraphics:
 
 @dataclass(frozen=True)
 class SpiceGraphics:
-    """SPICE without a password, on a unix socket or, without one, on a loopback port that libvirt picks."""
+    """SPICE without a password, on a unix socket or, without one, on a loopback port that libvirt picks.
+
+    `shared`: several viewers at a time, which its library has behind a variable of the environment only.
+    """
 
     socket: Path | None = None
+    shared: bool = False
 
 
 Graphics = UnixGraphics | TcpGraphics | FdGraphics | SpiceGraphics | None
@@ -81,10 +85,13 @@ def domain_xml(name: str, uuid: str, graphics: Graphics, arguments: Sequence[str
     _add_ports(devices, ports)
     if graphics is not None or arguments:
         SubElement(SubElement(devices, "video"), "model", type="vga")
-    if arguments:
+    shared = isinstance(graphics, SpiceGraphics) and graphics.shared
+    if arguments or shared:
         command_line = SubElement(domain, f"{{{_QEMU}}}commandline")
         for argument in arguments:
             SubElement(command_line, f"{{{_QEMU}}}arg", value=argument)
+        if shared:
+            SubElement(command_line, f"{{{_QEMU}}}env", name="SPICE_DEBUG_ALLOW_MC", value="1")
     return tostring(domain, encoding="unicode")
 
 

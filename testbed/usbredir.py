@@ -7,10 +7,11 @@ below. QEMU sends its own hello when it accepts the connection.
 The device has one interface and no endpoint but the control endpoint, and answers no request: no guest asks it.
 """
 
+import argparse
 import struct
 from typing import Final, Self
 
-from testbed.addresses import Address
+from testbed.addresses import Address, TcpAddress
 from testbed.clients import Client
 
 HELLO: Final = 0
@@ -100,3 +101,21 @@ def ep_info() -> bytes:
 def device_connect(vendor: int, product: int) -> bytes:
     """Speed, class, subclass, protocol, vendor and product."""
     return packet(DEVICE_CONNECT, struct.pack("<BBBBHH", _HIGH_SPEED, _VENDOR_SPECIFIC, 0, 0, vendor, product))
+
+
+def main() -> None:
+    """Take the place of `usbredirect` with a device that does not exist; end when the server closes the connection."""
+    parser = argparse.ArgumentParser(prog="usbredirect", description=main.__doc__)
+    parser.add_argument("--device", required=True, help="vendor:product, in hexadecimal digits")
+    parser.add_argument("--to", required=True, metavar="HOST:PORT")
+    options = parser.parse_args()
+    host, _, port = options.to.rpartition(":")
+    vendor, _, product = options.device.partition(":")
+    with UsbClient.connect(TcpAddress(int(port), host)) as client:
+        client.hello()
+        client.plug(int(vendor, 16), int(product, 16))
+        client.wait_closed(timeout=float("inf"))
+
+
+if __name__ == "__main__":
+    main()

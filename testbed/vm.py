@@ -223,10 +223,10 @@ class VirtualMachines:
         socket = self._libvirtd.graphics_socket(str(uuid.uuid4()))
         return self.with_graphics(UnixGraphics(socket), ports=Ports.of_kubevirt(socket.parent, usb=usb))
 
-    def with_spice(self, *, unix: bool) -> VirtualMachine:
-        """With a SPICE server, on a unix socket or a loopback port."""
+    def with_spice(self, *, unix: bool, shared: bool = False) -> VirtualMachine:
+        """With a SPICE server, on a unix socket or a loopback port; `shared` admits several viewers."""
         socket = self._libvirtd.graphics_socket(str(uuid.uuid4())).with_name("spice") if unix else None
-        return self.with_graphics(SpiceGraphics(socket))
+        return self.with_graphics(SpiceGraphics(socket, shared))
 
     def with_graphics(
         self, graphics: Graphics, *, name: str | None = None, arguments: Sequence[str] = (), ports: Ports = NO_PORTS

@@ -20,6 +20,9 @@ from testbed.waiting import wait_until
 
 NAMESPACE, NAME = "default", "vm"
 
+#: Fields of `status.serviceStatus`.
+VNC, USB, CONSOLE, SPICE = "vncSessions", "usbRedirections", "consoleSessions", "spiceSessions"
+
 #: The field; None where it is absent.
 Sessions = int | None
 
@@ -108,25 +111,46 @@ class Pair:
     @property
     def sessions(self) -> Sessions:
         """`status.serviceStatus.vncSessions`; None if it, or the document, is absent."""
+        return self.shows(VNC)
+
+    def shows(self, field: str) -> Sessions:
+        """Return a number in `status.serviceStatus`; None if it, or the document, is absent."""
         try:
             document = json.loads(self.document.read_text())
         except FileNotFoundError:
             return None
-        value: Sessions = document["status"].get("serviceStatus", {}).get("vncSessions")
+        value: Sessions = document["status"].get("serviceStatus", {}).get(field)
         return value
 
     def wait_sessions(self, expected: Sessions, timeout: float = 30) -> None:
-        wait_until(lambda: self.sessions, lambda seen: seen == expected, what=f"{expected} sessions", timeout=timeout)
+        self.wait_shows(VNC, expected, timeout)
 
-    def sample(self) -> Sampler[Sessions]:
+    def wait_shows(self, field: str, expected: Sessions, timeout: float = 30) -> None:
+        """Wait until the document has this number in this field."""
+        what = f"{field} is {expected}"
+        wait_until(lambda: self.shows(field), lambda seen: seen == expected, what=what, timeout=timeout)
+
+    def sample(self, field: str = VNC) -> Sampler[Sessions]:
         """Sample the document every 10 ms."""
-        return Sampler(lambda: self.sessions)
+        return Sampler(lambda: self.shows(field))
 
     # --- debug APIs ---
 
     def agent_status(self) -> Any:
         debug_api = Grpcurl(self.directory / "agent.sock")
         return debug_api.call("servicestatus.v1.AgentStatusService/GetAgentStatus")["status"]
+
+    def service(self, name: str) -> Any:
+        """Return what the agent reports of a service, as `SERIAL_CONSOLE`; empty if it reports none."""
+        found = [one for one in self.agent_status().get("services", []) if one["service"] == f"SERVICE_{name}"]
+        return found[0] if found else {}
+
+    def wait_service(self, name: str, accept: Callable[[Any], object], what: str, timeout: float = 30) -> Any:
+        """Wait until `accept` accepts what the agent reports of a service."""
+        retry_on = (GrpcurlError,)
+        return wait_until(
+            lambda: self.service(name), accept, what=what, timeout=timeout, interval=0.05, retry_on=retry_on
+        )
 
     def handler_status(self) -> Any:
         debug_api = Grpcurl(self.directory / "admin.sock")

@@ -157,7 +157,7 @@ def test_an_existing_document_keeps_all_that_is_not_ours(vm: VirtualMachine, vie
 
 def _wait_agent_sessions(pair: Pair, expected: int) -> None:
     def exactly() -> bool:
-        (vnc,) = pair.agent_status()["services"]
+        vnc = pair.service("VNC")
         return bool(vnc.get("sessions", 0) == expected and vnc["accuracy"] == "ACCURACY_EXACT")
 
     wait_until(exactly, what=f"the agent sees exactly {expected}", interval=0.05)
