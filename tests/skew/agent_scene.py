@@ -49,6 +49,13 @@ class AgentScene:
                 raise AssertionError(event)
         self.state.touch()
 
+    def use_other_services(self) -> None:
+        """One more session of each service other than VNC."""
+        for service in self.state.services.values():
+            service.count(service.view.sessions + 1, 1, 1001.0)
+            service.observe(Reason.WATCHING, "", 1001.0)
+        self.state.touch()
+
     def _graphics(self, *phases: Phase, peer: object) -> None:
         for phase in phases:
             self.state.table.apply(phase, peer, 1001.0)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from servicestatus.v1 import (
 )
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from servicestatus.v1.sessions_pb2 import SERVICE_SERIAL_CONSOLE, SERVICE_SPICE, SERVICE_USB_REDIRECTION
 from testbed.waiting import wait_until_async
 from tests.skew import dialogue, golden
 from tests.skew.agent_scene import agent
@@ -64,9 +66,13 @@ def test_a_recorded_message_means_what_is_written_beside_it(number: int) -> None
 # --- the dialogue -----------------------------------------------------------------------------------------------------
 
 
-async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> None:
-    """It answers in the same order with the same numbers, and publishes what that agent reported."""
-    async with handler(tmp_path) as running:
+@pytest.mark.parametrize("polling", [{}, {SERVICE_USB_REDIRECTION: 1.0, SERVICE_SERIAL_CONSOLE: 5.0}])
+async def test_todays_handler_understands_the_first_agent(tmp_path: Path, polling: Mapping[int, float]) -> None:
+    """It answers in the same order with the same numbers, and publishes what that agent reported.
+
+    It does not ask for a service that this agent does not know: what the agent cannot report is unknown, and not zero.
+    """
+    async with handler(tmp_path, polling=polling) as running:
         peer = running.dial()
         for line in LINES:
             if line.who == "agent":
@@ -74,25 +80,37 @@ async def test_todays_handler_understands_the_first_agent(tmp_path: Path) -> Non
             elif line.who == "handler" and line.response.HasField("ack"):
                 await peer.hear_ack(line.response.ack.accepted, line.response.ack.published)
             elif line.who == "handler" and line.response.HasField("welcome"):
-                assert _without_terms(await peer.hear()) == _without_terms(line.response)
+                welcome = await peer.hear()
+                assert _without_terms(welcome) == _without_terms(line.response)
+                assert not welcome.welcome.polling
             elif line.who == "handler":
                 assert await peer.hear() == line.response
         assert (await peer.end())[0].name == "OK"
         # Viewers: 1, 2, 1, and then the two that came while a message was lost.
         assert running.place.history == [1, 2, 1, 3]
         assert running.place.actual == {VMI: 3}
+        desired = running.manager.desired_status(VMI)
+        assert desired is not None
+        for service in (SERVICE_USB_REDIRECTION, SERVICE_SERIAL_CONSOLE, SERVICE_SPICE):
+            status = desired.service(service)
+            assert (status.sessions, status.observed) == (0, False)
 
 
-async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> None:
-    """It sends the same messages in the same order."""
+@pytest.mark.parametrize("others", [False, True], ids=["VNC alone", "other services"])
+async def test_todays_agent_understands_the_first_handler(tmp_path: Path, others: bool) -> None:
+    """It sends the same messages in the same order, and nothing of services that this handler does not know."""
     socket = tmp_path / "handler.sock"
     async with peer_on(socket) as peer, agent(socket) as scene:
+        if others:
+            scene.use_other_services()
         conversation = await peer.next_stream()
         stopping = None
         for line in LINES:
             if line.who == "event" and line.meaning == "stop":
                 stopping = asyncio.create_task(scene.live("stop"))
             elif line.who == "event":
+                if others:
+                    scene.use_other_services()
                 await scene.live(line.meaning)
             elif line.who == "handler":
                 arm = line.response.WhichOneof("message") or ""
@@ -108,6 +126,7 @@ async def test_todays_agent_understands_the_first_handler(tmp_path: Path) -> Non
         conversation.end()
         assert stopping is not None
         await stopping
+        assert not scene.state.polling
 
 
 def _without_terms(response: pb.ReportSessionsResponse) -> types.VmiReference:

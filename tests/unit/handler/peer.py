@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import grpc
@@ -135,11 +135,13 @@ class Handler:
         settings: contract.StreamSettings | None = None,
         policy: WritePolicy | None = None,
         hello_timeout: float = contract.HELLO_TIMEOUT,
+        polling: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """The socket is `directory`/handler.sock. Values are written quickly unless `policy` says otherwise."""
         self.socket = directory / "handler.sock"
         self.endpoint = Endpoint("a", VMI, str(self.socket))
-        self.manager = StatusManager((settings or contract.StreamSettings()).lease, asyncio.get_running_loop().time)
+        lease = (settings or contract.StreamSettings()).lease
+        self.manager = StatusManager(lease, asyncio.get_running_loop().time, polling)
         self.place = MemoryPlace()
         quick = WritePolicy(first_rise=0.0, rise=0.01, fall=0.01, interval=0.01, retry_base=0.01)
         scheduler = WriteScheduler(policy or quick, TokenBucket(256, 0.04), lambda cap: cap)
