@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from handler_service.cluster import vmi_schema as schema
 from handler_service.kube import companion, errors, vmi
+from tests.simulation.ports import FIELDS
 
 Object = dict[str, Any]
 
@@ -270,7 +271,8 @@ class ApiServer:
             self.commit("PUT", f"{schema._PATH}/{schema.CRD}", self._crd())
 
     def _crd(self) -> Object:
-        known = {"serviceStatus": {"properties": {"vncSessions": {"type": "integer"}}}} if self.knows_field else {}
+        numbers = {name: {"type": "integer"} for name in ("vncSessions", *FIELDS.values())}
+        known = {"serviceStatus": {"properties": numbers}} if self.knows_field else {}
         status = {"properties": known}
         version = {"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"status": status}}}}
         return {"metadata": {"name": schema.CRD, "uid": "crd"}, "spec": {"versions": [version]}}
@@ -382,3 +384,10 @@ def sessions_of(path: str, object_: Object) -> tuple[str, str, int] | None:
         return None if parsed is None else ("vmi-status", parsed.id.uid, parsed.published.sessions)
     held = companion.parse(object_)
     return None if held is None else ("companion", held.vmi.uid, held.value.sessions)
+
+
+def services_of(path: str, object_: Object | None) -> dict[str, int]:
+    """Return the numbers of the other services that an object shows; an object that is gone shows none."""
+    status = (object_ or {}).get("status", {})
+    shown = status.get("serviceStatus", {}) if f"/{VMIS}/" in path else status
+    return {service: shown.get(field, 0) for service, field in FIELDS.items()}

@@ -59,6 +59,23 @@ _VIEWERS: Final[Mapping[str, tuple[float, Maker]]] = {
     "takeover": (3, _takeover),
     "crowd": (0.5, lambda rng: {"count": rng.randint(3, 12), "apart": rng.choice([0.001, 0.02, 0.2])}),
 }
+#: Clients of USB slots and of the console, which no event reports. One history in so many is mostly about them.
+_PORTS: Final[Mapping[str, tuple[float, Maker]]] = {
+    "device_plug": (5, lambda rng: {"slot": rng.randrange(4), "attaches": rng.random() < 0.8}),
+    "device_unplug": (4, lambda rng: {"slot": rng.randrange(4), "stays": rng.random() < 0.3}),
+    "console_open": (4, _nothing),
+    "console_takeover": (5, lambda rng: {"gap": rng.choice([0.0005, 0.03, 0.06]), "times": rng.choice([1, 20])}),
+    "console_close": (2, _nothing),
+    "connect": (2, _connect),
+    "leave": (1, _leave),
+}
+#: A history that polls costs twice as much as another one.
+_PORTS_SEED: Final = 4
+#: Clients that stay: a number that falls is wrong then. Two of three such histories are about them, one of them calm.
+_STAYING: Final = {
+    name: _PORTS[name] for name in ("device_plug", "console_open", "console_takeover", "connect", "leave")
+}
+_STAYING_KINDS: Final = ("agent_kill", "agent_stop", "handler_kill", "libvirt_hang", "libvirt_restart", "query_refused")
 #: What may fail, how often, and how.
 FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
     "vm_restart": (0.5, _seconds(0.05, 1.0)),
@@ -161,11 +178,23 @@ def generate(seed: int) -> History:
         kinds = list(_DISPLAY_KINDS)
         if DISPLAYS[display].clients_share:
             viewers = _TWINS
+    if seed % _SOME == _PORTS_SEED:
+        setting = replace(setting, ports=True, poll=rng.choice([0.0, 1.0, 2.0, 2.0]))
+        viewers = _PORTS
+        if seed // _SOME % 3:
+            setting, viewers, kinds = _staying(seed, setting)
     if seed % _CROWDED == _CROWDED_SEED:
         setting = replace(setting, publisher="companion", neighbours=_NEIGHBOURS, calm=False)
         kinds = list(_CROWDED_KINDS)
     epochs = tuple(Epoch(number, _steps(rng, viewers, kinds)) for number in range(1, rng.choice([1, 1, 2]) + 1))
     return History(seed, setting, epochs)
+
+
+def _staying(seed: int, setting: Setting) -> tuple[Setting, Mapping[str, tuple[float, Maker]], list[str]]:
+    if seed // _SOME % 3 == 2:
+        calm = replace(setting, calm=True, knows_field=True, may_query=True, poll=2.0)
+        return calm, _STAYING, ["foreign_touch"]
+    return replace(setting, calm=False), _STAYING, list(_STAYING_KINDS)
 
 
 def _steps(rng: Random, viewers: Mapping[str, tuple[float, Maker]], kinds: list[str]) -> tuple[Step, ...]:

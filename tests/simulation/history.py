@@ -44,6 +44,10 @@ class Setting:
     neighbour_locked: bool = False
     #: Whether the agent is given the domain's name, as on a host, where others than KubeVirt's proxy may connect.
     on_host: bool = False
+    #: Whether the VM has ports beside its display, and clients of them.
+    ports: bool = False
+    #: Seconds between two polls of these ports; 0: the handlers do not ask for it.
+    poll: float = 0.0
     #: Whether the agent may ask QEMU.
     may_query: bool = True
     #: Other VMIs of the node, whose numbers only rise.

@@ -8,6 +8,7 @@ from typing import Final
 from tests.simulation.campaign import campaign
 from tests.simulation.display_mutants import DISPLAY_MUTANTS
 from tests.simulation.planting import Edit, Mutant, planted
+from tests.simulation.port_mutants import PORT_MUTANTS
 
 _STORE: Final = "handler_service.reports.store"
 _SESSION_PROTOCOL: Final = "handler_service.reports.protocol"
@@ -253,6 +254,7 @@ MUTANTS: Final = (
         quick=True,
     ),
     *DISPLAY_MUTANTS,
+    *PORT_MUTANTS,
 )
 
 

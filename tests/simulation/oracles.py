@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from servicestatus import contract
+from tests.simulation.ports import SERVICES
 from tests.simulation.scene import Ack, Scene
 from tests.simulation.truth import Held, State, Truth
 
@@ -69,8 +70,14 @@ def _observed_is_earned(world: Scene) -> list[Violation]:
 
 
 def published(world: Scene) -> dict[str, int]:
-    """Return what each place shows."""
-    return {place: world.actual[place, world.vmi.uid].now for place in places(world)} if world.vmi else {}
+    """Return what each place shows, of each service."""
+    if world.vmi is None:
+        return {}
+    uid = world.vmi.uid
+    shown = {place: world.actual[place, uid].now for place in places(world)}
+    for service in SERVICES if world.setting.ports else ():
+        shown |= {f"{place} of {service}": world.port_actual[service, place, uid].now for place in places(world)}
+    return shown
 
 
 def in_the_dark(world: Scene, before: dict[str, int]) -> list[Violation]:

@@ -28,6 +28,7 @@ from launcher_agent.state import Life, State
 from launcher_agent.vm.query_policy import QueryPolicy
 from launcher_agent.vm.supervisor import Supervisor
 from servicestatus import contract
+from servicestatus.services import POLLED
 from servicestatus.v1.sessions_pb2 import VmiReference
 from tests.simulation.kubernetes import ApiClient
 from tests.simulation.qemu import Libvirt
@@ -224,13 +225,17 @@ class Handler:
         publisher: str,
         exists: Callable[[str], bool],
         crashed: Crashed,
+        *,
+        poll: float,
     ) -> None:
+        """`poll`: seconds between two polls of what no event reports; 0: it is not polled."""
         self._loop = asyncio.get_running_loop()
         self._crashed = crashed
         self.name = name
         self.node = node
         self.wires: set[Wire] = set()
-        self.manager = StatusManager(contract.DEFAULT_SETTINGS.lease, self._loop.time)
+        polling = {int(service): poll for service in POLLED} if poll else {}
+        self.manager = StatusManager(contract.DEFAULT_SETTINGS.lease, self._loop.time, polling)
         self.pods = Pods(self.manager, exists, contract.DEFAULT_SETTINGS)
         config = ClusterConfig(
             publisher=publisher,

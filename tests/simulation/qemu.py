@@ -7,6 +7,7 @@
 - A client that is connected before libvirt is ready causes no event.
 - `query-vnc-servers` also lists the connected, unfinished clients, and its response may overtake events.
 - A list of all domains waits for the lock of each of them; a lookup by name only for that domain's.
+- No event reports the clients of its ports (see `ports.py`); they are asked for over a connection of their own.
 """
 
 import asyncio
@@ -31,7 +32,9 @@ from launcher_agent.events import (
 from launcher_agent.vm import vnc_query
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.event_queue import EventQueue
+from tests.simulation import ports
 from tests.simulation.displays import DISPLAYS, Display
+from tests.simulation.ports import Ports
 
 _ANONYMOUS: Final = SocketAddress(Transport.UNIX)
 #: Seconds after which libvirt's keepalive closes a connection to a daemon that hangs.
@@ -74,6 +77,7 @@ class Qemu:
     viewers: list[Viewer] = field(default_factory=list)
     #: By what events say about them: nothing for an anonymous client.
     alike: dict[SocketAddress, Alike] = field(default_factory=lambda: defaultdict(Alike))
+    ports: Ports = field(default_factory=Ports)
 
     @property
     def really(self) -> int:
@@ -137,24 +141,26 @@ class Subscription:
         await self._round_trip()
         if domain != self._libvirt.domain:
             raise LibvirtError("no such domain")
-        return self._libvirt.display.xml
+        xml = self._libvirt.display.xml
+        return xml.replace("</devices>", f"{ports.XML}</devices>") if self._libvirt.has_ports else xml
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
         """Return QEMU's clients at one moment between the request and the response."""
-        await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
-        while self._libvirt.locked:
-            await self._libvirt.changed()
-        if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
-            raise QueryError("refused")
-        viewers = self._libvirt.qemu.viewers
+        viewers = (await self._asked()).viewers
         answer = self._libvirt.display.answer((viewer.local, viewer.peer) for viewer in viewers)
         await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
         await self._round_trip()
         return vnc_query.parse(answer)
 
     async def ask(self, domain: str, command: str) -> str:
-        """No domain here has a device that is asked for."""
-        raise QueryError(f"{domain} has no answer to {command}")
+        """Return QEMU's answer to a command about its ports."""
+        qemu = await self._asked()
+        answer = qemu.ports.answer(command)
+        await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
+        await self._round_trip()
+        if answer is None:
+            raise QueryError("QEMU has no such command")
+        return answer
 
     def end_asking(self) -> None:
         """The connection is closed; the next question opens another one."""
@@ -162,6 +168,15 @@ class Subscription:
     async def watch_devices(self) -> None:
         """Subscribe to devices that are plugged, of which there are none here."""
         await self._round_trip()
+
+    async def _asked(self) -> Qemu:
+        """Return QEMU when it has received a question."""
+        await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
+        while self._libvirt.locked:
+            await self._libvirt.changed()
+        if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
+            raise QueryError("refused")
+        return self._libvirt.qemu
 
     def close(self) -> None:
         """Nothing arrives any more."""
@@ -207,7 +222,11 @@ class Libvirt:
         self.locked = False
         #: Whether the lock of another domain of the same libvirt is held.
         self.neighbour_locked = False
+        #: The same of the sessions at its ports, by service.
+        self.unheard_ports: dict[str, int] = {}
         self.display: Display = DISPLAYS["socket"]
+        #: Whether the domain has slots for USB devices, and a serial console.
+        self.has_ports = False
         self.refuses = False
         self.slow = False
         self.up_since = self._loop.time()
@@ -255,7 +274,7 @@ class Libvirt:
 
     def start(self) -> None:
         """It is there (again)."""
-        self.up, self.up_since, self.unheard = True, self._loop.time(), 0
+        self.up, self.up_since, self.unheard, self.unheard_ports = True, self._loop.time(), 0, {}
         self._notify()
 
     def hang(self) -> None:
@@ -272,7 +291,7 @@ class Libvirt:
     def resume(self) -> None:
         """It goes on, and sends the delayed events."""
         if self.silent:
-            self.hangs, self.locked, self.unheard = False, False, 0
+            self.hangs, self.locked, self.unheard, self.unheard_ports = False, False, 0, {}
         for subscription in self.subscriptions:
             held, subscription.held = subscription.held, []
             for event in held:
@@ -326,9 +345,14 @@ class Libvirt:
         """QEMU is gone, and its viewers with it: no DISCONNECT."""
         if self.qemu is not None and self.domain is not None:
             self.unheard = len(self.qemu.viewers) if self.silent else 0
+            self.unheard_ports = self.qemu.ports.really if self.silent else {}
             run, self.qemu = self.qemu.run, None
             self._emit(LifecycleEvent(self.domain, Change.STOPPED, run))
             self._tell()
+
+    def changed_ports(self) -> None:
+        """A client of a port has come or gone."""
+        self._tell()
 
     # --- viewers ---
 

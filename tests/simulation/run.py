@@ -6,7 +6,7 @@ import random
 
 from handler_service.cluster.vouching import WITHDRAW_WITHIN
 from servicestatus import contract
-from tests.simulation import neighbours, oracles, vouching
+from tests.simulation import neighbours, oracles, port_oracles, vouching
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
@@ -42,7 +42,7 @@ async def _live(history: History) -> list[Violation]:
     found: list[Violation] = []
     for epoch in history.epochs:
         await _epoch(world, epoch)
-        found += oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
+        found += _at_rest(world)
     if history.seed % _WITHOUT_HANDLERS == 0:
         found += await _handlers_away(world)
     if history.epochs:
@@ -51,7 +51,12 @@ async def _live(history: History) -> list[Violation]:
     for task in looks:
         task.cancel()
     await world.end()
-    return found + oracles.in_hindsight(world)
+    return found + oracles.in_hindsight(world) + port_oracles.in_hindsight(world)
+
+
+def _at_rest(world: World) -> list[Violation]:
+    doubts = world.pod is not None and world.pod.unknowable
+    return oracles.at_rest(world, doubts=doubts) + port_oracles.at_rest(world)
 
 
 async def _handlers_away(world: World) -> list[Violation]:
@@ -62,7 +67,7 @@ async def _handlers_away(world: World) -> list[Violation]:
     found = oracles.unvouched(world, before)
     await world.heal()
     await asyncio.sleep(REST)
-    return found + oracles.at_rest(world, doubts=world.pod is not None and world.pod.unknowable)
+    return found + _at_rest(world)
 
 
 async def _lights_out(world: World) -> list[Violation]:

@@ -10,10 +10,12 @@ from typing import Any, Final
 from handler_service.kube import companion, vmi
 from handler_service.model import VmiId
 from servicestatus.v1 import session_report_service_pb2 as pb
-from tests.simulation.apiserver import CONTROLLER, LEASES, ApiServer, Object, Request, sessions_of
+from servicestatus.v1.sessions_pb2 import SERVICE_VNC
+from tests.simulation.apiserver import CONTROLLER, LEASES, ApiServer, Object, Request, services_of, sessions_of
 from tests.simulation.displays import DISPLAYS
 from tests.simulation.history import Setting, Step
 from tests.simulation.kubernetes import ApiClient
+from tests.simulation.ports import SERVICES
 from tests.simulation.processes import Agent, Controller, Handler, Pod, dialler
 from tests.simulation.qemu import Libvirt
 from tests.simulation.transport import Wire
@@ -66,6 +68,9 @@ class Scene:
         self._loop = asyncio.get_running_loop()
         self.truths: dict[str, Truth] = defaultdict(Truth)
         self.actual: dict[tuple[str, str], Held] = defaultdict(Held)
+        #: Of the other services, by service and VMI, and by service, place and VMI.
+        self.port_truths: dict[tuple[str, str], Truth] = defaultdict(Truth)
+        self.port_actual: dict[tuple[str, str, str], Held] = defaultdict(Held)
         #: Per handler, place and VMI: when a write was begun at the earliest, and when it was sent.
         self.writes: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
         #: Violations that are found as they happen: promise and message.
@@ -167,10 +172,14 @@ class Scene:
         return self.truths[self.vmi.uid].now.at if self.vmi else 0.0
 
     def says_observed(self) -> bool:
-        """Whether the companion shows its number as observed."""
+        """Whether the companion shows any of its numbers as observed."""
+        return any(kind.endswith("Observed") and status == "True" for kind, status in self.conditions().items())
+
+    def conditions(self) -> dict[str, str]:
+        """Return the status of each of the companion's conditions; empty before it is written."""
         stored = self.api.get(f"/apis/{companion.API_VERSION}/namespaces/ns/{companion.PLURAL}/vm")
-        conditions = stored["status"]["conditions"] if stored else []
-        return any(one["type"] == "Observed" and one["status"] == "True" for one in conditions)
+        conditions = (stored or {}).get("status", {}).get("conditions", [])
+        return {one["type"]: one["status"] for one in conditions}
 
     def crashed(self, program: str, error: BaseException) -> None:
         """A program has ended by an error of its own."""
@@ -184,6 +193,8 @@ class Scene:
         metadata = {"namespace": "ns", "name": "vm", "uid": self.vmi.uid, "labels": {vmi.NODE_LABEL: "a"}}
         status = {"nodeName": "a", "phase": "Running", "activePods": {self.pod.uid: "a"}}
         self.truths[self.vmi.uid].note(self._loop.time(), 0, 0, 0)
+        for service in SERVICES:
+            self.port_truths[service, self.vmi.uid].note(self._loop.time(), 0, 0, 0)
         self.api.commit("POST", vmi.path(self.vmi), {"metadata": metadata, "status": status})
         pod = self.pod
         self._later(agent_after, lambda: self._start_agent(pod))
@@ -197,6 +208,7 @@ class Scene:
                 pod.shared = other.shared = True
         pod.libvirt.display = DISPLAYS[self.setting.display or ("address" if self.setting.tcp else "socket")]
         pod.libvirt.neighbour_locked = self.setting.neighbour_locked
+        pod.libvirt.has_ports = self.setting.ports
         self.pods[pod.uid] = pod
         return pod
 
@@ -239,6 +251,16 @@ class Scene:
             floor += 0 if one.unknowable else qemu.really
             high += len(qemu.viewers) + one.changed if one.doubtful else qemu.at_most
         self.truths[pod.vmi.uid].note(now, low, max(low, high), floor)
+        if self.setting.ports:
+            self._observe_ports(pod)
+
+    def _observe_ports(self, pod: Pod) -> None:
+        """Work out what is true of the other services; QEMU's ends that no event reported may still be shown."""
+        pods = [one for one in {pod.uid: pod, **self.pods}.values() if one.vmi == pod.vmi and one.uid in self.pods]
+        for service in SERVICES:
+            low = sum(one.libvirt.qemu.ports.really[service] for one in pods if one.libvirt.qemu is not None)
+            high = low + sum(one.libvirt.unheard_ports.get(service, 0) for one in pods if one.libvirt.qemu is None)
+            self.port_truths[service, pod.vmi.uid].note(self._loop.time(), low, high, low)
 
     def _watched(self, pod: Pod, seconds: float) -> bool:
         """Whether an agent and its libvirt have worked for so long."""
@@ -285,7 +307,13 @@ class Scene:
             name = f"{node}{next(self._numbers)}"
             client = ApiClient(self.api, name, self._asked)
             self.handlers[node] = Handler(
-                name, node, client, self.setting.publisher, lambda uid: self._is_on(uid, node), self.crashed
+                name,
+                node,
+                client,
+                self.setting.publisher,
+                lambda uid: self._is_on(uid, node),
+                self.crashed,
+                poll=self.setting.poll,
             )
 
     def _is_on(self, uid: str, node: str) -> bool:
@@ -346,6 +374,9 @@ class Scene:
         if object_ is None and place == "vmi-status":
             return
         self.actual[place, uid].note(self._loop.time(), sessions if object_ is not None else 0, request.by)
+        if self.setting.ports:
+            for service, number in services_of(path, object_).items():
+                self.port_actual[service, place, uid].note(self._loop.time(), number, request.by)
 
     def _asked(self, request: Request) -> None:
         now = self._loop.time()
@@ -375,8 +406,9 @@ class Scene:
         else:
             return
         _, sessions, observed = wire.said.get(message.sequence - 1, (0.0, 0, False))
-        if message.services:
-            sessions = message.services[0].sessions
+        for one in message.services:
+            if one.service == SERVICE_VNC:
+                sessions = one.sessions
         if message.HasField("observation"):
             observed = message.observation.observed
         wire.said[message.sequence] = (self._loop.time(), sessions, observed)

@@ -9,7 +9,9 @@ from typing import Final
 
 from handler_service.kube import companion, vmi
 from handler_service.kube.errors import UnreachableError
+from servicestatus.services import POLLED
 from tests.simulation.apiserver import Fate, Object
+from tests.simulation.ports import Ports
 from tests.simulation.processes import Pod
 from tests.simulation.qemu import Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
@@ -17,6 +19,10 @@ from tests.simulation.transport import Wire
 
 #: Seconds without a response of libvirt after which an observation is no longer reported.
 _OBSERVED_AT_MOST: Final = 10.0
+#: Seconds that a poll may take, in addition to the interval between two.
+_POLL_LATE: Final = 2.0
+#: Seconds between two takeovers. The agent looks again after 0.1 s, which is in no gap then.
+_APART: Final = 0.31
 
 
 class World(Scene):
@@ -81,6 +87,63 @@ class World(Scene):
         viewer = self._connect_to(pod, 0.001) if pod is self.pod else None
         if viewer is not None:
             self._later(seconds, lambda: pod.libvirt.leave(viewer, 0.03))
+
+    # --- steps: ports ---
+
+    def device_plug(self, slot: int, attaches: bool) -> None:
+        """A client connects to a slot, if that is free; with a device, or with none."""
+        ports = self._ports()
+        if ports is not None and not ports.slots[slot].connected:
+            ports.slots[slot].connected, ports.slots[slot].attached = True, attaches
+            self._changed_ports()
+
+    def device_unplug(self, slot: int, stays: bool) -> None:
+        """The device is gone; the client may stay connected."""
+        ports = self._ports()
+        if ports is not None:
+            ports.slots[slot].connected, ports.slots[slot].attached = ports.slots[slot].connected and stays, False
+            self._changed_ports()
+
+    def console_open(self) -> None:
+        """A client connects to the console, if that is free."""
+        ports = self._ports()
+        if ports is not None:
+            ports.console.connected = True
+            self._changed_ports()
+
+    def console_close(self) -> None:
+        """The client leaves."""
+        ports = self._ports()
+        if ports is not None and not ports.handing_over:
+            ports.console.connected = False
+            self._changed_ports()
+
+    def console_takeover(self, gap: float, times: int) -> None:
+        """Through KubeVirt's proxy, again and again: the old client is cut off before the new one is connected."""
+        pod = self.pod
+        for number in range(times):
+            self._later(number * _APART, lambda: self._take_console_over(gap) if pod is self.pod else None)
+
+    def _take_console_over(self, gap: float) -> None:
+        ports = self._ports()
+        if ports is None or not ports.console.connected:
+            return
+        ports.console.connected = False
+        ports.handing_over += 1
+
+        def connect() -> None:
+            ports.console.connected = True
+            ports.handing_over -= 1
+
+        self._later(gap, connect)
+
+    def _ports(self) -> Ports | None:
+        qemu = self.pod.libvirt.qemu if self.pod is not None else None
+        return qemu.ports if qemu is not None else None
+
+    def _changed_ports(self) -> None:
+        if self.pod is not None:
+            self.pod.libvirt.changed_ports()
 
     def _present(self) -> list[Viewer]:
         qemu = self.pod.libvirt.qemu if self.pod is not None else None
@@ -254,9 +317,21 @@ class World(Scene):
     def query_refused(self, seconds: float) -> None:
         """QEMU cannot be asked."""
         if self.pod is not None:
-            libvirt = self.pod.libvirt
+            pod, libvirt = self.pod, self.pod.libvirt
             libvirt.refuses = True
+            until = self._loop.time() + seconds
+            self._later(min(_POLL_LATE + self.setting.poll, seconds), lambda: self._check_not_polled(pod, until))
             self._later(seconds, lambda: setattr(libvirt, "refuses", False))
+
+    def _check_not_polled(self, pod: Pod, until: float) -> None:
+        """ObservedIsEarned: after a poll that QEMU refuses, its ports are not observed."""
+        held = pod.libvirt.refuses and pod.uid in self.pods and until > self._loop.time()
+        running = pod.libvirt.qemu is not None and pod.libvirt.up
+        if not (held and running and pod.agent is not None and self.setting.poll):
+            return
+        report = pod.agent.state.report()
+        if any(one.service in POLLED and one.observation.reason.observed for one in report.services):
+            self.wrong.append(("ObservedIsEarned", f"{pod.uid}: ports are observed, and QEMU answers no poll"))
 
     # --- steps: the programs and the connections between them ---
 
