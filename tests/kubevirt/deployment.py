@@ -1,7 +1,7 @@
 """KubeVirt on a cluster, installed by its own operator as an admin does it, and the project next to it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -162,6 +162,22 @@ class Deployment:
         finally:
             self._patch_handler(before, None)
             self._rolled_out(DAEMON_SET, OURS)
+
+    @contextmanager
+    def polling(self, *services: str) -> Iterator[None]:
+        """The handlers have these services polled from enter to exit, such as `serial-console=1s`."""
+        before = self.client.get(DAEMON_SET_PATH)["spec"]["template"]["spec"]["containers"][0]["args"]
+        self._set_arguments([*before, *(f"--poll={service}" for service in services)])
+        try:
+            yield
+        finally:
+            self._set_arguments(before)
+
+    def _set_arguments(self, arguments: Sequence[str]) -> None:
+        path = "/spec/template/spec/containers/0/args"
+        change = json.dumps([{"op": "replace", "path": path, "value": list(arguments)}])
+        self._kubectl("patch", DAEMON_SET, f"--namespace={OURS}", "--type=json", f"--patch={change}")
+        self._rolled_out(DAEMON_SET, OURS)
 
     def _patch_handler(self, strategy: Object, affinity: Object | None) -> None:
         template = {"spec": {"affinity": affinity}}

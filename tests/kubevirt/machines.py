@@ -4,6 +4,7 @@ import http
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from testbed.grpcurl import Grpcurl, Watch
 from testbed.waiting import wait_until
@@ -13,7 +14,7 @@ from tests.cluster.objects import Object
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.migrations import Migration
 from tests.kubevirt.objects import instance, virtual_machine
-from tests.kubevirt.virtctl import VncProxy
+from tests.kubevirt.virtctl import Console, UsbRedirect, VncProxy
 from tests.node.pods import NodePod
 from tests.node.site import Site
 
@@ -135,10 +136,30 @@ class Machine:
 
     def virtctl(self, *, preserve: bool = False) -> VncProxy:
         """Return `virtctl vnc`, not started yet."""
+        return VncProxy(*self._virtctl(), preserve=preserve)
+
+    # --- its other services ---
+
+    def console(self) -> Console:
+        """Return `virtctl console`, not started yet."""
+        return Console(*self._virtctl())
+
+    def redirect(self) -> UsbRedirect:
+        """Return `virtctl usbredir`, not started yet."""
+        return UsbRedirect(*self._virtctl())
+
+    def _virtctl(self) -> tuple[list[str | Path], str, str, Path]:
         self._proxies += 1
         log = self._logs / f"virtctl-{self._proxies}.log"
-        command = self.deployment.virtctl_command()
-        return VncProxy(command, self.vmi.name, self.vmi.namespace, log, preserve=preserve)
+        return self.deployment.virtctl_command(), self.vmi.name, self.vmi.namespace, log
+
+    def monitor(self, command: str, **arguments: object) -> Any:
+        """Have QEMU execute a command of QMP, on the VMI's node: the source of a migration remains for a while."""
+        (pod,) = (one["metadata"]["name"] for one in self.pods() if one["spec"].get("nodeName") == self.node)
+        request = json.dumps({"execute": command, "arguments": arguments})
+        domain = f"{self.vmi.namespace}_{self.vmi.name}"
+        answer = self._in_pod(pod, "virsh", "qemu-monitor-command", domain, request)
+        return json.loads(answer)["return"]
 
     def do(self, *arguments: str) -> None:
         """Run another virtctl command about this VMI: `do("pause", "vmi")`."""
@@ -162,12 +183,14 @@ class Machines:
         node: str | None = FIRST_NODE,
         memory: str = "64Mi",
         spec: Mapping[str, object] | None = None,
+        devices: Mapping[str, object] | None = None,
     ) -> Machine:
-        """Bind it to a node, unless that is None. `spec` is merged into the usual one."""
+        """Bind it to a node, unless that is None. `spec` and `devices` are merged into the usual ones."""
         vmi = Vmi(self._site.client, self._namespace, name)
         manifest = instance(name, self._namespace, memory)
         manifest["metadata"]["labels"] = dict(labels or {})
         manifest["spec"] |= dict(spec or {})
+        manifest["spec"]["domain"]["devices"] |= dict(devices or {})
         if node is not None:
             manifest["spec"]["nodeSelector"] = {"kubernetes.io/hostname": node}
         taken = f"KubeVirt takes {name}"
@@ -212,9 +235,10 @@ class Machines:
         node: str | None = FIRST_NODE,
         memory: str = "64Mi",
         spec: Mapping[str, object] | None = None,
+        devices: Mapping[str, object] | None = None,
     ) -> Machine:
         """Return when it runs."""
-        machine = self.create(name, labels=labels, node=node, memory=memory, spec=spec)
+        machine = self.create(name, labels=labels, node=node, memory=memory, spec=spec, devices=devices)
         machine.wait_running()
         return machine
 

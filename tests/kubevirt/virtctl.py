@@ -1,9 +1,13 @@
-"""`virtctl vnc --proxy-only`: KubeVirt's own connection to a screen, with a VNC client of the tests at its end.
+"""KubeVirt's own connections to a VM: `virtctl vnc --proxy-only`, `virtctl console` and `virtctl usbredir`.
 
-virtctl connects to the VM at its start, whether or not a viewer follows, and serves one viewer.
+For a screen, virtctl connects to the VM at its start, whether or not a viewer follows, and serves one viewer: here a
+VNC client of the tests. For a USB device it runs `usbredirect`: here a program of the tests, whose device is made up.
 """
 
 import json
+import os
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from testbed.addresses import TcpAddress
 from testbed.processes import ManagedProcess
 from testbed.rfb import Viewer
 from testbed.waiting import wait_until
+from tests.cluster.tools import REPOSITORY
 
 # virt-handler and virt-api are ready within seconds; routes to them and the API server's opinion of them follow.
 REACHED = 60.0
@@ -63,3 +68,41 @@ class VncProxy(ManagedProcess):
         wait_until(lambda: self.running, lambda running: not running, what=f"{self} is refused")
         assert self.returncode, f"{self} ended well:\n{self.log_tail()}"
         return self.log_tail()
+
+
+class Console(ManagedProcess):
+    """One `virtctl console`, which reads an open pipe; it ends when its standard input or the console ends."""
+
+    def __init__(self, virtctl: Sequence[str | Path], vmi: str, namespace: str, log: Path) -> None:
+        command = [*virtctl, "console", vmi, f"--namespace={namespace}"]
+        super().__init__(command, log=log, pipe_stdin=True)
+
+    def wait_connected(self) -> None:
+        """Wait until KubeVirt has connected it, like a user who tries again."""
+        wait_until(self._is_connected, what=f"{self} has a console", timeout=REACHED, interval=0.5)
+
+    def _is_connected(self) -> bool:
+        ended = not self.running
+        if "Successfully connected" in self.log_text():
+            return True
+        if ended:
+            self.start()
+        return False
+
+    def wait_ended(self) -> None:
+        """Wait until KubeVirt has disconnected it."""
+        wait_until(lambda: self.running, lambda running: not running, what=f"{self} is disconnected")
+
+
+class UsbRedirect(ManagedProcess):
+    """One `virtctl usbredir`, and the `usbredirect` that it runs."""
+
+    def __init__(self, virtctl: Sequence[str | Path], vmi: str, namespace: str, log: Path) -> None:
+        folder = log.with_suffix(".bin")
+        folder.mkdir()
+        program = folder / "usbredirect"
+        run = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "testbed.usbredir"]
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(run)} "$@"\n')
+        program.chmod(0o755)
+        command = [*virtctl, "usbredir", "1234:abcd", vmi, f"--namespace={namespace}"]
+        super().__init__(command, log=log, env={"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"})
