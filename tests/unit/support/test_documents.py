@@ -101,10 +101,12 @@ def test_anything_else_is_a_difference(page: str, printed: str) -> None:
 def test_every_world_that_pages_ask_for_is_played() -> None:
     """By tests/apiserver/test_docs.py, tests/host/ and tests/libvirt/test_docs.py: a misspelt one would never run."""
     assert worlds() == {
+        "a cluster without KubeVirt",
         "a kustomization",
         "cluster",
         "cluster of a UI",
         "cluster with the field",
+        "cluster without an agent",
         "demo",
         "host",
         "pod",
