@@ -66,7 +66,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "zero-published-for-unknown",
-        (Edit("handler_service.publishing.services", "target", "max(sessions, held)", "0"),),
+        (Edit("handler_service.publishing.services", "_shown", "max(status.sessions, held.sessions)", "0"),),
         quick=True,
     ),
     Mutant(
