@@ -4,9 +4,7 @@ Its network has nothing but itself. Its file system is that of the cache, and wh
 reaches its sockets through `/proc/PID/root`.
 """
 
-import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,16 +43,17 @@ SOURCE = "/root/source"
 class Machine:
     """Runs while it is entered."""
 
-    def __init__(self, suite: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="vss-host-"))
-        self.log = self._folder / "systemd.log"
+    def __init__(self, suite: str, folder: Path) -> None:
+        """`folder` is empty and gets the log."""
         self._tree = Tree.create(f"vss-host-{uuid.uuid4().hex[:8]}")
         inside, outside = self._tree.create_child("machine"), self._tree.create_child("outside", controllers=False)
-        top = self._folder / "top"
+        top = folder / "top"
         top.mkdir()
         boot: list[str | Path] = ["unshare", "--cgroup", "--", "sh", ROOT / "tests/host/boot.sh", host.root(suite), top]
         self._inside = inside
-        self._process = ManagedProcess(outside.entering([*_UNSHARE, *inside.entering(boot)]), log=self.log)
+        self._process = ManagedProcess(
+            outside.entering([*_UNSHARE, *inside.entering(boot)]), log=folder / "systemd.log"
+        )
 
     def __enter__(self) -> Self:
         """Return when systemd has started everything."""
@@ -75,7 +74,6 @@ class Machine:
     def _end(self) -> None:
         self._tree.remove()
         self._process.kill()
-        shutil.rmtree(self._folder)
 
     def _find(self) -> int | None:
         return next(filter(is_process_1, self._inside.processes()), None)

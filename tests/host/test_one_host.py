@@ -37,9 +37,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture(params=host.SUITES)
-def machine(request: pytest.FixtureRequest, sources: bytes) -> Iterator[Machine]:
+def machine(request: pytest.FixtureRequest, sources: bytes, tmp_path: Path) -> Iterator[Machine]:
     """A bare Debian with libvirt, and the sources."""
-    with Machine(request.param) as made:
+    with Machine(request.param, tmp_path) as made:
         made.output(f"tar --extract --gzip --strip-components=1 --directory={SOURCE}", stdin=sources)
         yield made
 
