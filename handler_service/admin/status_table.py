@@ -1,4 +1,4 @@
-"""Lays out what the debug API returns as a table: one line for each VM and service. Pure."""
+"""Lays out what the debug API returns as a table: one line for each VM and each service that is watched. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -19,7 +19,8 @@ _UNITS: Final = ((120, 1, "s"), (7200, 60, "m"), (172800, 3600, "h"))
 
 def table(statuses: Iterable[pb.VmiServiceStatus], now: float) -> str:
     """Return the lines of the table, each with its line end. `now` is wall time."""
-    rows = [_HEADER, *(_row(status, summary, now) for status in statuses for summary in status.services)]
+    watched = ((status, summary) for status in statuses for summary in status.services if _is_watched(summary))
+    rows = [_HEADER, *(_row(status, summary, now) for status, summary in watched)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join(_line(row, widths) for row in rows)
 
@@ -32,6 +33,11 @@ def problems(statuses: Iterable[pb.VmiServiceStatus]) -> list[str]:
         for one in status.publications
         if one.message and one.state != report_pb.PUBLISH_STATE_PUBLISHED
     ]
+
+
+def _is_watched(summary: pb.ServiceSummary) -> bool:
+    """Return whether a number is to be expected: most hosts do not poll the services that QEMU reports by no event."""
+    return summary.service == types.SERVICE_VNC or _word(summary) != Reason.NOT_WATCHED.value
 
 
 def _row(status: pb.VmiServiceStatus, summary: pb.ServiceSummary, now: float) -> tuple[str, ...]:
@@ -73,9 +79,14 @@ def _sessions(status: pb.VmiServiceStatus, summary: pb.ServiceSummary) -> str:
 def _reason(status: pb.VmiServiceStatus, summary: pb.ServiceSummary) -> str:
     """Return the word that the condition Observed shows."""
     if not summary.observed:
-        return escape(summary.message.partition(":")[0]) or _NONE
+        return escape(_word(summary)) or _NONE
     reasons = [Reason.of_wire(one.observation.reason) for one in status.endpoints if one.HasField("observation")]
     return reasons[0].value if reasons else _NONE
+
+
+def _word(summary: pb.ServiceSummary) -> str:
+    """Return the reason of a service that is not observed, without its explanation."""
+    return summary.message.partition(":")[0]
 
 
 def _span(seconds: float) -> str:

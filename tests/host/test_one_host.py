@@ -139,7 +139,9 @@ def _check_new_vm(machine: Machine) -> None:
     table = machine.output("handler-service status").splitlines()
     assert [line.split()[:5] for line in table[1:]] == [
         ["default/second", "VNC", "0", "True", "True"],
+        ["default/second", "SPICE", "0", "True", "True"],
         ["default/vm1", "VNC", "1", "True", "False"],
+        ["default/vm1", "SPICE", "0", "True", "True"],
     ]
     found = json.loads(machine.output("handler-service status -o json"))["statuses"]
     assert [status["services"][0]["sessions"] for status in found] == [0, 1]

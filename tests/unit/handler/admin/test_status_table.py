@@ -76,6 +76,17 @@ def test_each_service_has_its_own_line_also_one_of_a_later_version() -> None:
     assert [line[1:3] for line in cells(given)] == [["VNC", "0"], ["99", "1"]]
 
 
+def test_a_service_that_is_not_watched_has_no_line() -> None:
+    """That is what most hosts do with the services that must be polled. One that is unknown has a line."""
+    given = status()
+    given.services.add(service=types.SERVICE_USB_REDIRECTION, message="NotWatched: the handler does not ask for it")
+    given.services.add(service=types.SERVICE_SERIAL_CONSOLE, message="QueryFailed: QEMU has not answered")
+    assert [line[1:] for line in cells(given)] == [
+        ["VNC", "0", "True", "True", "12s", "Watching"],
+        ["SERIAL_CONSOLE", "-", "False", "Unknown", "-", "QueryFailed"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("since", "expected"),
     [(-5, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172799, "47h"), (172800, "2d")],
