@@ -20,7 +20,7 @@ from tests.cluster.tools import REPOSITORY
 from tests.node.launcher.shape import AGENT, VNC, launcher
 from tests.node_v2.kubelet import Kubelet
 
-TEMPLATE = REPOSITORY / "manifests/base/podtemplate.yaml"
+TEMPLATE = REPOSITORY / "manifests/base/agent-template.yaml"
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -145,7 +145,7 @@ def injected(pod: Object, resources: Mapping[str, Mapping[str, str]] | None) -> 
     """Return the pod with what the webhook adds; the policy adds the same (tests/apiserver/test_injection_alike.py)."""
     template = yaml.safe_load(TEMPLATE.read_text())
     if resources:
-        template["template"]["spec"]["containers"][0]["resources"] = resources
+        template["spec"]["containers"][0]["resources"] = resources
     changed = copy.deepcopy(pod)
     for step in decide(pod, template).patch:
         assert step["op"] == "add"
