@@ -13,7 +13,7 @@ from tests.node.launcher.shape import IDLE
 from tests.node_v2.kubelet import Kubelet
 from tests.node_v2.pods import StaticPod
 
-# Those of manifests/base/agent-template.yaml, but for the limit of CPU: 100m of a real CPU, in emulated ones.
+# The LauncherAgentTemplate's, but for the limit of CPU: 100m of a real CPU, in emulated ones.
 RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "2", "memory": "64Mi"}}
 
 

@@ -18,7 +18,7 @@ from tests.node_v2.kubelet import Kubelet
 from tests.node_v2.pods import CGROUPS, StaticPod
 
 MIB = 1024 * 1024
-# Of manifests/base/agent-template.yaml.
+# Of the LauncherAgentTemplate.
 LIMIT = 64 * MIB
 # What launcher_supervisor.c leaves to the kernel.
 KERNEL = 4 * MIB

@@ -8,6 +8,7 @@ none. It needs root.
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ TOOLS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubelet")
 
 
 def main(arguments: Sequence[str]) -> int:
+    # `timeout` and CI end a process by SIGTERM, which would leave the disk.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if os.geteuid() != 0:
         sys.exit("tests.vm: the VM's disks can only be made by root")
     try:
