@@ -1,8 +1,8 @@
 """Measures what polling costs each VM: CPU of the agent, of libvirt and of QEMU, for each interval.
 
-The VMs have KubeVirt's console and four slots for USB devices; in one of each VM's slots a device is attached, and its
-console is open, so a poll asks all that there is to ask. The VMs are paused afterwards, so that their guests cost
-nothing. No cluster is needed. Run it in the root of the tree, with the tree's Python:
+The VMs have KubeVirt's console and four slots for USB devices. In one of each VM's slots a device is attached, which
+takes a second question in each poll, and its console is open; with --idle neither is so. The VMs are paused, so that
+their guests cost nothing. No cluster is needed. Run it in the root of the tree, with the tree's Python:
 `.venv/bin/python -m bench.polling`.
 """
 
@@ -29,16 +29,16 @@ PARTS: Final = ("agent", "libvirt", "QEMU", "handler")
 
 
 @contextmanager
-def pairs(vms: Sequence[VirtualMachine], interval: int | None) -> Iterator[list[Pair]]:
-    """Start a handler and an agent for each VM; yield when all numbers are known."""
+def pairs(vms: Sequence[VirtualMachine], interval: int | None, clients: int | None) -> Iterator[list[Pair]]:
+    """Start a handler and an agent for each VM; yield when each number is that of the `clients`."""
     flags = [f"--poll={service}={interval}s" for service in SERVICES] if interval else []
     with ExitStack() as stack:
         made = [stack.enter_context(Pair(vm, handler=flags)) for vm in vms]
         for pair in made:
             pair.start()
         for pair in made if interval else ():
-            pair.wait_shows(USB, 1, timeout=120)
-            pair.wait_shows(CONSOLE, 1, timeout=120)
+            pair.wait_shows(USB, clients, timeout=120)
+            pair.wait_shows(CONSOLE, clients, timeout=120)
         yield made
 
 
@@ -72,18 +72,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.polling", description=__doc__)
     parser.add_argument("--vms", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=120.0, help="of each measurement")
+    parser.add_argument("--idle", action="store_true", help="without clients")
     options = parser.parse_args()
     with PrivateLibvirt() as libvirtd, VirtualMachines(libvirtd) as machines, ExitStack() as clients:
         vms = [machines.with_ports().start(paused=False) for _ in range(options.vms)]
-        for vm in vms:
+        for vm in () if options.idle else vms:
             clients.enter_context(UsbClient.redirect(vm.slot(0)))
             clients.enter_context(ConsoleClient.connect(vm.console))
             wait_until(lambda vm=vm: is_attached(vm, "redir0"), what="the device is attached")  # type: ignore[misc]
+        for vm in vms:
             vm.pause()
         print(f"| ms of CPU for each second and VM | polls/s | {' | '.join(PARTS)} | together |")
         print(f"|---|{'--:|' * (len(PARTS) + 2)}")
         for name, interval in INTERVALS.items():
-            with pairs(vms, interval) as made:
+            with pairs(vms, interval, None if options.idle else 1) as made:
                 costs, polls = measure(libvirtd, made, options.seconds)
             cells = [polls, *costs.values(), sum(costs.values())]
             print(f"| {name} | {' | '.join(digits(cell) for cell in cells)} |", flush=True)
