@@ -66,7 +66,8 @@ def show_memory(pod: StaticPod, which: str) -> None:
     parts = ", ".join(f"{name} {stat[name] / MIB:.1f}" for name in ("anon", "file", "kernel"))
     sys.stdout.write(f"an agent {which}: memory.current {usage / MIB:.1f} MiB, memory.peak {peak / MIB:.1f}: {parts}\n")
     assert stat["anon"] + stat["kernel"] < LIMIT / 2
-    assert usage < LIMIT
+    # Page cache may fill the limit: the kernel reclaims it there.
+    assert usage <= LIMIT
 
 
 def test_an_agent_fails_to_allocate_before_the_kernel_would_kill_it(waiting: StaticPod) -> None:
