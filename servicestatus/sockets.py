@@ -114,14 +114,25 @@ class SocketLock:
         except OSError as error:
             raise SocketError(f"{path}: {error.strerror}") from error
         try:
+            holder = self._take()
+        except OSError as error:  # the file is a pipe, or the disk is full
+            os.close(self._descriptor)
+            raise SocketError(f"{path}: {error.strerror}") from error
+        if holder is not None:
+            os.close(self._descriptor)
+            problem = f"{socket_path} is served by another process (pid {holder})"
+            raise SocketError(f"{problem}: end it first, or name another socket")
+
+    def _take(self) -> str | None:
+        """Take the lock, or return the holder's pid; raises OSError. Others may be able to write to the file."""
+        try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            problem = f"{socket_path} is served by another process (pid {holder or 'unknown'})"
-            raise SocketError(f"{problem}: end it first, or name another socket") from None
+            holder = os.pread(self._descriptor, 32, 0).strip()
+            return holder.decode() if holder.isdigit() else "unknown"
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return None
 
     def release(self) -> None:
         """Release the lock."""

@@ -94,6 +94,23 @@ def test_a_lock_file_is_no_symlink(tmp_path: Path) -> None:
     assert precious.read_text() == "precious"
 
 
+def test_a_lock_file_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A process that may write to the directory can put one there. It costs no descriptor."""
+    os.mkfifo(tmp_path / "s.lock")
+    before = descriptors()
+    with pytest.raises(SocketError, match=r"s\.lock: Invalid argument"):
+        SocketLock(tmp_path / "s")
+    assert descriptors() == before
+
+
+def test_the_holder_is_named_by_a_number_only(tmp_path: Path) -> None:
+    """What another process has written into the file reaches logs and documents."""
+    with SocketLock(tmp_path / "s"):
+        (tmp_path / "s.lock").write_text("1\x1b[2J")
+        with pytest.raises(SocketError, match=r"\(pid unknown\)"):
+            SocketLock(tmp_path / "s")
+
+
 def test_a_lock_needs_its_directory(tmp_path: Path) -> None:
     """And says what to do."""
     with pytest.raises(SocketError, match=r"nowhere is not there: make it first, or name another socket"):

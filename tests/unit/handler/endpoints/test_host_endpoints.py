@@ -179,6 +179,19 @@ async def test_a_file_in_place_of_the_socket_flags_its_own_vm_only(folder: Path)
     assert (folder / "one" / "handler.sock").read_text() == "mine"
 
 
+async def test_a_pipe_in_place_of_the_lock_flags_its_own_vm_only(folder: Path) -> None:
+    """The handler continues, whatever a process puts into its VM's directory."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+    os.mkfifo(folder / "one" / "handler.sock.lock")
+    manager = new_hub()
+    async with serving(folder, manager):
+        await served(folder, "two")
+        await wait_until_async(
+            lambda: reason(manager, ONE), lambda seen: seen is Reason.SOCKET_REFUSED, what="it is refused"
+        )
+
+
 async def test_a_second_handler_does_not_take_a_vm_that_is_served(folder: Path) -> None:
     """The first one goes on."""
     (folder / "one").mkdir()
