@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CRD = _ROOT / "manifests/base/crd.yaml"
+_CRD = _ROOT / "manifests/crd/companion.yaml"
 _PAGE = _ROOT / "docs/companion-go.md"
 
 _HEAD = """\
-<!-- Written by hack/companion_go.py from manifests/base/crd.yaml; `make gencode` writes it again. -->
+<!-- Written by hack/companion_go.py from manifests/crd/companion.yaml; `make gencode` writes it again. -->
 
 # The companion object in Go
 

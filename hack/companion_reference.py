@@ -17,14 +17,14 @@ from handler_service.services import OTHERS
 from servicestatus.services import POLLED
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CRD = _ROOT / "manifests/base/crd.yaml"
+_CRD = _ROOT / "manifests/crd/companion.yaml"
 _PAGE = _ROOT / "docs/companion-api.md"
 
 #: Reasons of services other than VNC.
 _OF_OTHERS = (Reason.NOT_WATCHED,)
 
 _HEAD = """\
-<!-- Written by hack/companion_reference.py from manifests/base/crd.yaml; `make gencode` writes it again. -->
+<!-- Written by hack/companion_reference.py from manifests/crd/companion.yaml; `make gencode` writes it again. -->
 
 # The companion object
 

@@ -27,7 +27,7 @@ def write(folder: Path, source: Source, archives: Mapping[str, Path]) -> None:
             document = sbom.document(image, part, source)
             (folder / f"{document['name']}.spdx.json").write_text(json.dumps(document, indent=1) + "\n")
     digests = {image: oci.index_digest(archive) for image, archive in archives.items()}
-    # The kinds of objects come first, or kubectl does not know one of them.
+    # The kinds are a file of their own, which is applied first, or kubectl does not know one of them.
     for overlay in (ROOT / "manifests/crd", *sorted(OVERLAYS.iterdir())):
         if not overlay.name.startswith("test-"):
             text = manifests(overlay, source.version, digests)

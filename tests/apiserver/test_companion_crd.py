@@ -12,6 +12,7 @@ import yaml
 from testbed.waiting import wait_until
 from tests.apiserver.identities import BASE, Answer, User, admin, companion_of, path_of
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kinds import CRD
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.objects import Object, virtual_machine_instance
 from tests.cluster.tools import tool
@@ -158,7 +159,7 @@ def test_the_status_is_written_through_its_subresource_only(root: User, vmi: Obj
 
 def test_every_field_is_described() -> None:
     """`kubectl explain` prints a description of each field."""
-    (version,) = yaml.safe_load((BASE / "crd.yaml").read_text())["spec"]["versions"]
+    (version,) = yaml.safe_load((CRD / "companion.yaml").read_text())["spec"]["versions"]
     undescribed = [path for path, field in fields(version["schema"]["openAPIV3Schema"]) if "description" not in field]
     assert undescribed == [".metadata"]  # the API server describes it itself
 
