@@ -74,10 +74,15 @@ class Policy:
         assert agents == [{**AGENT, "image": image}]
 
     def uninstall(self, first: Sequence[Sequence[str]]) -> None:
-        """Return when pods get no agent any more."""
+        """Return when pods get no agent any more. None is rejected, whatever the policy still lacks."""
         for thing in first:
             self._plane.kubectl("delete", *thing)
+        if first:
+            self._wait_without_agents()
         self._plane.kubectl("delete", "--ignore-not-found", "--filename=-", input=self._list)
+        self._wait_without_agents()
+
+    def _wait_without_agents(self) -> None:
         wait_until(
             lambda: agents_of(self._cluster.created(launcher())),
             lambda seen: seen == [],
