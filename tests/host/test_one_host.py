@@ -94,9 +94,14 @@ def files(machine: Machine) -> list[str]:
     return machine.output(f"find /etc /opt /root /usr /var/lib/vmi* -type f,l {_LEFTOVERS} | sort").splitlines()
 
 
+def users(machine: Machine) -> list[str]:
+    """Return all users, and all groups with their members."""
+    return machine.output("(getent passwd; getent group) | sort").splitlines()
+
+
 def test_a_bare_debian_counts_viewers_and_is_left_as_it_was(machine: Machine, viewers: ViewerPool) -> None:
     """The page from its first command to its last."""
-    before = files(machine)
+    before = files(machine), users(machine)
     play(machine, "install")
     _check_hardening(machine)
     with machine.vm("vm1") as vm1, machine.vm("vm2"):
@@ -116,7 +121,7 @@ def test_a_bare_debian_counts_viewers_and_is_left_as_it_was(machine: Machine, vi
         wait_document(machine, "vm1", *IDLE)
         _check_clean_stop(machine)
     play(machine, "remove it")
-    assert files(machine) == before
+    assert (files(machine), users(machine)) == before
 
 
 def _check_hardening(machine: Machine) -> None:
