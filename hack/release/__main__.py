@@ -91,7 +91,9 @@ def _build(target: Path, chosen: Source, cache: Path) -> None:
 def _images(environment: Mapping[str, str]) -> list[Path]:
     """Return the archives for one platform. A process of its own, since the cache is chosen at its start."""
     command = [sys.executable, "-m", "hack.builds", "images", *images.IMAGES]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, stdout=-1, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         raise BuildError("the images were not built, as said above")
     return [Path(line) for line in done.stdout.split()]

@@ -73,7 +73,7 @@ def ask(path: Path, timeout: float = TIMEOUT) -> pb.ListServiceStatusesResponse:
                     pb.ListServiceStatusesRequest(), timeout=timeout
                 )
             except grpc.RpcError as error:
-                raise NoAnswerError(f"{path}: {_told(error, timeout)}") from error
+                raise NoAnswerError(f"{path}: {_failure(error, timeout)}") from error
     return answer
 
 
@@ -93,7 +93,7 @@ def _not_running(path: Path) -> str:
     return f"the handler does not run, or has another --admin-socket than {path}"
 
 
-def _told(error: grpc.RpcError, timeout: float) -> str:
+def _failure(error: grpc.RpcError, timeout: float) -> str:
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"the handler has not answered within {timeout:g} s"
     return f"the handler answered with an error: {error.details()}"
