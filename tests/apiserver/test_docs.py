@@ -29,6 +29,7 @@ from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen, unknown
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kinds import define_kinds
 from tests.cluster.objects import Object
 from tests.cluster.tools import REPOSITORY, tool
 
@@ -282,6 +283,7 @@ def test_it_prints_what_the_pages_say_of_a_cluster_without_kubevirt(tmp_path: Pa
     with ControlPlane(tmp_path / "plane") as bare:
         for number, example in enumerate(examples("a cluster without KubeVirt")):
             if example.scene == "this project is installed":
+                define_kinds(bare.kubectl)
                 bare.apply(BASE)
             folder = tmp_path / str(number)
             folder.mkdir()
