@@ -58,14 +58,17 @@ class Registry:
         deny the node's own image to every pod without that secret from then on.
         """
         pushed = f"{ADDRESS}/{name}"
-        self._node.import_images(_variant(archive, self._folder / "variant.tar", pushed))
+        self._node.import_images(variant(archive, self._folder / "variant.tar", pushed))
         self._node.ctr("images", "push", "--plain-http", f"--user={USER}:{PASSWORD}", pushed)
         self._node.ctr("images", "rm", "--sync", pushed)
         return pushed
 
 
-def _variant(archive: Path, to: Path, name: str) -> Path:
-    """Write a docker archive with the same layers, another configuration and another name."""
+def variant(archive: Path, to: Path, name: str) -> Path:
+    """Write a docker archive with the same layers, another configuration and another name.
+
+    An image of the same configuration is the same one for a kubelet: it is forgotten under all names at once.
+    """
     with tarfile.open(archive) as source, tarfile.open(to, "w") as target:
         (manifest,) = json.loads(_read(source, "manifest.json"))
         config = json.loads(_read(source, manifest["Config"]))

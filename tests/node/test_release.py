@@ -26,7 +26,7 @@ from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.node.installation import Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.place import Ability
-from tests.node.registry import ADDRESS, Registry
+from tests.node.registry import ADDRESS, Registry, variant
 from tests.node.site import Site
 from tests.node.test_manifests import images_in
 
@@ -44,7 +44,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = tmp_path_factory.mktemp("archives")
     for image in (AGENT, HANDLER):
         # Compressed little, which takes a third of the time.
-        oci.write(made / f"{image}.tar", [archive_of(image)], f"{REGISTRY}/{image}:{SOURCE.version}", level=1)
+        name = f"{REGISTRY}/{image}:{SOURCE.version}"
+        oci.write(made / f"{image}.tar", [variant(archive_of(image), made / "variant.tar", name)], name, level=1)
     return {image: made / f"{image}.tar" for image in (AGENT, HANDLER)}
 
 
