@@ -13,7 +13,7 @@ from servicestatus.services import POLLED
 from tests.simulation.apiserver import Fate, Object
 from tests.simulation.ports import Ports
 from tests.simulation.processes import Pod
-from tests.simulation.qemu import Viewer
+from tests.simulation.qemu import Qemu, Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
 
@@ -320,13 +320,14 @@ class World(Scene):
             pod, libvirt = self.pod, self.pod.libvirt
             libvirt.refuses = True
             until = self._loop.time() + seconds
-            self._later(min(_POLL_LATE + self.setting.poll, seconds), lambda: self._check_not_polled(pod, until))
+            qemu = libvirt.qemu
+            self._later(min(_POLL_LATE + self.setting.poll, seconds), lambda: self._check_not_polled(pod, qemu, until))
             self._later(seconds, lambda: setattr(libvirt, "refuses", False))
 
-    def _check_not_polled(self, pod: Pod, until: float) -> None:
-        """ObservedIsEarned: after a poll that QEMU refuses, its ports are not observed."""
+    def _check_not_polled(self, pod: Pod, qemu: Qemu | None, until: float) -> None:
+        """ObservedIsEarned: after a poll that QEMU refuses, its ports are not observed. `qemu` ran when it began to."""
         held = pod.libvirt.refuses and pod.uid in self.pods and until > self._loop.time()
-        running = pod.libvirt.qemu is not None and pod.libvirt.up
+        running = qemu is not None and pod.libvirt.qemu is qemu and pod.libvirt.up
         if not (held and running and pod.agent is not None and self.setting.poll):
             return
         report = pod.agent.state.report()
