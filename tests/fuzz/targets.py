@@ -24,6 +24,7 @@ from handler_service.kube.errors import KubeError
 from handler_service.kube.reflector import Reflector, Selection
 from handler_service.model import Endpoint, PublishedValue, PublishProgress, VmiId
 from handler_service.publishers import vmi_document
+from handler_service.reports.decode import KNOWN_SERVICES
 from handler_service.reports.protocol import RejectedError, SessionProtocol
 from handler_service.reports.store import ReportStore
 from launcher_agent.errors import DomainXMLError, QueryError
@@ -94,7 +95,7 @@ def handler_stream(data: bytes) -> None:
     for state in entry.services.values():
         assert 0 <= state.sessions <= contract.MAX_SESSIONS
         assert len(state.identified) <= min(contract.MAX_IDENTIFIED, state.sessions)
-    assert len(entry.services) <= 1
+    assert entry.services.keys() <= KNOWN_SERVICES
     assert len(entry.instance) <= contract.MAX_NAME_BYTES
     assert len(entry.observation.message.encode()) <= contract.MAX_TEXT_BYTES
 

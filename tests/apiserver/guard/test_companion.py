@@ -116,8 +116,8 @@ def test_a_companion_is_created_with_nothing_that_would_keep_it(here: Handler, v
 def test_a_companion_has_room_for_what_a_handler_writes_and_no_more(here: Handler, companion: Object) -> None:
     """A stolen token cannot fill etcd with one."""
     condition = {"status": "True", "reason": "A", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    kinds = [{**condition, "type": f"Kind{number}", "message": "x" * 1024} for number in range(5)]
-    here.write_status(companion, status_of(companion, HERE, conditions=kinds[:4])).taken()
+    kinds = [{**condition, "type": f"Kind{number}", "message": "x" * 1024} for number in range(9)]
+    here.write_status(companion, status_of(companion, HERE, conditions=kinds[:8])).taken()
     assert here.merge_patch(companion, {}).code == OK
     for conditions in (kinds, [{**kinds[0], "message": "x" * 1025}]):
         newest = here.merge_patch(companion, {}).taken()
