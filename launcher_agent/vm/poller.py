@@ -6,14 +6,14 @@ the domain (`custom-monitor`, once per start), so a domain without such a device
 
 Invariants:
 - One question is in flight at a time, and the poller waits for it no longer than a time limit. Nothing else waits.
-- An answer about a run that has ended, or about devices that have changed, is dropped.
+- An answer is dropped if since its question the run has ended, or its devices or what the handler asks for has changed.
 - Without an answer the numbers stay as they were, and are not observed.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 from launcher_agent.errors import AgentError
@@ -39,7 +39,7 @@ _RETRY: Final = 5.0
 
 @dataclass(slots=True)
 class _Run:
-    """What is known of one run of the domain."""
+    """What is known of one run of the domain. A change of what is polled makes another one, with the same numbers."""
 
     domain: str
     devices: Polled | None = None  # None until the description was read, and after a change of the devices
@@ -78,7 +78,7 @@ class Poller:
     def refresh(self) -> None:
         """Read the domain's devices again, and poll at once: a device was plugged or unplugged."""
         if self._run is not None:
-            self._run.devices = None
+            self._run = replace(self._run, devices=None)
             self._changed.set()
 
     def ask(self) -> None:
@@ -86,9 +86,12 @@ class Poller:
         for service in POLLED - self._asked().keys():
             self._state.services[service].sampled_every = None
             self._observe(service, Reason.NOT_WATCHED, NOT_ASKED)
-        for service in self._asked():
-            if self._state.services[service].observation.message == NOT_ASKED:
+        for service, every in self._asked().items():
+            state = self._state.services[service]
+            state.sampled_every = state.sampled_every or every
+            if state.observation.message == NOT_ASKED:
                 self._observe(service, Reason.RECONCILING if self._run else Reason.WATCHING)
+        self._run = self._run and replace(self._run)
         self._changed.set()
 
     async def run(self) -> NoReturn:
@@ -100,7 +103,7 @@ class Poller:
                 try:
                     pause = await self._poll(run)
                 except AgentError as error:
-                    pause = min(_RETRY, *self._asked().values())
+                    pause = min([_RETRY, *self._asked().values()])
                     if run is self._run:
                         self._fail(str(error))
             if pause is None:
@@ -123,7 +126,7 @@ class Poller:
             if attempt:
                 await self._sleep(_CONFIRM)
             unconfirmed = await self._sample(run, devices, asked)
-            if not unconfirmed or run is not self._run or run.devices is not devices:
+            if not unconfirmed or run is not self._run:
                 break
         return interval
 
@@ -156,7 +159,7 @@ class Poller:
 
     def _apply(self, run: _Run, devices: Polled, attached: Set[str], consoles: Set[str], pending: int) -> bool:
         """Apply a sample; return whether a fall is unconfirmed."""
-        if run is not self._run or run.devices is not devices:
+        if run is not self._run:
             return False  # it is about what was
         interval = min(self._with_devices(devices).values(), default=None)
         slots = {slot.alias for slot in devices.slots}

@@ -94,6 +94,8 @@ class FakeConnection:
         self.asked: list[str] = []
         self.ended_asking = 0
         self.watches_devices = False
+        self.reading = asyncio.Event()  # while it is not set, a description that was read is on its way
+        self.reading.set()
         self.monitor = asyncio.Event()  # while it is not set, QEMU does not answer
         self.monitor.set()
 
@@ -113,9 +115,11 @@ class FakeConnection:
             raise self.probe_error
 
     async def xml(self, domain: str) -> str:
-        if isinstance(self.description, LibvirtError):
-            raise self.description
-        return self.description
+        description = self.description
+        await self.reading.wait()
+        if isinstance(description, LibvirtError):
+            raise description
+        return description
 
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
         self.questions.append(domain)

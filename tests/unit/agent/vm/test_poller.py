@@ -292,3 +292,65 @@ async def test_a_new_connection_observes_nothing_before_the_first_answer(stopped
     assert seen(scene, USB)[0] is (Reason.WATCHING if stopped else Reason.RECONCILING)
     scene.task.cancel()
     await asyncio.wait([scene.task])
+
+
+async def test_polling_that_is_turned_off_while_a_question_fails_ends_the_polls_and_nothing_else() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene)
+        scene.libvirt.monitor.clear()
+        await scene.time.advance(5)
+        scene.state.poll({})
+        await settle()
+        ports(scene).problem = QueryError("QEMU has not answered within 5 s")
+        scene.libvirt.monitor.set()
+        await settle()
+        assert not scene.task.done()
+        assert seen(scene, USB)[0] is Reason.NOT_WATCHED
+        scene.state.poll(BOTH)
+        ports(scene).problem = None
+        await scene.time.advance(5)
+        assert seen(scene, USB)[0] is Reason.WATCHING
+
+
+async def test_an_answer_proves_nothing_of_a_service_that_is_asked_for_since_the_question() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).connected = {"serial0"}
+        await ready(scene, {USB: 5.0})
+        scene.libvirt.monitor.clear()
+        await scene.time.advance(5)
+        scene.state.poll(BOTH)
+        await settle()
+        answer = ports(scene)
+
+        def hang(command: str) -> str:  # the questions after the one in flight are not answered
+            scene.libvirt.monitor.clear()
+            return answer(command)
+
+        scene.libvirt.qemu = hang
+        scene.libvirt.monitor.set()
+        await settle()
+        assert seen(scene, SERIAL) == (Reason.RECONCILING, 0, 0)
+
+
+async def test_a_device_that_is_plugged_while_the_description_is_read_is_polled() -> None:
+    fake = connection(domain(SLOT.format(0)))
+    async with watching(fake) as scene:
+        await ready(scene)
+        ports(scene).attached = {"redir1"}
+        fake.reading.clear()
+        await fake.send(DevicesChanged("vm"))  # of another device: the description that is read lacks this one
+        fake.description = domain(SLOT.format(0), SLOT.format(1))
+        await fake.send(DevicesChanged("vm"))
+        fake.reading.set()
+        await settle()
+        assert seen(scene, USB) == (Reason.WATCHING, 1, 0)
+
+
+async def test_also_while_the_domain_does_not_run_it_is_said_that_the_service_is_polled() -> None:
+    fake = connection()
+    fake.listed = (IDLE,)
+    async with watching(fake, wanted="vm") as scene:
+        scene.state.poll({SERIAL: 60.0})
+        await settle()
+        assert seen(scene, SERIAL)[0] is Reason.WATCHING
+        assert report(scene, SERIAL).sampled_every == 60.0
