@@ -17,7 +17,7 @@ COMMAND: Final = '{"execute":"query-spice"}'
 def parse(answer: str) -> tuple[SpiceChannel, ...]:
     """Return the connections that have finished their handshake. QueryError."""
     status = returned(answer, dict)
-    if not status.get("enabled"):
+    if not member(status, "enabled", bool):
         return ()
     # QEMU leaves the list out where there is none.
     channels = member(status, "channels", list) if "channels" in status else []

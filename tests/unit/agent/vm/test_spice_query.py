@@ -37,7 +37,15 @@ def test_a_server_that_is_off_or_has_no_client_lists_none() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", '{"return":[]}', answer({}), answer(channel(1, 7) | {"connection-id": "7"}), answer(*[{}] * 65_536)],
+    [
+        "",
+        "{}",
+        '{"return":[]}',
+        '{"return":{}}',
+        answer({}),
+        answer(channel(1, 7) | {"connection-id": "7"}),
+        answer(*[{}] * 65_536),
+    ],
 )
 def test_an_answer_of_another_form_is_an_error(text: str) -> None:
     with pytest.raises(QueryError):
