@@ -71,7 +71,8 @@ class Monitor:
             close(connection)
 
     def _poll(self, domain: str, command: str, kept_for: int) -> str:
-        connection = self._kept or self._open()
+        kept, self._kept = self._kept, None  # `end_polling` must not close it under the question
+        connection = kept or self._open()
         answered = False
         try:
             found = connection.lookupByName(domain)
@@ -85,7 +86,6 @@ class Monitor:
             if answered and kept_for == self._kept_for:
                 self._kept = connection
             else:
-                self._kept = None
                 close(connection)
 
     def _open(self) -> "libvirt.virConnect":
