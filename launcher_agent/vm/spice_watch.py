@@ -136,10 +136,15 @@ class SpiceWatch:
                 else:
                     self._loop.again(refused=False)
             case QueryRefused():
-                if self._service.observation.reason is not Reason.WATCHING:  # if so, the number is a bound
-                    log.info("the SPICE clients cannot be counted yet: %s", mark.problem)
-                    self._observe(Reason.RECONCILING, mark.problem)
-                self._loop.again(refused=True)
+                self._on_refusal(mark.problem)
+
+    def _on_refusal(self, problem: str) -> None:
+        observation = self._service.observation
+        if observation.reason is not Reason.WATCHING:  # if so, the number is a bound
+            if problem != observation.message:
+                log.info("the SPICE clients cannot be counted yet: %s", problem)
+            self._observe(Reason.RECONCILING, problem)
+        self._loop.again(refused=True)
 
     def _ask_again_if_ambiguous(self) -> None:
         """Ask again if the number is a bound: the domain is tainted already, and an answer is exact."""

@@ -1,6 +1,9 @@
 """SPICE clients as libvirt's events and QEMU's answers report them: transcripts through the domain's watch."""
 
 import json
+import logging
+
+import pytest
 
 from launcher_agent.errors import QueryError
 from launcher_agent.events import Change, GraphicsEvent, Phase, SocketAddress, Transport
@@ -225,3 +228,14 @@ async def test_a_refused_question_is_explained_and_repeated() -> None:
         channels.problem = None
         await scene.time.advance(2)
         assert seen(scene)[0] is Reason.WATCHING
+
+
+async def test_a_refusal_that_goes_on_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    fake, channels = connection()
+    channels.problem = QueryError("QEMU has not answered within 5 s")
+    async with watching(fake) as scene:
+        await reconciled(scene)
+        await scene.time.advance(600)
+        assert len(scene.libvirt.asked) > 100
+        assert sum("SPICE clients cannot be counted" in record.message for record in caplog.records) == 1
