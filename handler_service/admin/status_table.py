@@ -77,11 +77,13 @@ def _sessions(status: pb.VmiServiceStatus, summary: pb.ServiceSummary) -> str:
 
 
 def _reason(status: pb.VmiServiceStatus, summary: pb.ServiceSummary) -> str:
-    """Return the word that the condition Observed shows."""
+    """Return the word that the service's condition shows."""
     if not summary.observed:
         return escape(_word(summary)) or _NONE
-    reasons = [Reason.of_wire(one.observation.reason) for one in status.endpoints if one.HasField("observation")]
-    return reasons[0].value if reasons else _NONE
+    services = (one for endpoint in status.endpoints for one in endpoint.services if one.service == summary.service)
+    own = [one.observation.reason for one in services if one.HasField("observation")]
+    reasons = own or [one.observation.reason for one in status.endpoints if one.HasField("observation")]
+    return Reason.of_wire(reasons[0]).value if reasons else _NONE
 
 
 def _word(summary: pb.ServiceSummary) -> str:

@@ -100,3 +100,12 @@ def test_a_value_that_cannot_be_written_is_named_without_control_characters() ->
     given.publications[0].state = report_pb.PUBLISH_STATE_FAILING
     given.publications[0].message = "/x\x1b is full"
     assert problems([given, status()]) == ["default/vm1 is not published (file): /x\\x1b is full"]
+
+
+def test_the_reason_of_an_observed_service_is_its_own() -> None:
+    """Of another service than VNC, whose viewers may not be observed."""
+    given = status(observed=False, message="LowerBound", since=None)
+    given.services.add(service=types.SERVICE_SERIAL_CONSOLE, observed=True)
+    endpoint = given.endpoints.add(observation=types.Observation(reason=types.OBSERVATION_REASON_LOWER_BOUND))
+    endpoint.services.add(service=types.SERVICE_SERIAL_CONSOLE, observation=WATCHING.observation)
+    assert cells(given)[1][1:] == ["SERIAL_CONSOLE", "0", "True", "True", "-", "Watching"]
