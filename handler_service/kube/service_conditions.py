@@ -21,6 +21,7 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.RECONCILING: "The agent is counting the clients; the number shown is the last one known.",
     Reason.LOWER_BOUND: "Clients that connected before the agent started may be missing: --query=never forbids to ask "
     "QEMU.",
+    Reason.UNOBSERVABLE_LISTENER: "A server of the VM has clients that QEMU does not report: some may be missing.",
     Reason.NOT_WATCHED: "Not watched: the handler does not ask for it (--poll), or the VM's agent does not report it.",
     Reason.FINISHED: "The VM has ended, so no client can be connected.",
 }
