@@ -10,12 +10,13 @@ not needed: it took 1.5 ms for 250 VMIs and 7 ms for 1,000.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from handler_service.kube import conditions
 from handler_service.kube.companion import Companion
 from handler_service.model import DesiredStatus, PublishedValue, VmiId
+from handler_service.services import BY_NUMBER
 from servicestatus import logs
 from servicestatus.clock import Clock
 from servicestatus.v1 import sessions_pb2 as types
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 #: Seconds. A change is published within 10 s, and a refused write is tried again several times meanwhile. The Lease
 #: expires 30 s after its last renewal, and the controller needs up to 10 s: the value is marked after at most 50 s.
 WITHDRAW_WITHIN: Final = 10.0
+_SERVICES: Final = (int(types.SERVICE_VNC), *BY_NUMBER)
 
 
 class Vouching:
@@ -41,8 +43,9 @@ class Vouching:
         self._known: set[VmiId] = set()
         #: Claims of a former run of the handler, about which no agent has reported to this one.
         self._inherited: set[VmiId] = set()
-        #: Claims to withdraw, and since when: the first one has waited longest.
-        self._outdated: dict[VmiId, float] = {}
+        #: Claims to withdraw, and since when: the first one has waited longest. Each service has a time of its own, or
+        #: an agent could keep one or the other outdated all the time.
+        self._outdated: dict[tuple[VmiId, int], float] = {}
         self._logged: set[VmiId] = set()
 
     def shown(self, companion: Companion) -> None:
@@ -52,8 +55,9 @@ class Vouching:
             self.gone(companion.vmi)
             return
         before = self._claims.get(companion.vmi, {})
-        if any(sessions > before.get(service, sessions) for service, sessions in claims.items()):
-            self._settle(companion.vmi)  # a write has succeeded, and this is another claim
+        for service, sessions in claims.items():
+            if sessions > before.get(service, sessions):
+                self._outdated.pop((companion.vmi, service), None)  # a write has succeeded: this is another claim
         self._claims[companion.vmi] = claims
         self.changed(companion.vmi)
 
@@ -79,23 +83,25 @@ class Vouching:
         elif not desired.synced and vmi not in self._known:
             self._settle(vmi)
             self._inherited.add(vmi)
-        # A number that is too high is corrected in its turn: a wrong 1 is better than a wrong 0.
-        elif any(_is_outdated(desired, service, sessions) for service, sessions in claims.items()):
-            self._inherited.discard(vmi)
-            self._outdated.setdefault(vmi, self._clock())
         else:
-            self._settle(vmi)
+            # A number that is too high is corrected in its turn: a wrong 1 is better than a wrong 0.
+            self._settle(vmi, [one for one, sessions in claims.items() if _is_outdated(desired, one, sessions)])
 
-    def _settle(self, vmi: VmiId) -> None:
-        """Nothing about this VMI keeps the Lease from its renewal."""
+    def _settle(self, vmi: VmiId, outdated: Collection[int] = ()) -> None:
+        """Nothing about this VMI but the claims of the services `outdated` keeps the Lease from its renewal."""
         self._inherited.discard(vmi)
-        self._outdated.pop(vmi, None)
-        self._logged.discard(vmi)
+        if not outdated:
+            self._logged.discard(vmi)
+        for service in _SERVICES:
+            if service in outdated:
+                self._outdated.setdefault((vmi, service), self._clock())
+            else:
+                self._outdated.pop((vmi, service), None)
 
     def vouches(self) -> bool:
         """Return whether every claim is this handler's own, and none of them waits to be withdrawn for too long."""
         overdue = self._clock() - WITHDRAW_WITHIN
-        vmi, since = next(iter(self._outdated.items()), (None, overdue))
+        (vmi, _), since = next(iter(self._outdated.items()), ((None, 0), overdue))
         if vmi is not None and since <= overdue and vmi not in self._logged:
             self._logged.add(vmi)
             log.warning(

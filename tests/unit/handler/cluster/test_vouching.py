@@ -202,3 +202,18 @@ def test_a_number_of_another_service_that_is_too_high_is_corrected_in_its_turn(s
     scene.statuses[VM] = usb_status()
     scene.vouching.shown(with_usb(2))
     assert scene.after(100)
+
+
+def test_claims_that_are_each_withdrawn_in_time_do_not_add_up(scene: Scene) -> None:
+    """An agent whose reports alternate must not keep the Lease of its node from a renewal."""
+    usb = ServiceStatus(USB, 0, observed=False, reason=Reason.QUERY_FAILED)
+    vnc_only = DesiredStatus(0, True, Reason.WATCHING, "", None, True, (), (usb,))
+    scene.vouching.shown(companion())
+    for _ in range(20):
+        scene.set(usb_status())
+        assert scene.after(1)
+        scene.statuses[VM] = vnc_only  # while the write is under way that claims USB and withdraws VNC
+        scene.vouching.shown(with_usb(0))
+        assert scene.after(1)
+        scene.statuses[VM] = usb_status()
+        scene.vouching.shown(companion())
