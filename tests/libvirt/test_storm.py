@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from testbed.sampler import Sampler
 from testbed.storm import Storm
 from testbed.vm import VirtualMachine
@@ -10,8 +12,12 @@ from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair, Sessions
 
 _SECONDS = 10.0
+#: Seconds for which libvirtd may work off the storm, and answer nothing: 105 s were seen beside other tests. The agent
+#: reports then that it does not observe, and connects again.
+_BACKLOG = 150.0
 
 
+@pytest.mark.timeout(600)
 def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine, tmp_path: Path) -> None:
     """Ten seconds without a pause: at most one write a second, a few messages a second, and 7 at the end."""
     with Pair(vm) as pair:
@@ -23,12 +29,17 @@ def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine,
             with pair.sample() as sampler:
                 result = storm.result()
                 # The storm is over when libvirtd has processed QEMU's events: its response comes after that.
-                wait_until(vm.vnc_clients, lambda clients: clients == 7, what="QEMU and libvirtd know of the last")
-                pair.wait_sessions(7, timeout=10)
+                wait_until(
+                    vm.vnc_clients,
+                    lambda clients: clients == 7,
+                    what="QEMU and libvirtd know of the last",
+                    timeout=_BACKLOG,
+                )
+                pair.wait_sessions(7, timeout=_BACKLOG)
             _assert_spaced(pair, sampler, time.monotonic() - began, before)
             assert result.connects > 100
             storm.release()
-            pair.wait_sessions(None)
+            pair.wait_sessions(None, timeout=_BACKLOG)
 
 
 def _assert_spaced(pair: Pair, sampler: Sampler[Sessions], lasted: float, before: int) -> None:
