@@ -79,7 +79,7 @@ class Policy:
             self._plane.kubectl("delete", *thing)
         if first:
             self._wait_without_agents()
-        self._plane.kubectl("delete", "--ignore-not-found", "--filename=-", input=self._list)
+        self._plane.kubectl("delete", "--ignore-not-found", "--filename=-", input=self._list, timeout=TIMEOUT * 3)
         self._wait_without_agents()
 
     def _wait_without_agents(self) -> None:
@@ -95,7 +95,7 @@ class Policy:
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": self._objects})
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_another_installation_injects_its_own_image(plane: ControlPlane, cluster: Cluster, tmp_path: Path) -> None:
     """And never the former one, even for a moment."""
     policy = Policy(plane, cluster, tmp_path)
