@@ -83,6 +83,11 @@ class SocketDirectory:
             raise SocketError(f"{self.path / name} cannot be bound: {error.strerror}") from error
         return listener
 
+    def take_over(self, name: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """Listen on the socket `name` in place of one that an ended process left; raises SocketError."""
+        self.remove_stale(name)
+        return self.listen(name, kind=kind)
+
     def path_of(self, name: str) -> str:
         """Return the path by which this process can open the socket `name` in here."""
         return f"/proc/self/fd/{self._descriptor}/{name}"

@@ -74,8 +74,7 @@ class StaticEndpoints:
         name = static.socket.name
         directory = SocketDirectory.open(static.socket.parent)
         try:
-            directory.remove_stale(name)
-            listener = directory.listen(name)
+            listener = directory.take_over(name)
         except BaseException:
             directory.close()
             raise

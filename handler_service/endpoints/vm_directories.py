@@ -81,8 +81,7 @@ class VmDirectories(Sockets):
                 raise RefusedError(f"{directory.path} may not be written by the handler's user")
             lock = SocketLock(directory.path / SOCKET)
             try:
-                directory.remove_stale(SOCKET)
-                listener = directory.listen(SOCKET)
+                listener = directory.take_over(SOCKET)
             except BaseException:
                 lock.release()
                 raise

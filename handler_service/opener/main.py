@@ -66,8 +66,7 @@ def run(pods_path: Path, path: Path) -> None:
     """Serve until a signal; raises OSError, SocketError."""
     pods = PodsDirectory(pods_path)
     directory = SocketDirectory.open(path.parent)
-    directory.remove_stale(path.name)
-    with directory.listen(path.name, kind=socket.SOCK_SEQPACKET) as listener:
+    with directory.take_over(path.name, kind=socket.SOCK_SEQPACKET) as listener:
         log.info("opening sockets below %s", pods_path)
         bucket, lines = TokenBucket(_BURST, _INTERVAL), TokenBucket(_LINES, _LINE_INTERVAL)
         while True:

@@ -10,7 +10,6 @@ import socket
 from handler_service.opener.messages import (
     LOOK,
     OPEN,
-    PodState,
     RefusedError,
     Request,
     decode_request,
@@ -20,7 +19,7 @@ from handler_service.opener.messages import (
     encode_states,
 )
 from handler_service.opener.pod_directory import SOCKET, PodsDirectory, state_of
-from servicestatus.sockets import SocketDirectory, SocketError
+from servicestatus.sockets import SocketError
 
 
 def answer(pods: PodsDirectory, packet: bytes) -> tuple[bytes, socket.socket | None]:
@@ -40,16 +39,11 @@ def _open(pods: PodsDirectory, uid: str) -> tuple[bytes, socket.socket | None]:
         if directory is None:
             return encode_opened(None), None
         with contextlib.closing(directory):
-            listener, state = _bind(directory)
+            listener = directory.take_over(SOCKET)
+            state = state_of(directory)
     except (RefusedError, SocketError) as error:
         return encode_refused(str(error)), None
     return encode_opened(state), listener
-
-
-def _bind(directory: SocketDirectory) -> tuple[socket.socket, PodState]:
-    directory.remove_stale(SOCKET)
-    listener = directory.listen(SOCKET)
-    return listener, state_of(directory)
 
 
 def _remove(pods: PodsDirectory, request: Request) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ from servicestatus import contract
 from servicestatus.sockets import SocketError
 from testbed.waiting import wait_until_async
 from tests.unit.handler.endpoints.test_static_endpoints import new_hub, welcomed
+from tests.unit.support.users import unprivileged
 
-NOBODY = 65_534
 ONE, TWO = VmiId("default", "one", ""), VmiId("default", "two", "")
 
 
@@ -140,25 +140,12 @@ def test_a_link_to_the_directory_is_not_used(folder: Path) -> None:
         VmDirectories(folder / "link", lambda: 0.0)
 
 
-@contextmanager
-def nobody() -> Iterator[None]:
-    """This process as a user without rights."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 async def test_a_directory_is_refused_only_if_it_stays_closed(folder: Path) -> None:
     """systemd makes it as root, and gives it to the agent's user a moment later."""
     folder.chmod(0o755)
     (folder / "one").mkdir(mode=0o500)
     made = (folder / "one").stat().st_ctime
-    with nobody():
+    with unprivileged():
         assert await VmDirectories(folder, lambda: 0.0, lambda: made + 1.9).open("one") is None
         with pytest.raises(RefusedError, match="one may not be written by the handler's user"):
             await VmDirectories(folder, lambda: 0.0, lambda: made + 2.1).open("one")

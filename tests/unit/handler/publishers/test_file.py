@@ -21,9 +21,7 @@ from handler_service.publishers.file import FilePublisher
 from servicestatus.v1 import sessions_pb2 as types
 from testbed.waiting import wait_until_async
 from tests.unit.handler.builders import VMI, desired
-
-NOBODY = 65_534
-
+from tests.unit.support.users import NOBODY, unprivileged
 
 #: Wall time of the first write.
 START = 1_700_000_000.0
@@ -512,19 +510,6 @@ async def test_a_file_in_place_of_the_namespace_is_told(publisher: FilePublisher
 
 
 # --- when it cannot be written ---
-
-
-@contextlib.contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write everywhere: run as another user meanwhile, which may not even read this program's modules."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 async def test_a_read_only_directory_is_told(publisher: FilePublisher) -> None:
