@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     tools.add_argument("name", nargs="*", help="a program, such as grpcurl; without one, nothing is built")
     images_ = kinds.add_parser("images", help="the images as docker archives", epilog=images.__doc__)
     images_.add_argument("name", nargs="*", help=f"one of {', '.join(images.IMAGES)}; without one, all of them")
-    kinds.add_parser("kubevirt", help="a real KubeVirt; the variable KUBEVIRT=1.8.4 chooses its version")
+    kinds.add_parser("kubevirt", help="a real KubeVirt; the variable KUBEVIRT=1.8.4 chooses another version")
     kinds.add_parser("peer", help="the Go programs that the bench compares with")
     kinds.add_parser("recipes", help="the Go programs in docs/")
     needs = kinds.add_parser("parts", help="everything that parts of the test suite need")

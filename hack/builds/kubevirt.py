@@ -22,7 +22,7 @@ from hack.builds.debian import DebianRoot
 from hack.builds.upstream import MOD, Project, release
 
 MODULE = "kubevirt.io/kubevirt"
-DEFAULT = "v1.8.4"
+DEFAULT = "v1.9.0"
 STUBS = "tests/kubevirt/image/stubs"
 STORE = Store("kubevirt", pattern="v*")
 ROOTS = Store("kubevirt-root")
