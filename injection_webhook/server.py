@@ -22,8 +22,9 @@ from servicestatus.http_server import HttpServer, Limits
 #: and a third of a second for 1 MiB, so the 3 MiB that the API server admits would exceed the container's memory.
 MAX_BODY: Final = 1024 * 1024
 #: The API server waits for 2 s, from the connection to the answer. Many more connections than are open at once where a
-#: hundred VMs start in a second; each may have a body in memory.
-_LIMITS: Final = Limits(connections=32, request_timeout=2.0, answer_timeout=2.0)
+#: hundred VMs start in a second; each may have a body in memory. The start of
+#: a VM waits for its review, so the pause is half of a scraper's.
+_LIMITS: Final = Limits(connections=32, request_timeout=2.0, answer_timeout=2.0, pause=0.05)
 
 
 def admission_server(address: Address, certificate: ServingCertificate, template: Template, stats: Stats) -> HttpServer:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,30 @@ async def test_the_peer_with_the_most_connections_makes_room(address: Address, p
         assert [await rest(one) for one in held[:17]] == [b""] * 17
         slow[1].write(b"TP/1.1\r\nHost: pod\r\nContent-Length: 2\r\n\r\nhi")
         assert (await rest(slow))[-2:] == b"hi"
+
+
+async def test_of_a_flood_only_what_finds_room_costs_more_than_a_reset(address: Address) -> None:
+    """The others are reset in the turn that accepts them: no task is made for them, and nothing of theirs is read."""
+    tasks = set[asyncio.Task[object]]()
+    async with echo(address, Limits(connections=3, request_timeout=LONG, pause=LONG)), asyncio.timeout(DEADLINE):
+        with ExitStack() as stack:
+            flood = [stack.enter_context(socket.create_connection(address)) for _ in range(100)]
+            for peer in flood:
+                peer.sendall(b"POST / HTTP/1.1\r\nHost: pod\r\nContent-Length: 2\r\n\r\nhi")
+            before = asyncio.all_tasks()
+            while len(select.select(flood, [], [], 0)[0]) < len(flood):
+                await asyncio.sleep(0)
+                tasks |= asyncio.all_tasks() - before
+            answered = [peer for peer in flood if not _is_reset(peer)]
+    assert len(answered) == 3
+    assert len(tasks) <= 5 * len(answered)
+
+
+def _is_reset(peer: socket.socket) -> bool:
+    try:
+        return not peer.recv(1)
+    except ConnectionResetError:
+        return True
 
 
 async def test_peers_that_read_nothing_make_room_too(address: Address, peers: Peers) -> None:
