@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.promises import SHOWN_WITHIN
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
@@ -28,8 +29,6 @@ CHANGES: Final[dict[str, tuple[int, int, "types.ObservationReason | None", Told]
     "withdrawn-zero": (0, 0, UNREACHABLE, unknown(0, "LibvirtUnreachable")),
     "unknown-number": (1, 1, UNREACHABLE, unknown(1, "LibvirtUnreachable")),
 }
-#: Seconds. The write policy promises a round of 65 VMIs (2.6 s) and 2 s; the rest is for the API server's answers.
-ON_TIME: Final = 10.0
 #: Seconds between two numbers of a hostile pod.
 PACE: Final = 0.8
 #: A value has waited for so long: the bucket of the node is empty, and each VMI gets less than it asks for.
@@ -60,7 +59,7 @@ def test_sixty_rising_numbers_delay_no_honest_value_beyond_its_bound(
                 for name, (before, *_) in CHANGES.items():
                     agents[name].report(before, types.OBSERVATION_REASON_WATCHING)
                 for name, (before, *_) in CHANGES.items():
-                    honest[name].wait_told(seen(before), timeout=ON_TIME)
+                    honest[name].wait_told(seen(before), timeout=SHOWN_WITHIN)
         assert [enemy.ended for enemy in enemies if enemy.ended] == []
 
 
@@ -68,7 +67,7 @@ def _report_and_wait(honest: dict[str, Vmi], agents: dict[str, Peer]) -> None:
     """All change in one moment; each is to be shown in time, by the companion and by the VMI's own status."""
     for name, (_, after, reason, _) in CHANGES.items():
         agents[name].report(after, reason)
-    deadline = time.monotonic() + ON_TIME
+    deadline = time.monotonic() + SHOWN_WITHIN
     for name, (_, after, _, wanted) in CHANGES.items():
         honest[name].wait_told(wanted, timeout=deadline - time.monotonic())
         honest[name].wait_for(after, timeout=deadline - time.monotonic())

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from testbed.promises import SHOWN_WITHIN
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.peers import Peers
 from tests.cluster.ports import free_port
 from tests.hostile.http_attacks import HTTP_ATTACKS
 from tests.hostile.stage import Attacker, Stage
-from tests.hostile.test_launcher import LINE, ON_TIME
+from tests.hostile.test_launcher import LINE
 
 MIB = 1024 * 1024
 #: Bytes, of the 256 MiB that its container may use: 32 connections, each with a read of 256 KiB and what is made of it.
@@ -51,7 +52,7 @@ def test_an_attack_on_the_http_ports_harms_nothing(attack: str, tmp_path: Path) 
             f"{attack}: {grown / MIB:.1f} MiB; neighbour {latency:.1f} s; slowest probe {slowest:.2f} s;"
             f" {attacker.units} units; {len(stage.handler.log_text())} bytes of log\n"
         )
-        assert latency < ON_TIME
+        assert latency < SHOWN_WITHIN
         assert grown <= BOUND
         assert stage.handler.running
         log = stage.handler.log_text()

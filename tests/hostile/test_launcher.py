@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from testbed.promises import SHOWN_WITHIN
 from tests.apiserver.peers import Peers
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.stage import Result, suffer
@@ -22,8 +23,6 @@ BOUND = 256 * KIB
 MEASUREMENTS = 3
 #: Each line of the log is one of ours.
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: [^\x00-\x1f]*$")
-#: Seconds. A value is written once a second, so an undisturbed neighbour needs up to 1.5 s.
-ON_TIME = 6.0
 
 Results = Callable[[str], Result]
 
@@ -55,7 +54,7 @@ def test_an_enemy_costs_kilobytes_and_harms_no_neighbour(attack: str, results: R
     result = results(attack)
     sys.stdout.write(f"{attack}: {result}\n")
     assert result.grown <= BOUND, result
-    assert result.latency < ON_TIME, result
+    assert result.latency < SHOWN_WITHIN, result
     assert result.survived, result
     assert result.units > 0, "nothing was done"
     for lines in result.lines:

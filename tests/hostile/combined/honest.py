@@ -10,6 +10,7 @@ from typing import Final, Self
 import grpc.aio
 
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.promises import SHOWN_WITHIN
 from tests.apiserver.client import Client, Recorder
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, told
@@ -65,7 +66,7 @@ class Honest:
         if self._thread.is_alive():
             self._thread.join()
         last = max((said[-1].at for said in self.said.values()), default=0.0)
-        while time.monotonic() < last + judge.ON_TIME and max(self.delays(), default=0.0) > time.monotonic() - last:
+        while time.monotonic() < last + SHOWN_WITHIN and max(self.delays(), default=0.0) > time.monotonic() - last:
             time.sleep(0.1)
         self._end = self._end or time.monotonic()
 

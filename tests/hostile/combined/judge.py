@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-#: Seconds within which a report must be shown.
-ON_TIME: Final = 10.0
+from testbed.promises import SHOWN_WITHIN
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ def _shown_at(said: Sequence[Said], shown: Sequence[Shown], end: float) -> float
 
 
 def false_idles(said: Sequence[Said], shown: Sequence[Shown]) -> list[Shown]:
-    """Return the versions that say that no viewer is connected although the agent had reported no zero for ON_TIME."""
+    """Return the versions that say that no viewer is connected, without a zero reported in the last SHOWN_WITHIN."""
     return [version for version in shown if version.idle and not _may_be_idle(said, version.at)]
 
 
 def _may_be_idle(said: Sequence[Said], at: float) -> bool:
     past = [one for one in said if one.at <= at]
-    recent = [one for one in past if one.at > at - ON_TIME]
-    in_force = [one for one in past if one.at <= at - ON_TIME][-1:]
+    recent = [one for one in past if one.at > at - SHOWN_WITHIN]
+    in_force = [one for one in past if one.at <= at - SHOWN_WITHIN][-1:]
     return any(one.observed and not one.sessions for one in [*in_force, *recent])

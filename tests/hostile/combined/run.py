@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Final
 
+from testbed.promises import SHOWN_WITHIN
 from tests.hostile.attacks import ATTACKS
-from tests.hostile.combined import judge, plan
+from tests.hostile.combined import plan
 from tests.hostile.combined.plan import Product, Round
 from tests.hostile.combined.scene import HOSTILE, Scene
 from tests.hostile.http_attacks import HTTP_ATTACKS
@@ -83,9 +84,9 @@ def _problems(scene: Scene, done: Run) -> Iterator[str]:
         yield f"the handler has ended with {scene.handler.returncode}; its log ends:\n{scene.handler.log_tail()}"
     if max(done.memory) >= MEMORY:
         yield f"the handler had {max(done.memory) / MIB:.0f} MiB; less than {MEMORY // MIB} are allowed"
-    late = [delay for delay in done.delays if delay > judge.ON_TIME]
+    late = [delay for delay in done.delays if delay > SHOWN_WITHIN]
     if late:
-        yield f"{len(late)} honest values were later than {judge.ON_TIME:g} s, the last one {max(late):.1f} s"
+        yield f"{len(late)} honest values were later than {SHOWN_WITHIN:g} s, the last one {max(late):.1f} s"
     for name, shown in scene.honest.false_idles():
         yield f"{name} was shown without a viewer at {shown.at:.3f}, and had one"
     if scene.honest.failed:
