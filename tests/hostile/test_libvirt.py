@@ -19,7 +19,8 @@ from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
-from tests.hostile.test_handler import KIB, MOST, WELCOME, Agent, Requests, serving
+from tests.hostile.behaviours import WELCOME, Requests, serving
+from tests.hostile.test_handler import KIB, MOST, Agent
 
 #: Seconds that each libvirt has.
 WHILE = 1.0
