@@ -18,7 +18,7 @@ from typing import Self
 from bench import readings
 from testbed.commands import User
 from testbed.processes import ManagedProcess
-from tests.cluster.cgroups import Tree
+from tests.cluster.cgroups import Charged, Tree
 from tests.node.archives import Archive
 
 _PREFIX = "vss-bench-"
@@ -127,10 +127,9 @@ class Container(ManagedProcess):
         super().__exit__(kind, error, trace)
         self._tree.remove()
 
-    def charged(self) -> readings.Charged:
+    def charged(self) -> Charged:
         """Return the memory that its cgroup is charged with."""
-        (cgroup,) = (path for path in self._tree.paths if (path / "memory.stat").exists())
-        return readings.charged(cgroup)
+        return self._tree.charged()
 
     def cpu_seconds(self) -> float:
         return readings.cpu_seconds(self.pid)

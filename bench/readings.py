@@ -1,7 +1,6 @@
-"""What the kernel knows of a process and of a cgroup, read from outside and without disturbing either."""
+"""What the kernel knows of a process, read from outside and without disturbing it."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,24 +22,6 @@ def context_switches(pid: int) -> int:
         lines = (line.split() for line in status.read_text().splitlines() if "ctxt_switches" in line)
         total += sum(int(count) for _, count in lines)
     return total
-
-
-@dataclass(frozen=True)
-class Charged:
-    """Bytes that a cgroup is charged with."""
-
-    anon: int
-    file: int
-    kernel: int
-
-
-def charged(cgroup: Path) -> Charged:
-    """Of a cgroup's folder in the hierarchy that has the memory controller, version 1 or 2."""
-    stat = {name: int(value) for name, value in map(str.split, (cgroup / "memory.stat").read_text().splitlines())}
-    kernel = cgroup / "memory.kmem.usage_in_bytes"
-    if kernel.exists():
-        return Charged(stat["total_rss"], stat["total_cache"], int(kernel.read_text()))
-    return Charged(stat["anon"], stat["file"], stat["kernel"])
 
 
 def proportional(pid: int) -> int:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.waiting import wait_until
@@ -21,6 +22,15 @@ TIMEOUT = 30.0
 _WEIGHT = 4
 # Enters the cgroups before `--` and executes the command after it; failing to enter one is an error.
 _ENTER = 'set -e; while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Bytes that a cgroup is charged with."""
+
+    anon: int
+    file: int
+    kernel: int
 
 
 class Tree:
@@ -72,6 +82,21 @@ class Tree:
     def processes(self) -> set[int]:
         """Return every process in it or below it."""
         return {pid for path in self.paths for folder, _, _ in os.walk(path) for pid in _members(Path(folder))}
+
+    def file(self, *names: str) -> Path:
+        """Return the one file that has one of these names; cgroup v1 and v2 name the same thing differently."""
+        files = [path / name for path in self.paths for name in names]
+        (file,) = (file for file in files if file.exists())
+        return file
+
+    def charged(self) -> Charged:
+        """Return the memory that it is charged with."""
+        file = self.file("memory.stat")
+        stat = {name: int(value) for name, value in map(str.split, file.read_text().splitlines())}
+        kernel = file.with_name("memory.kmem.usage_in_bytes")
+        if kernel.exists():
+            return Charged(stat["total_rss"], stat["total_cache"], int(kernel.read_text()))
+        return Charged(stat["anon"], stat["file"], stat["kernel"])
 
     def kill(self) -> None:
         """Send SIGKILL to all of them, and to those that they start in the meantime; return when none is left."""
