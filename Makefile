@@ -1,6 +1,6 @@
 # Names everything that people and CI do here. hack/ has what a target does.
 .DEFAULT_GOAL := help
-.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-node-v2 test-bench test-kubevirt chaos soak attack images release test-emulated bench docs lint gencode release-descriptor requirements clean setup
+.PHONY: help check demo demo-live test matrix test-unit test-simulation simulate mutants test-monitoring test-docs test-libvirt test-host test-apiserver test-faults test-hostile fuzz test-node test-node-v2 test-bench test-kubevirt chaos soak attack headroom images release test-emulated bench docs lint gencode release-descriptor requirements clean setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ soak: setup ## An hour's churn of 200 VMs as fast as it goes (5 min); MINUTES=20
 
 attack: setup ## Attacks in random combinations beside 20 honest VMs (10 min), and a table; MINUTES=3 SEED=1
 	@hack/longrun.sh attack
+
+headroom: setup ## The agent's memory in storms of viewers with hostile handlers (10 min), and a table; MINUTES=60 SEED=1
+	@hack/longrun.sh headroom
 
 test-bench: setup ## Each benchmark, small and for a few rounds, so that it still runs (2 min)
 	@hack/part.sh bench $(ARGS)

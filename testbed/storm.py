@@ -30,22 +30,31 @@ LIMIT = 24
 
 @dataclass(frozen=True)
 class StormResult:
-    """`left` viewers are established now. Each of `connects` gave CONNECT; `sessions` of them gave INITIALIZE too."""
+    """`left` viewers are established now. Each of `connects` gave CONNECT; `sessions` of them gave INITIALIZE too.
+
+    `taken_over` were closed by QEMU, for one that asked to be alone.
+    """
 
     left: int
     connects: int
     sessions: int
     refused: int
+    taken_over: int
     seconds: float
 
 
 class Storm:
     """The test's end: starts the worker, waits for its result, and lets its viewers go at exit."""
 
-    def __init__(self, address: Address, *, seconds: float, left: int, seed: int, log: Path) -> None:
-        """`left` viewers stay at the end; the same `seed` gives the same storm, as far as timing lets it."""
+    def __init__(
+        self, address: Address, *, seconds: float, left: int, seed: int, log: Path, takeovers: bool = False
+    ) -> None:
+        """`left` viewers stay at the end; the same `seed` gives the same storm, as far as timing lets it.
+
+        `takeovers`: some viewers ask QEMU to close all others.
+        """
         options = {"--seconds": seconds, "--left": left, "--seed": seed}
-        arguments = [str(part) for pair in options.items() for part in pair]
+        arguments = [str(part) for pair in options.items() for part in pair] + ["--takeovers"] * takeovers
         worker = [sys.executable, "-m", __name__, str(address), *arguments]
         root = Path(__file__).parents[1]
         self._process = ManagedProcess(worker, log=log, env={"PYTHONPATH": str(root)}, pipe_stdin=True)
@@ -73,12 +82,13 @@ class Storm:
 
 
 class _Worker:
-    def __init__(self, address: Address, seed: int) -> None:
+    def __init__(self, address: Address, seed: int, takeovers: bool) -> None:
         self._address = address
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._viewers: list[Viewer] = []
         self._counts: Counter[str] = Counter()
         self._steps: list[Callable[[], None]] = [self._come, self._come, self._scan, self._give_up, self._go, self._go]
+        self._steps += [self._take_over] * takeovers
 
     def run(self, seconds: float, left: int) -> StormResult:
         begin = time.monotonic()
@@ -90,21 +100,31 @@ class _Worker:
             connects=self._counts["connects"],
             sessions=self._counts["sessions"],
             refused=self._counts["refused"],
+            taken_over=self._counts["taken_over"],
             seconds=time.monotonic() - begin,
         )
 
-    def _come(self) -> None:
+    def _come(self, *, shared: bool = True) -> None:
         if len(self._viewers) >= LIMIT:
             return self._go()
         viewer = self._connect()
         try:
-            viewer.handshake()
+            viewer.handshake(shared=shared)
         except HandshakeRefusedError:
             self._counts["refused"] += 1
             viewer.close()
         else:
             self._counts["sessions"] += 1
             self._viewers.append(viewer)
+
+    def _take_over(self) -> None:
+        """By one that leaves at once: while it is there, QEMU refuses all others."""
+        others, self._viewers = self._viewers, []
+        self._come(shared=False)
+        alone, self._viewers = self._viewers, [viewer for viewer in others if viewer.connected]
+        self._counts["taken_over"] += len(others) - len(self._viewers)
+        for viewer in alone + [viewer for viewer in others if viewer not in self._viewers]:
+            viewer.close()
 
     def _scan(self) -> None:
         self._connect().close()
@@ -142,8 +162,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--left", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--takeovers", action="store_true")
     options = parser.parse_args()
-    result = _Worker(options.address, options.seed).run(options.seconds, options.left)
+    result = _Worker(options.address, options.seed, options.takeovers).run(options.seconds, options.left)
     print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - its answer
     sys.stdin.buffer.read()
 

@@ -23,7 +23,7 @@ NEEDS: dict[str, tuple[Step, ...]] = {
     "host": (host.build,),
     "apiserver": (partial(gotools.build, API_SERVER), recipes.build),
     "faults": (partial(gotools.build, LIBVIRT + API_SERVER),),
-    "hostile": (partial(gotools.build, API_SERVER),),
+    "hostile": (partial(gotools.build, LIBVIRT + API_SERVER),),
     "bench": (partial(gotools.build, API_SERVER), images.build, peer.build),
     "node": (partial(gotools.build, NODE), images.build, _launcher),
     "kubevirt": (partial(gotools.build, NODE), images.build, kubevirt.build),

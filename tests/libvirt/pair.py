@@ -38,11 +38,13 @@ class Pair:
         handler: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         named: bool = True,
+        within: Callable[[Sequence[str | Path]], Sequence[str | Path]] = lambda command: command,
     ) -> None:
         """Starts nothing.
 
         `agent` and `handler` are flags in addition to those that every test needs; `env` is for both. `named`: the
-        agent gets the domain's name, as on a host with several domains.
+        agent gets the domain's name, as on a host with several domains. `within`: the command that limits another one,
+        for the agent.
         """
         self.machine = machine
         self.directory = Path(tempfile.mkdtemp(prefix="vss-pair-"))
@@ -61,14 +63,16 @@ class Pair:
             env=env,
         )
         self.agent = ManagedProcess(
-            [
-                script("launcher-agent"),
-                f"--libvirt-uri={machine.libvirtd.uri}",
-                *([f"--domain={machine.name}"] if named else []),
-                f"--handler-socket={self.handler_socket}",
-                f"--admin-socket={self.directory / 'agent.sock'}",
-                *agent,
-            ],
+            within(
+                [
+                    script("launcher-agent"),
+                    f"--libvirt-uri={machine.libvirtd.uri}",
+                    *([f"--domain={machine.name}"] if named else []),
+                    f"--handler-socket={self.handler_socket}",
+                    f"--admin-socket={self.directory / 'agent.sock'}",
+                    *agent,
+                ]
+            ),
             log=self.directory / "agent.log",
             env=env,
         )

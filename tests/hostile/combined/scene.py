@@ -21,11 +21,10 @@ from tests.cluster.cgroups import Tree
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
 from tests.hostile.combined.honest import Honest
+from tests.hostile.limits import Limits, limited
 
 HONEST: Final = 20
 HOSTILE: Final = 60
-#: Bytes: `resources.limits.memory` of the handler in manifests/base/daemonset.yaml.
-LIMIT: Final = 256 * 1024**2
 
 
 class Scene(Staged):
@@ -49,9 +48,7 @@ class Scene(Staged):
         plane.controller_manager.kill()
         honest = _vmis(client, node, "honest", HONEST)
         self.sockets = [self._short(vmi) for vmi in _vmis(client, node, "hostile", HOSTILE)]
-        tree = Tree.create(f"vss-attack-{uuid.uuid4().hex[:8]}")
-        self._stack.callback(tree.remove)
-        _limit(tree)
+        tree = enter(limited("attack", Limits.of("daemonset.yaml", "handler")))
         self.handler: Handler = enter(node.handler(launch=_within(tree)))
         self.honest: Honest = enter(Honest(client, honest, enter(Peers()), self._seed))
         self.start_memory = self.peak_memory()
@@ -78,13 +75,6 @@ def _vmis(client: Client, node: Node, namespace: str, number: int) -> list[Vmi]:
     vmis = [Vmi(client, namespace, f"{namespace}-{index:02}") for index in range(number)]
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(node.run, vmis))
-
-
-def _limit(tree: Tree) -> None:
-    """With cgroup v1 or v2."""
-    files = [path / name for path in tree.paths for name in ("memory.limit_in_bytes", "memory.max")]
-    (file,) = (file for file in files if file.exists())
-    file.write_text(str(LIMIT))
 
 
 def _within(tree: Tree) -> Callable[[Command], Child]:
