@@ -179,6 +179,13 @@ def _leave(vmi: Vmi, peer: Peer) -> Scene:
     _set(vmi, peer, 0)
 
 
+def _leave_while_it_waits(vmi: Vmi, peer: Peer) -> Scene:
+    _set(vmi, peer, 1)
+    command = yield
+    command.wait_for_log("waiting: ")
+    _set(vmi, peer, 0)
+
+
 def _connect_itself(vmi: Vmi, peer: Peer) -> Scene:
     """The command's own session, which ends with it."""
     command = yield
@@ -201,6 +208,7 @@ SCENES: Mapping[str, Callable[[Vmi, Peer], Scene]] = {
     "a viewer comes, a second one, and both leave": _come_and_go,
     "a viewer comes, its agent is stopped, and the VM ends": _come_and_end,
     "the viewer leaves": _leave,
+    "the viewer leaves while it waits": _leave_while_it_waits,
     "a viewer comes while it acts": _come_meanwhile,
     "it connects itself": _connect_itself,
 }

@@ -99,8 +99,9 @@ def test_anything_else_is_a_difference(page: str, printed: str) -> None:
 
 
 def test_every_world_that_pages_ask_for_is_played() -> None:
-    """By tests/apiserver/test_docs.py, tests/host/ and tests/libvirt/test_docs.py: a misspelt one would never run."""
+    """By tests/host/ and the test_docs.py of apiserver, kubevirt and libvirt: a misspelt one would never run."""
     assert worlds() == {
+        "KubeVirt",
         "a cluster without KubeVirt",
         "a kustomization",
         "cluster",
