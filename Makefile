@@ -43,7 +43,7 @@ mutants: setup-check ## Plant each known bug, one by one, and show which promise
 test-libvirt: setup ## Both programs against a real libvirt and QEMU of their own (7 min)
 	@hack/part.sh libvirt $(ARGS)
 
-test-host: setup ## A bare Debian 12 and 13 with systemd: install, count, remove, as docs/one-host.md says (1 min; 5 when they must be built)
+test-host: setup ## A bare Debian 12 and 13 with systemd: install, count, remove, as docs/one-host.md says; make demo without root (2 min; 8 when they must be built)
 	@hack/part.sh host $(ARGS)
 
 test-apiserver: setup ## The handler against a real kube-apiserver and etcd (13 min; 17 when they must be built)

@@ -15,7 +15,7 @@ case $part in
   docs) title='the documentation in a real browser, as wide as a laptop and as a phone' ;;
   simulation) title="both programs in a simulated world: ${HISTORIES:-2000} histories of faults, and planted bugs" ;;
   libvirt) title='both programs against a real libvirt and QEMU of their own' ;;
-  host) title='one libvirt host without a cluster: a bare Debian 12 and 13 with systemd' ;;
+  host) title='without a cluster or root: one libvirt host and the demo, on a bare Debian 12 and 13' ;;
   apiserver) title='the handler against a real kube-apiserver and etcd' ;;
   faults) title='every program is killed, frozen and restarted, and the promises are kept' ;;
   hostile) title='hostile peers, messages of other releases, and malformed bytes' ;;

@@ -147,14 +147,37 @@ without_prometheus() {
   fi
 }
 
+# What no package brings. Prints a sentence for each folder that this user cannot write to.
+lacking_rights() {
+  local cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}
+  [[ -w $ROOT ]] || echo "setup: $ROOT: $(id -un) cannot write here, and .venv is made here; clone the repository to a folder of your own"
+  until [[ -e $cache ]]; do cache=$(dirname "$cache"); done
+  [[ -w $cache ]] || echo "setup: $cache: $(id -un) cannot write here, and built programs are kept here; XDG_CACHE_HOME chooses another folder"
+}
+
+can_install() { ((EUID == 0)) && found apt-get; }
+
+# Ends with one message that names everything that this user has to ask for.
+prerequisites() {
+  local -a missing problems
+  mapfile -t missing < <(lacking | tr ' ' '\n' | sort -u)
+  mapfile -t problems < <(lacking_rights)
+  if ((${#missing[@]})) && ! can_install; then
+    problems+=("setup: these packages are missing. As root, run (the names are Debian's), then try again:
+  apt-get update
+  apt-get install --no-install-recommends ${missing[*]}$(without_prometheus)$(without_root)")
+  fi
+  if ((${#problems[@]})); then die "$(printf '%s\n' "${problems[@]}")"; fi
+}
+
+without_root() {
+  if [[ $PROFILE == demo ]]; then printf '\nNothing else needs root: the demo starts a libvirt of its own.'; fi
+}
+
 system_tools() {
   local -a missing
   mapfile -t missing < <(lacking | tr ' ' '\n' | sort -u)
   if ((${#missing[@]} == 0)); then return; fi
-  if ((EUID != 0)) || ! found apt-get; then
-    die "setup: these tools are missing and only root can install them; please do (the names are Debian's), then try again:
-  sudo apt-get install --no-install-recommends ${missing[*]}$(without_prometheus)"
-  fi
   say "setup: installing ${missing[*]} (about a minute)"
   progress 'setup: Debian packages'
   install_packages "${missing[@]}"
@@ -203,7 +226,10 @@ packages() {
   say "setup: Python packages into .venv, by $python ($(estimate))"
   progress 'setup: Python packages'
   can_be_extended || "$python" -m venv --clear "$VENV"
-  for lock in "${LOCKS[@]}"; do pip_install --require-hashes --no-build-isolation -r "$lock"; done
+  for lock in "${LOCKS[@]}"; do
+    pip_install --require-hashes --no-build-isolation -r "$lock" \
+      || die "setup: pip could not install what $lock names (its reason is above). It downloads from PyPI, or from where its own settings say, such as PIP_INDEX_URL"
+  done
   end_progress
   echo "$key" > "$VENV/$MARK"
 }
@@ -230,6 +256,7 @@ programs() {
   echo "$key" > "$VENV/.programs"
 }
 
+prerequisites
 # Two `make` in one tree set it up once.
 exec 9> .setup.lock
 flock 9

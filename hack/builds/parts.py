@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from hack.builds import gotools, host, images, kubevirt, peer, recipes
+from hack.builds import gotools, host, images, kubevirt, peer, recipes, user
 from hack.builds.commands import run
 
 LIBVIRT = ("grpcurl",)
@@ -20,7 +20,7 @@ def _launcher() -> None:
 
 NEEDS: dict[str, tuple[Step, ...]] = {
     "libvirt": (partial(gotools.build, LIBVIRT),),
-    "host": (host.build,),
+    "host": (partial(gotools.build, LIBVIRT), host.build, user.bare, user.ready),
     "apiserver": (partial(gotools.build, API_SERVER), recipes.build),
     "faults": (partial(gotools.build, LIBVIRT + API_SERVER),),
     "hostile": (partial(gotools.build, LIBVIRT + API_SERVER),),
