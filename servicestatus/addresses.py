@@ -18,7 +18,7 @@ def parse(text: str) -> Address:
     """Parse `127.0.0.1:8186`, `[::1]:8186` or `:8187`; raises ValueError with the cause."""
     host, separator, port = text.rpartition(":")
     if not separator or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError("it is not HOST:PORT")
+        raise ValueError("it is not HOST:PORT, with a port from 1 to 65535")
     host = host.removeprefix("[").removesuffix("]")
     if host:
         _is_loopback(host)

@@ -244,6 +244,7 @@ def _listen(address: Address) -> socket.socket:
     try:
         listener = socket.create_server(tuple(address), family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
     except OSError as error:
-        raise SocketError(f"{address} cannot be bound: {os.strerror(error.errno or 0)}") from error
+        reason = os.strerror(error.errno or 0)
+        raise SocketError(f"{address} cannot be bound: {reason}; name another address") from error
     listener.setblocking(False)
     return listener

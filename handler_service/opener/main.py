@@ -41,7 +41,11 @@ _WATCHDOG: Final = 30
 
 def main() -> None:
     """Run the program `socket-opener`."""
-    parser = argparse.ArgumentParser("socket-opener", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "socket-opener",
+        description="Opens sockets in the directories of launcher pods and passes them to one handler, which has no"
+        " access to these directories. It runs beside the handler on each node.",
+    )
     parser.add_argument("--version", action="version", version=f"socket-opener {version.installed()}")
     parser.add_argument("--pods-dir", type=Path, required=True, help="where the kubelet's pods directory is mounted")
     parser.add_argument("--socket", type=Path, required=True, help="where the handler connects")
@@ -64,7 +68,11 @@ def main() -> None:
 
 def run(pods_path: Path, path: Path) -> None:
     """Serve until a signal; raises OSError, SocketError."""
-    pods = PodsDirectory(pods_path)
+    try:
+        pods = PodsDirectory(pods_path)
+    except OSError as error:
+        text = f"--pods-dir: {pods_path}: {error.strerror}; mount the kubelet's pods directory there"
+        raise SocketError(text) from error
     directory = SocketDirectory.open(path.parent)
     with directory.take_over(path.name, kind=socket.SOCK_SEQPACKET) as listener:
         log.info("opening sockets below %s", pods_path)

@@ -9,6 +9,7 @@ Invariant: however slowly the handler reads, at most one message waits to be wri
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -36,6 +37,9 @@ Dial = Callable[[Path], contextlib.AbstractAsyncContextManager[Call]]
 #: Seconds after which a stream counts as successful, so that the next pause is the first again. A handler that accepts
 #: a stream and fails at once must not be dialled ten times a second.
 _SUCCESSFUL: Final = 5.0
+
+#: How an opened directory begins an address.
+_DIALLED: Final = re.compile(r"unix:/proc/self/fd/\d+/")
 
 #: Replaces the None that gRPC returns for bytes that do not parse: the protocol counts it as an unknown message.
 _UNPARSED: Final = pb.ReportSessionsResponse()
@@ -196,7 +200,7 @@ class ReportStream:
     # --- Between two streams ----------------------------------------------------------------------------------------
 
     def _note(self, ended: StreamEnd) -> None:
-        details = truncate(ended.details, contract.MAX_TEXT_BYTES)
+        details = truncate(self._readable(ended.details), contract.MAX_TEXT_BYTES)
         handler = self._state.handler
         handler.last_status, handler.last_error = ended.status, details
         handler.last_status_at = self._state.clock()
@@ -205,6 +209,10 @@ class ReportStream:
             level = logging.WARNING if retry.needs_intervention(ended.status) else logging.INFO
             log.log(level, "the stream to the handler has ended: %s: %s; retrying", ended.status, details)
         self._enter(StreamState.BACKING_OFF)
+
+    def _readable(self, details: str) -> str:
+        """Name the socket's path where gRPC names the one by which it was dialled."""
+        return _DIALLED.sub(lambda _: f"unix:{self._socket.parent}/", details)
 
     def _enter(self, state: StreamState) -> None:
         handler = self._state.handler

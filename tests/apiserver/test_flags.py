@@ -71,6 +71,7 @@ def right(tmp_path: Path) -> dict[str, str]:
         ("--poll", "spice=5s", "'spice' is not a service that can be polled"),
         ("--poll", "serial-console=61s", "61s is not between 1s and 60s"),
         ("--probe-address", "8080", "is not HOST:PORT"),
+        ("--probe-address", ":99999", "with a port from 1 to 65535"),
         ("--metrics-address", "example.org:80", "'example.org' does not appear to be an IPv4 or IPv6 address"),
         ("--admin-address", "0.0.0.0:8186", "is not a loopback address"),
         ("--admin-address", ":8186", "is not a loopback address"),

@@ -157,6 +157,9 @@ async def test_a_handler_that_is_not_there_is_tried_with_growing_pauses(socket: 
         await made.wait_for(StreamState.BACKING_OFF)
         assert made.state.handler.last_status == "UNAVAILABLE"
         assert made.state.handler.streams >= 5
+        # By the name of the flag's value, and not by that of the directory that is open.
+        assert f"unix:{socket}: connect failed" in made.state.handler.last_error
+        assert "/proc/self/fd" not in made.state.handler.last_error
 
 
 async def test_a_directory_that_is_not_there_is_like_a_handler_that_is_not_there(socket: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler_service.opener.main import respond
+from handler_service.opener.main import respond, run
 from handler_service.opener.messages import (
     LOOK,
     MAX_PODS,
@@ -36,7 +36,7 @@ from handler_service.opener.messages import (
 )
 from handler_service.opener.opener import answer
 from handler_service.opener.pod_directory import SOCKET, PodsDirectory
-from servicestatus.sockets import SocketDirectory
+from servicestatus.sockets import SocketDirectory, SocketError
 from tests.unit.handler.builders import COMPONENTS, POD_UID
 
 OTHER_UID = "99999999-2222-3333-4444-555555555555"
@@ -47,6 +47,14 @@ def pods(tmp_path: Path) -> Iterator[PodsDirectory]:
     directory = PodsDirectory(tmp_path)
     yield directory
     directory.close()
+
+
+def test_a_pods_directory_that_is_not_there_is_named_with_its_flag(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(SocketError) as raised:
+        run(missing, tmp_path / "opener.sock")
+    advice = "mount the kubelet's pods directory there"
+    assert str(raised.value) == f"--pods-dir: {missing}: No such file or directory; {advice}"
 
 
 def ask(pods: PodsDirectory, kind: int, *uids: str, state: PodState | None = None) -> bytes:
