@@ -9,10 +9,12 @@ from handler_service.kube import companion as companions
 from handler_service.kube import leases
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 from servicestatus.clock import Clock
 
-#: Objects in one page of a list: a Lease, a companion or a VMI's metadata has about a kilobyte, and there are many.
+#: Objects in one page of a list: a Lease, a companion or a VMI's metadata has a few kilobytes as a rule, and there are
+#: many. Pages of larger ones are smaller: reflector.MAX_PAGE.
 _SMALL_OBJECTS: Final = 500
 
 
@@ -29,7 +31,10 @@ class Watches:
     ) -> None:
         """`namespace` is that of the Leases."""
         selected_leases = Selection(
-            leases.collection(namespace), {"labelSelector": companions.NODE_LABEL}, page=_SMALL_OBJECTS
+            leases.collection(namespace),
+            {"labelSelector": companions.NODE_LABEL},
+            page=_SMALL_OBJECTS,
+            keep=_without_managers,
         )
         followed_leases = Reflector(
             client,
@@ -38,12 +43,11 @@ class Watches:
             watch_seconds,
             recovered=lambda: decisions.leases.outage_ended(clock(), followed_leases.outage),
         )
-        selected_vmis = Selection(vmis.PATH, metadata_only=True, page=_SMALL_OBJECTS)
+        selected_companions = Selection(companions.PATH, page=_SMALL_OBJECTS, keep=_without_managers)
+        selected_vmis = Selection(vmis.PATH, metadata_only=True, page=_SMALL_OBJECTS, keep=_place_only)
         self.followed = [
             followed_leases,
-            Reflector(
-                client, Selection(companions.PATH, page=_SMALL_OBJECTS), _Companions(decisions, clock), watch_seconds
-            ),
+            Reflector(client, selected_companions, _Companions(decisions, clock), watch_seconds),
             Reflector(client, selected_vmis, _Vmis(decisions, clock), watch_seconds),
         ]
 
@@ -52,6 +56,11 @@ class Watches:
         async with asyncio.TaskGroup() as group:
             for one in self.followed:
                 group.create_task(one.run())
+
+    def list_again(self) -> None:
+        """List everything again."""
+        for one in self.followed:
+            one.renew()
 
 
 class _Leases:
@@ -112,6 +121,19 @@ class _Vmis:
 
     def deleted(self, object_: Object) -> None:
         self._decisions.vmi(_key(object_), None, self._clock())
+
+
+def _without_managers(object_: Object) -> Object:
+    """Return the object without the record of its field managers, which is larger than all else in it."""
+    return {**object_, "metadata": {key: value for key, value in object_["metadata"].items() if key != "managedFields"}}
+
+
+def _place_only(object_: Object) -> Object:
+    """Return of a VMI what `_key` and `place_of` read: its annotations alone may have 256 KiB."""
+    metadata = object_["metadata"]
+    kept = {key: metadata[key] for key in ("namespace", "name", "uid") if key in metadata}
+    labels = metadata.get("labels") or {}
+    return {"metadata": {**kept, "labels": {key: labels[key] for key in (vmis.NODE_LABEL,) if key in labels}}}
 
 
 def _key(object_: Object) -> Key:

@@ -3,7 +3,8 @@
 from typing import Final
 
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 
 NAME: Final = "vmi-service-status-launcher-agent"
 

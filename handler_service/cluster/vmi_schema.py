@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.errors import KubeError
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 from handler_service.services import OTHERS
 
 log = logging.getLogger(__name__)

@@ -59,10 +59,18 @@ class KubeClient:
         return await self._answer("GET", path, query=query, accept=accept)
 
     async def get_page(
-        self, path: str, query: Mapping[str, str], accept: str, keep: Callable[[Object], Object]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        accept: str,
+        keep: Callable[[Object], Object],
+        most: int | None = None,
     ) -> tuple[list[Object], Object]:
-        """Send GET for a page of a list; return `keep` of each object, and the page's metadata; raises KubeError."""
-        return list_page.parse(await self._body("GET", path, query=query, accept=accept), keep)
+        """Send GET for a page of a list; return `keep` of each object, and the page's metadata.
+
+        Raises KubeError: PageTooLargeError if the page has more than `most` bytes.
+        """
+        return list_page.parse(await self._body("GET", path, most, query=query, accept=accept), keep)
 
     async def post(self, path: str, body: Object) -> Object:
         """Send POST; return the object; raises KubeError."""
@@ -98,7 +106,7 @@ class KubeClient:
             raise errors.ServerError("the answer is not a JSON object")
         return body
 
-    async def _body(self, method: str, path: str, **arguments: Any) -> bytes:
+    async def _body(self, method: str, path: str, most: int | None = None, **arguments: Any) -> bytes:
         limits = aiohttp.ClientTimeout(total=self._timeout)
         with _ForeignErrors():
             # The limit covers a second try and the loading of credentials.
@@ -106,7 +114,7 @@ class KubeClient:
                 asyncio.timeout(self._timeout),
                 self._response(method, path, limits=limits, **arguments) as response,
             ):
-                return await response.read()
+                return await response.read() if most is None else await _read(response, most)
 
     @asynccontextmanager
     async def _response(self, method: str, path: str, **arguments: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -183,6 +191,16 @@ class _ForeignErrors:
             if isinstance(error, aiohttp.ClientResponseError):
                 text = f"{error.status} {error.message}"  # its own text has the proxy's URL, and so the password
             raise errors.UnreachableError(f"no answer: {text}"[:1024]) from error
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    parts: list[bytes] = []
+    async for part in response.content.iter_any():
+        parts.append(part)
+        most -= len(part)
+        if most < 0:
+            raise errors.PageTooLargeError("the page of a list is too large")
+    return b"".join(parts)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -49,6 +49,10 @@ class ExpiredError(KubeError):
     """410: this resourceVersion is no longer kept. List again."""
 
 
+class PageTooLargeError(KubeError):
+    """The page of a list has more bytes than were asked for: ask for fewer objects."""
+
+
 class InvalidError(KubeError):
     """400 or 422: the server rejected the content; for a JSON patch, a `test` failed."""
 

@@ -14,24 +14,19 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from handler_service.kube.client import KubeClient, Object
 from handler_service.kube.errors import ExpiredError, KubeError, NotFoundError, ServerError, of_status
+from handler_service.kube.listing import JSON, Selection, list_all
 from servicestatus.backoff import Backoff, Policy
 from servicestatus.clock import Uniform
 
 log = logging.getLogger(__name__)
 
-#: Only names, labels and versions of objects, for objects whose body is large and rarely read.
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+#: As listing.METADATA_ONLY, for each object of a watch.
 METADATA_WATCH: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_JSON: Final = "application/json"
-#: Objects in one page of a list. An object may have 1 MB, and the text of a page is in memory as a whole. A node has
-#: about 250 VMs, so its list takes 25 short requests, at the start and after an outage.
-PAGE: Final = 10
 #: Values must be correct within 10 s of the API server's recovery, so the cap is half of that. A hundred nodes with
 #: four watches each send 160 requests per second, evenly spread, to a server that is down.
 BACKOFF: Final = Policy(first=0.5, cap=5.0)
@@ -52,24 +47,6 @@ class Sink(Protocol):
 
     def deleted(self, object_: Object) -> None:
         """Receive an object that was deleted or is no longer selected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Selects the objects to follow."""
-
-    #: For example `/apis/kubevirt.io/v1/virtualmachineinstances`.
-    path: str
-    #: labelSelector, fieldSelector.
-    query: Mapping[str, str] = field(default_factory=dict)
-    metadata_only: bool = False
-    #: Objects in one page of a list.
-    page: int = PAGE
-    #: What a 404 means, for the log.
-    missing: str = ""
-    #: Returns the part of an object that the sink needs. It is applied to each page at once, because the objects stay
-    #: in memory until the last page has arrived.
-    keep: Callable[[Object], Object] = lambda object_: object_
 
 
 class Reflector:
@@ -105,6 +82,7 @@ class Reflector:
         self._backoff = Backoff(uniform)
         self._opened = float("inf")
         self._renewing = False
+        self._awaits_list = False
         # The end of the open watch: never, unless renew() sets a time.
         self._limit: asyncio.Timeout | None = None
         #: For metrics: the resource, and the numbers of lists and watches so far.
@@ -114,14 +92,19 @@ class Reflector:
 
     def renew(self) -> None:
         """List again now, because recent events of the watch may be wrong."""
-        self._renewing = True
+        self._renewing = self._awaits_list = True
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     @property
     def failing(self) -> bool:
-        """Whether the last try failed, so that the known objects may be stale."""
+        """Whether the last try failed."""
         return self._failing
+
+    @property
+    def stale(self) -> bool:
+        """Whether the known objects may be stale: the last try failed, or the list that was asked for is missing."""
+        return self._failing or self._awaits_list
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -154,19 +137,9 @@ class Reflector:
             self._limit = None
 
     async def _list(self) -> None:
-        objects: list[Object] = []
-        query = {**self._selection.query, "limit": str(self._selection.page)}
-        while True:
-            accept = METADATA_ONLY if self._selection.metadata_only else _JSON
-            page, metadata = await self._client.get_page(self._selection.path, query, accept, self._selection.keep)
-            objects += page
-            if not metadata.get("continue"):
-                break
-            query["continue"] = metadata["continue"]
+        objects, self._version = await list_all(self._client, self._selection)
         self.lists += 1
-        self._version = str(metadata.get("resourceVersion", ""))
-        if not self._version:
-            raise ServerError(f"{self._selection.path}: the list has no resourceVersion")
+        self._awaits_list = self._renewing
         self._sink.listed(objects)
 
     async def _watch(self) -> None:
@@ -179,7 +152,7 @@ class Reflector:
             "resourceVersion": self._version,
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        accept = METADATA_WATCH if self._selection.metadata_only else _JSON
+        accept = METADATA_WATCH if self._selection.metadata_only else JSON
         self.watches += 1
         async with self._client.stream(self._selection.path, query, accept, idle=seconds + 5) as lines:
             self._recovered()

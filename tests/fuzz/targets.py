@@ -21,7 +21,8 @@ from handler_service.kube import companion
 from handler_service.kube import vmi as vmis
 from handler_service.kube.conditions import Detail
 from handler_service.kube.errors import KubeError
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 from handler_service.model import Endpoint, PublishedValue, PublishProgress, VmiId
 from handler_service.publishers import vmi_document
 from handler_service.reports.decode import KNOWN_SERVICES

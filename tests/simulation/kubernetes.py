@@ -40,7 +40,12 @@ class ApiClient(KubeClient):
         return self._model.list(path.rpartition("/")[2], _label(query))
 
     async def get_page(
-        self, path: str, query: Mapping[str, str], accept: str, keep: Callable[[Object], Object]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        accept: str,
+        keep: Callable[[Object], Object],
+        most: int | None = None,
     ) -> tuple[list[Object], Object]:
         """A list is one page here."""
         page = await self.get(path, query, accept)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from handler_service.kube.client import Object
-from handler_service.kube.reflector import METADATA_ONLY, METADATA_WATCH, Reflector, Selection
+from handler_service.kube.listing import MAX_PAGE, METADATA_ONLY, Selection
+from handler_service.kube.reflector import METADATA_WATCH, Reflector
 from testbed.waiting import wait_until_async
 from tests.unit.handler.kube.fake_api import FakeApi
 
@@ -100,6 +101,20 @@ async def test_a_long_list_comes_in_pages(api: FakeApi) -> None:
     assert (await follow(api)).told == [("listed", ["a", "b"])]
     assert [seen.query.get("continue") for seen in api.seen] == [None, "more", None]
     assert [seen.query.get("limit") for seen in api.seen] == ["10", "10", None]
+
+
+async def test_a_page_that_is_too_large_is_asked_for_again_with_fewer_objects(api: FakeApi) -> None:
+    """The next pages grow again. A page of one object is taken whatever its size."""
+    large = {**page(5, "a", following="more"), "filler": "x" * MAX_PAGE}
+    api.expect(f"GET {PATH}", large)
+    api.expect(f"GET {PATH}", large)
+    api.expect(f"GET {PATH}", large)
+    api.expect(f"GET {PATH}", page(5, "b", following="more"))
+    api.expect(f"GET {PATH}", page(5, "c"))
+    api.end(f"GET {PATH}")
+    assert (await follow(api)).told == [("listed", ["a", "b", "c"])]
+    assert [seen.query.get("limit") for seen in api.seen] == ["10", "2", "1", "2", "4", None]
+    assert [seen.query.get("continue") for seen in api.seen] == [None, None, None, "more", "more", None]
 
 
 async def test_each_page_is_reduced_to_what_is_kept(api: FakeApi) -> None:
@@ -234,3 +249,24 @@ async def test_a_kind_that_is_not_installed_is_told_in_words(api: FakeApi, caplo
     await follow(api, Selection(PATH, missing="KubeVirt is not installed"))
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [f"{PATH} cannot be followed: KubeVirt is not installed: 404: no message; retrying"]
+
+
+async def test_after_a_request_for_a_new_list_the_objects_are_stale_until_it_has_come(api: FakeApi) -> None:
+    api.expect(f"GET {PATH}", page(5, "a"))
+    api.expect(f"GET {PATH}", b"", seconds=30)
+    heard = Heard()
+    list_watch = Reflector(api.client, Selection(PATH), heard, 30)
+    task = asyncio.create_task(list_watch.run())
+    await wait_until_async(lambda: api.done, what="it watches")
+    assert not list_watch.stale
+    api.expect(f"GET {PATH}", page(3, "b"))
+    api.expect(f"GET {PATH}", b"", seconds=30)
+    list_watch.renew()
+    assert list_watch.stale
+    await wait_until_async(lambda: api.done, what="it watches again")
+    assert not list_watch.stale
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
+    assert versions(api) == [None, "5", None, "3"]
