@@ -109,9 +109,9 @@ class Decisions:
             self._vmis[key] = place
         self._fit(key, now)
 
-    def lease(self, lease: HandlerLease, now: float) -> None:
-        """A Lease as the API server has it."""
-        self.leases.seen(lease, now)
+    def lease(self, lease: HandlerLease, now: float) -> bool:
+        """A Lease as the API server has it; returns whether it was renewed since it was seen last."""
+        return self.leases.seen(lease, now)
 
     def refit(self, now: float) -> None:
         """The VMIs were listed: what was not decided without them is decided now."""

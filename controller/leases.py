@@ -46,13 +46,14 @@ class HandlerLeases:
         self._seen: dict[str, _Seen] = {}
         self._not_before = float("-inf")
 
-    def seen(self, lease: HandlerLease, now: float) -> None:
-        """The Lease as the API server has it. Only a renewal lets it begin again."""
+    def seen(self, lease: HandlerLease, now: float) -> bool:
+        """The Lease as the API server has it; returns whether it is a renewal. Only that lets it begin again."""
         known = self._seen.get(lease.node)
         if known is None or known.lease is None or known.lease.renewed != lease.renewed:
             self._seen[lease.node] = _Seen(lease, now)
-        else:
-            known.lease = lease
+            return True
+        known.lease = lease
+        return False
 
     def outage_ended(self, now: float, seconds: float) -> None:
         """The API server answers again after `seconds`. Handlers that could not renew are given time to do it now.

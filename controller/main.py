@@ -36,8 +36,8 @@ async def run(options: config.Config) -> None:
     client = KubeClient(options.kubeconfig, options.api_timeout, f"vmi-service-status-controller/{installed}")
     decisions = Decisions()
     clock = time.monotonic
-    marker = Marker(client, options.lease_namespace, decisions, clock, time.time)
     watches = Watches(client, options.lease_namespace, options.watch_timeout, decisions, clock)
+    marker = Marker(client, options.lease_namespace, decisions, clock, time.time, list_again=watches.list_again)
     metrics = Exposition(ControllerCollector(decisions, marker, watches.followed, clock, installed))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)

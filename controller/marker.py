@@ -5,6 +5,9 @@ two is refused, and says what the first has said. So nothing has to be handed ov
 
 Before something is done, the API server is asked once more about the Lease or the VMI that it follows from: a watch may
 be late, and what it shows then must not mark a whole node, nor mark what a handler that is back has corrected.
+
+Where the answer shows what the watch has not shown, all is listed again. Such a watch may never catch up: after the API
+server's data was restored from a backup, it begins at a version that the server has still to reach.
 """
 
 import asyncio
@@ -32,6 +35,8 @@ _TICK: Final = 1.0
 _RETRY: Final = 3.0
 #: Seconds until a companion that was marked may be marked again.
 _AGAIN: Final = 10.0
+#: Seconds between two lists of everything, at least.
+_LIST_AGAIN: Final = 30.0
 #: Requests under way at once: more are not quicker, since a Python process is busy with 16.
 _MAX_JOBS: Final = 16
 #: Seconds that an expired Lease of a node without companions is kept: a node that is repaired comes back before.
@@ -48,14 +53,23 @@ class Marker:
         decisions: Decisions,
         clock: Clock,
         wall: WallClock,
+        *,
+        list_again: Callable[[], None],
     ) -> None:
-        """`namespace` is that of the Leases; `clock` is that of the decisions."""
+        """`namespace` is that of the Leases; `clock` is that of the decisions.
+
+        `list_again` is called when the watches show something else than the API server answers.
+        """
         self._client = client
         self._namespace = namespace
         self._decisions = decisions
         self._clock = clock
         self._wall = wall
+        self._list_again = list_again
+        self._listed_at = float("-inf")
         self._not_before: dict[Key, float] = {}
+        #: By companion, its version at the last attempt that another writer had superseded.
+        self._superseded: dict[Key, str] = {}
         #: Companions and nodes whose trouble was logged, and nodes whose handler was logged to be away.
         self._failing: set[Key | str] = set()
         self._away: set[str] = set()
@@ -110,8 +124,8 @@ class Marker:
             self._unanswered.add(node)
             self._failed(node, error)
             return
-        if found is not None:
-            self._decisions.lease(found, self._clock())
+        if found is not None and self._decisions.lease(found, self._clock()):
+            self._doubt_watches()
         if self._decisions.leases.of(node, self._clock()) is Handler.AWAY and node not in self._away:
             self._away.add(node)
             log.warning("node %s: no handler renews its Lease; its companions are marked as not observed", node)
@@ -139,6 +153,9 @@ class Marker:
             await (self._mark(action) if action.verb is Verb.MARK else self._remove(action))
         except (ConflictError, NotFoundError):
             outcome = "superseded"  # by another writer: the watch shows what there is now
+            if self._superseded.get(key) == action.companion.resource_version:
+                self._doubt_watches()
+            self._superseded[key] = action.companion.resource_version
         except KubeError as error:
             outcome = "failed"
             self._failed(key, error)
@@ -175,8 +192,16 @@ class Marker:
         named = f"companion {what}" if isinstance(what, Key) else f"the Lease of node {what}"
         log.log(level, "%s: %s; trying again in %g s", named, error, _RETRY)
 
+    def _doubt_watches(self) -> None:
+        now = self._clock()
+        if now >= self._listed_at + _LIST_AGAIN:
+            self._listed_at = now
+            log.info("the watches do not show what the API server answers; everything is listed again")
+            self._list_again()
+
     def _forget_logged(self) -> None:
         """Forget the trouble of what does not exist any more, and a handler that is back."""
+        self._superseded = {key: version for key, version in self._superseded.items() if self._decisions.has(key)}
         if not (self._failing or self._away):
             return
         away = set(self._decisions.away(self._clock()))

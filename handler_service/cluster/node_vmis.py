@@ -12,7 +12,8 @@ from typing import Final
 
 from handler_service.kube import vmi as vmis
 from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 from handler_service.kube.vmi import Vmi
 from handler_service.model import Assignment, Reason, Unserved, VmiId
 from handler_service.status_manager import StatusManager
@@ -99,9 +100,9 @@ class NodeVmis:
         return self._running.synced and self._arriving.synced
 
     @property
-    def failing(self) -> bool:
-        """Whether the known VMIs may be stale, because a watch fails."""
-        return any(watch.failing for watch in self.watches)
+    def stale(self) -> bool:
+        """Whether the known VMIs may be stale."""
+        return any(watch.stale for watch in self.watches)
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -5,6 +5,7 @@ import socket
 from types import TracebackType
 from typing import Final, Self
 
+from handler_service.cluster.companion_sink import CompanionSink
 from handler_service.cluster.node_lease import NodeLease
 from handler_service.cluster.node_vmis import NodeVmis
 from handler_service.cluster.vmi_schema import VmiSchema
@@ -16,10 +17,11 @@ from handler_service.endpoints.private_sockets import PrivateSockets
 from handler_service.events.recorder import EventRecorder
 from handler_service.events.writer import EventWriter
 from handler_service.kube import companion as companions
-from handler_service.kube.client import KubeClient, Object
-from handler_service.kube.reflector import Reflector, Selection
+from handler_service.kube.client import KubeClient
+from handler_service.kube.listing import Selection
+from handler_service.kube.reflector import Reflector
 from handler_service.kube.vmi import Vmi
-from handler_service.model import PublishedValue, VmiId
+from handler_service.model import VmiId
 from handler_service.publishers.companion import CompanionPublisher
 from handler_service.publishers.vmi_status import VmiStatusPublisher
 from handler_service.publishing.worker import PublishWorker, publish_worker
@@ -27,7 +29,6 @@ from handler_service.stats import ApiStats
 from handler_service.status_manager import StatusManager
 from servicestatus import contract
 
-_NOTHING: Final = PublishedValue(0, None)
 #: Seconds in which API servers may still use an old schema of the VMI. A watch that is open during the change returns
 #: VMIs of the old schema until the server ends it, which took 2 s when measured.
 _SCHEMA_LAG: Final = 5.0
@@ -76,7 +77,7 @@ class Cluster:
             self._client, config.node, self._vmis.get, self._schema.knows, lambda: self._schema.services
         )
         self._companion_publisher = CompanionPublisher(
-            self._client, config.node, lambda: not self._vmis.failing, written=self._vouching.shown
+            self._client, config.node, lambda: not self._vmis.stale, written=self._vouching.shown
         )
         self._choose_publishers()
         self._lease = self._node_lease(config)
@@ -141,7 +142,7 @@ class Cluster:
             missing=f"the CRD of {companions.KIND} is not installed",
         )
         leased = self._config.lease_namespace is not None
-        sink = _CompanionSink(self._companion_publisher, companion, self._vouching, leased=leased)
+        sink = CompanionSink(self._companion_publisher, companion, self._vouching, leased=leased)
         return Reflector(self._client, selection, sink, self._config.watch_timeout)
 
     def _node_lease(self, config: ClusterConfig) -> NodeLease | None:
@@ -154,13 +155,23 @@ class Cluster:
             holder=socket.gethostname(),
             publishes=[worker.publisher.name for worker in self._manager.workers],
             vouches=self._follows,
+            replaced=self._read_again,
         )
 
     def _follows(self) -> bool:
         """Return whether everything that decides about a value is seen as it is, and no companion claims otherwise."""
-        companions_followed = self._companions is None or (self._companions.lists > 0 and not self._companions.failing)
-        vmis_followed = self._vmis.synced and not self._vmis.failing
+        companions_followed = self._companions is None or (self._companions.lists > 0 and not self._companions.stale)
+        vmis_followed = self._vmis.synced and not self._vmis.stale
         return vmis_followed and companions_followed and self._vouching.vouches()
+
+    def _read_again(self) -> None:
+        """List everything again: what was seen and written may be gone from the API server's data."""
+        self._status_publisher.distrust()
+        self._companion_publisher.distrust()
+        self._vmis.renew()
+        for watch in (self._companions, self._schema.watch):
+            if watch is not None:
+                watch.renew()
 
     def _vmi_changed(self, id_: VmiId, vmi: Vmi | None) -> None:
         self._look_for_pods(id_, vmi)
@@ -205,43 +216,3 @@ class Cluster:
             await asyncio.sleep(_SCHEMA_LAG)
             self._status_publisher.distrust()
             self._vmis.renew()
-
-
-class _CompanionSink:
-    """Passes the published values of this node's companions to the publish worker."""
-
-    def __init__(
-        self, publisher: CompanionPublisher, worker: PublishWorker, vouching: Vouching, *, leased: bool
-    ) -> None:
-        """`leased`: this handler renews a Lease, so it replaces the controller's marks when it is back."""
-        self._publisher = publisher
-        self._worker = worker
-        self._vouching = vouching
-        self._leased = leased
-
-    def listed(self, objects: list[Object]) -> None:
-        found = {companion.vmi for companion in map(companions.parse, objects) if companion is not None}
-        for vmi in self._publisher.known():
-            if vmi not in found:
-                self._gone(vmi)
-        self._vouching.listed(found)
-        for object_ in objects:
-            self.changed(object_)
-
-    def changed(self, object_: Object) -> None:
-        companion = companions.parse(object_)
-        if companion is not None and self._publisher.learn(companion):
-            self._vouching.shown(companion)
-            # A mark of the controller is corrected at once. Corrections of a foreign writer's changes are rate limited.
-            expected = self._leased and companions.is_marked(companion)
-            self._worker.seen(companion.vmi, companion.value, foreign=not expected)
-
-    def deleted(self, object_: Object) -> None:
-        companion = companions.parse(object_)
-        if companion is not None:
-            self._gone(companion.vmi)
-
-    def _gone(self, vmi: VmiId) -> None:
-        self._publisher.forget(vmi)
-        self._vouching.gone(vmi)
-        self._worker.seen(vmi, _NOTHING)

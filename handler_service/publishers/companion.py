@@ -128,6 +128,10 @@ class CompanionPublisher:
         if vmi in self._gone_meanwhile:
             self._gone_meanwhile[vmi] = True
 
+    def distrust(self) -> None:
+        """Take the watch's next copy of each companion, even if it is older than the last answer."""
+        self._companions = {vmi: known._replace(version=0) for vmi, known in self._companions.items()}
+
     def known(self) -> list[VmiId]:
         """Return the VMIs whose companion was seen."""
         return list(self._companions)

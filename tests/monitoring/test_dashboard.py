@@ -58,7 +58,7 @@ def controller_metrics() -> str:
     """Return what a controller exports that has counted nothing yet."""
     client, decisions = KubeClient(None, 1.0, "test"), Decisions()
     followed = Watches(client, "vss", 1.0, decisions, time.monotonic).followed
-    marker = Marker(client, "vss", decisions, time.monotonic, time.time)
+    marker = Marker(client, "vss", decisions, time.monotonic, time.time, list_again=lambda: None)
     collector = ControllerCollector(decisions, marker, followed, time.monotonic, "1.2.3")
     return Exposition(collector).render("text/plain")[0].decode()
 

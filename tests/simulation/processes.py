@@ -200,8 +200,15 @@ class Controller:
         loop = asyncio.get_running_loop()
         decisions = Decisions()
         self._crashed = crashed
-        self._marker = Marker(client, NAMESPACE, decisions, loop.time, lambda: _EPOCH + loop.time())
         self._watches = Watches(client, NAMESPACE, 60.0, decisions, loop.time)
+        self._marker = Marker(
+            client,
+            NAMESPACE,
+            decisions,
+            loop.time,
+            lambda: _EPOCH + loop.time(),
+            list_again=self._watches.list_again,
+        )
         self._task = loop.create_task(controller_main._work(self._watches, self._marker))
         self._task.add_done_callback(self._ended)
 

@@ -29,7 +29,16 @@ class Scene:
         self.decisions.vmi(VM, VmiPlace("u", "n1"), 0)
         self.decisions.lease(lease(), 0)
         self.decisions.companion(companion(), 0)
-        self.marker = Marker(api.client, "vss", self.decisions, lambda: self.now, lambda: 1_700_000_000 + self.now)
+        #: When everything was listed again.
+        self.listed: list[float] = []
+        self.marker = Marker(
+            api.client,
+            "vss",
+            self.decisions,
+            lambda: self.now,
+            lambda: 1_700_000_000 + self.now,
+            list_again=lambda: self.listed.append(self.now),
+        )
 
     async def at(self, now: float) -> list[str]:
         """Act once at `now`; returns the requests that this caused."""
@@ -62,6 +71,27 @@ async def test_a_lease_that_was_renewed_unseen_marks_nothing(scene: Scene) -> No
     scene.api.expect(LEASE, renewed(25))
     assert await scene.at(30) == [LEASE]
     assert await scene.at(59.9) == []
+
+
+async def test_a_renewal_that_the_watch_has_not_shown_has_everything_listed_again_once_in_30_s(scene: Scene) -> None:
+    for now in (30, 60, 90):
+        scene.api.expect(LEASE, renewed(now))
+        await scene.at(now)
+        scene.decisions.companion(companion(), now)
+    assert scene.listed == [30, 60, 90]
+    scene.api.refuse(LEASE, 404)
+    scene.api.refuse(MARK, 409)
+    await scene.at(120)
+    assert scene.listed == [30, 60, 90]
+
+
+async def test_a_companion_that_is_superseded_twice_unseen_has_everything_listed_again(scene: Scene) -> None:
+    """The watch shows what another writer has written; if it does not within 3 s, it may never do so."""
+    for now in (30, 33, 36):
+        scene.api.refuse(LEASE, 404)
+        scene.api.refuse(MARK, 409)
+        await scene.at(now)
+    assert scene.listed == [33]
 
 
 async def test_a_lease_that_cannot_be_read_marks_nothing(scene: Scene) -> None:
