@@ -8,7 +8,7 @@ from hack.builds import gotools, host, images, kubevirt, peer, recipes, user
 from hack.builds.commands import run
 
 LIBVIRT = ("grpcurl",)
-API_SERVER = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+API_SERVER = (*LIBVIRT, "etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = (*API_SERVER, "kubelet", "kube-scheduler", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr")
 
 Step = Callable[[], object]
@@ -22,8 +22,8 @@ NEEDS: dict[str, tuple[Step, ...]] = {
     "libvirt": (partial(gotools.build, LIBVIRT),),
     "host": (partial(gotools.build, LIBVIRT), host.build, user.bare, user.ready),
     "apiserver": (partial(gotools.build, API_SERVER), recipes.build),
-    "faults": (partial(gotools.build, LIBVIRT + API_SERVER),),
-    "hostile": (partial(gotools.build, LIBVIRT + API_SERVER),),
+    "faults": (partial(gotools.build, API_SERVER),),
+    "hostile": (partial(gotools.build, API_SERVER),),
     "bench": (partial(gotools.build, API_SERVER), images.build, peer.build),
     "node": (partial(gotools.build, NODE), images.build, _launcher),
     "kubevirt": (partial(gotools.build, NODE), images.build, kubevirt.build),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hack.builds import gotools
+from hack.builds import go, gotools
 from testbed.waiting import wait_until
 from tests.cluster import debian
 from tests.cluster.commands import run
@@ -29,7 +29,8 @@ def program(name: str, path: Path) -> dict[str, File]:
 def test_the_node_is_ready_with_a_real_runtime(cluster: Workloads) -> None:
     """kubelet has the chosen version, containerd that of go.mod."""
     versions = "{.items[*].status.nodeInfo['kubeletVersion','containerRuntimeVersion']}"
-    runs = f"{gotools.kubernetes_version()} containerd://2.4.2"
+    containerd = gotools.version_of("github.com/containerd/containerd/v2", go.GO_MOD.read_text()).removeprefix("v")
+    runs = f"{gotools.kubernetes_version()} containerd://{containerd}"
     assert cluster.kubectl("get", "nodes", f"--output=jsonpath={versions}") == runs
 
 
