@@ -59,7 +59,7 @@ def test_vmis_with_the_largest_annotations_fit_into_the_memory_of_the_controller
 def test_after_the_cluster_was_restored_from_a_backup_no_value_of_before_is_shown_as_observed(
     control_plane: ControlPlane, client: Client, tmp_path: Path
 ) -> None:
-    """The backup says that nobody is connected, and the handler has written since that somebody is.
+    """The backup has no viewer, and the handler has written one since.
 
     A watch that goes on from a version of before shows nothing of what was restored. Then the handler dies, and the
     controller marks what was restored.
