@@ -1,19 +1,28 @@
 """Reads from a running domain's description which of its devices QEMU must be polled for. Pure.
 
-QEMU names a character device after its alias in the description of the running domain: `char` and the alias.
+QEMU names a character device after its alias in the description of the running domain: `char` and the alias. Devices
+that QEMU's own arguments add have no alias. They are not polled, and the number of their service is not watched.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
-from launcher_agent.vm.domain_xml import walk
+from launcher_agent.vm.domain_xml import ARGUMENT, walk
 
 _DEVICES: Final = ["domain", "devices"]
 #: Serial consoles that have no client: QEMU writes into a file, or nowhere.
 _UNATTENDED: Final = frozenset({"file", "null"})
 #: Those whose client QEMU reports, if it accepts the connections itself.
 _REPORTED: Final = frozenset({"unix", "tcp"})
+_USB: Final = "usb"
+_CONSOLE: Final = "console"
+#: What the names of QEMU's drivers for serial consoles contain: isa-serial, pci-serial-4x, virtconsole, spapr-vty, ...
+_CONSOLE_DRIVERS: Final = ("serial", "console", "vty")
+#: Drivers whose ports are no consoles.
+_PORT_DRIVERS: Final = ("virtio-serial", "virtserialport")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ class Polled:
     slots: tuple[Slot, ...] = ()
     #: Aliases of the serial consoles.
     consoles: tuple[str, ...] = ()
-    #: Why the console's clients cannot be counted, in words; empty if they can.
+    #: Why the clients of a service cannot be counted, in words; empty if they can.
+    usb_problem: str = ""
     console_problem: str = ""
 
 
@@ -46,8 +56,11 @@ class _Device:
 @dataclass(slots=True)
 class _Found:
     devices: list[_Device] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
 
     def element(self, path: Sequence[str], attributes: dict[str, str]) -> None:
+        if path == ARGUMENT:
+            self.arguments.append(attributes.get("value", ""))
         if path[:2] != _DEVICES or len(path) < 3 or path[2] not in {"redirdev", "serial", "console"}:
             return
         if len(path) == 3:
@@ -65,13 +78,39 @@ def parse(xml: str) -> Polled:
     slots = [one for one in found.devices if one.kind == "redirdev" and one.alias]
     # <console> repeats the first <serial>: the same alias, and one device of QEMU.
     consoles = {one.alias: one for one in found.devices if one.kind != "redirdev" and one.type not in _UNATTENDED}
+    added = [_added_by(name.lstrip("-"), value) for name, value in pairwise(found.arguments)]
+    usb_problem = "QEMU's own arguments add a slot for a USB device" if _USB in added else ""
     unreported = [one for one in consoles.values() if not _is_reported(one)]
-    problem = f"QEMU does not report the clients of a serial console of type {unreported[0].type}" if unreported else ""
+    console_problem = "QEMU's own arguments add a serial console" if _CONSOLE in added else ""
+    if unreported:
+        console_problem = f"QEMU does not report the clients of a serial console of type {unreported[0].type}"
     return Polled(
-        slots=tuple(Slot(one.alias, one.type in _REPORTED) for one in slots),
-        consoles=() if problem else tuple(consoles),
-        console_problem=problem,
+        slots=() if usb_problem else tuple(Slot(one.alias, one.type in _REPORTED) for one in slots),
+        consoles=() if console_problem else tuple(consoles),
+        usb_problem=usb_problem,
+        console_problem=console_problem,
     )
+
+
+def _added_by(option: str, value: str) -> str:
+    """Return the kind of device that an option of QEMU's command line adds; empty for any other."""
+    if option == "serial":
+        return "" if value.partition(":")[0] in {*_UNATTENDED, "none"} else _CONSOLE
+    driver = _driver(value) if option == "device" else ""
+    if driver == "usb-redir":
+        return _USB
+    is_console = any(word in driver for word in _CONSOLE_DRIVERS) and not driver.startswith(_PORT_DRIVERS)
+    return _CONSOLE if is_console else ""
+
+
+def _driver(device: str) -> str:
+    """Return the driver of a device, which QEMU accepts as `driver,option=value` and as a JSON object."""
+    if not device.startswith("{"):
+        return device.partition(",")[0].removeprefix("driver=")
+    try:
+        return str(json.loads(device).get("driver"))
+    except (ValueError, RecursionError):
+        return device  # QEMU refuses it
 
 
 def _is_reported(console: _Device) -> bool:

@@ -166,7 +166,7 @@ class Poller:
         unconfirmed = False
         if SERVICE_USB_REDIRECTION in self._asked():
             unconfirmed |= run.usb.sample(attached, slots)
-            self._report(SERVICE_USB_REDIRECTION, run.usb.sessions, pending, interval)
+            self._report(SERVICE_USB_REDIRECTION, run.usb.sessions, pending, interval, devices.usb_problem)
         if SERVICE_SERIAL_CONSOLE in self._asked():
             unconfirmed |= run.console.sample(consoles, set(devices.consoles))
             self._report(SERVICE_SERIAL_CONSOLE, run.console.sessions, 0, interval, devices.console_problem)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.addresses import UnixAddress
 from testbed.clients import Client, ConsoleClient
+from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
 from testbed.truth import has_client, is_attached, is_tainted
 from testbed.usbredir import UsbClient
@@ -247,3 +249,24 @@ def test_only_the_service_that_is_wanted_is_polled(idle: VirtualMachine) -> None
             wait_polls(pair)
             assert pair.shows(USB) is None
         assert is_tainted(idle)
+
+
+# --- what no poll can see -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["-serial", "-chardev"])
+def test_a_console_that_only_qemus_arguments_name_is_not_taken_for_none(
+    vms: VirtualMachines, libvirtd: PrivateLibvirt, option: str
+) -> None:
+    path = libvirtd.directory_for("consoles") / option
+    listens = f"path={path},server=on,wait=off"
+    device = ["-chardev", f"socket,id=own,{listens}", "-device", "isa-serial,chardev=own"]
+    arguments = device if option == "-chardev" else ["-serial", f"unix:{listens.removeprefix('path=')}"]
+    machine = vms.with_graphics(None, arguments=arguments).start()
+    with Pair(machine, handler=POLL) as pair, ConsoleClient.connect(UnixAddress(path)):
+        pair.start()
+        wait_reason(pair, "SERIAL_CONSOLE", "NOT_WATCHED")
+        wait_reason(pair, "USB_REDIRECTION", "WATCHING")
+        assert pair.service("SERIAL_CONSOLE")["observation"]["message"] == "QEMU's own arguments add a serial console"
+        machine.destroy()
+        wait_observed(pair)

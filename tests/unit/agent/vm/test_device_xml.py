@@ -1,5 +1,7 @@
 """Which devices of a domain QEMU is polled for."""
 
+from xml.sax.saxutils import quoteattr
+
 import pytest
 
 from launcher_agent.errors import DomainXMLError
@@ -57,6 +59,44 @@ def test_nobody_can_be_at_a_console_that_goes_into_a_file(kind: str) -> None:
 def test_a_tcp_console_is_reported() -> None:
     found = parse(domain("<serial type='tcp'><source mode='bind' host='::'/><alias name='serial0'/></serial>"))
     assert found == Polled(consoles=("serial0",))
+
+
+def with_arguments(*arguments: str) -> str:
+    space = "http://libvirt.org/schemas/domain/qemu/1.0"
+    values = "".join(f"<arg value={quoteattr(argument)}/>" for argument in arguments)
+    return KUBEVIRT.replace("</domain>", f"<commandline xmlns='{space}'>{values}</commandline></domain>")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-serial", "unix:/run/x,server=on,wait=off"),
+        ("--serial", "tcp:127.0.0.1:4444,server=on"),
+        ("-chardev", "socket,id=x,path=/run/x,server=on", "-device", "isa-serial,chardev=x"),
+        ("-device", "pci-serial-4x,chardev1=x"),
+        ("-device", '{"driver":"isa-serial","chardev":"x"}'),
+        ("-device", "driver=virtconsole,chardev=x"),
+        ("-device", "spapr-vty,chardev=x"),
+    ],
+)
+def test_a_console_of_qemus_arguments_cannot_be_counted(arguments: tuple[str, ...]) -> None:
+    found = parse(with_arguments(*arguments))
+    assert (found.consoles, found.console_problem) == ((), "QEMU's own arguments add a serial console")
+    assert len(found.slots) == 4
+
+
+@pytest.mark.parametrize("device", ["usb-redir,chardev=x", '{"driver":"usb-redir","chardev":"x"}'])
+def test_a_slot_of_qemus_arguments_cannot_be_counted(device: str) -> None:
+    found = parse(with_arguments("-device", device))
+    assert (found.slots, found.usb_problem) == ((), "QEMU's own arguments add a slot for a USB device")
+    assert found.consoles == ("serial0",)
+
+
+def test_other_arguments_of_qemu_add_neither() -> None:
+    """As KubeVirt's for the firmware's log, and ports that are not consoles."""
+    others = ("-chardev", "file,id=firmwarelog,path=/x", "-device", "isa-debugcon,iobase=0x402,chardev=firmwarelog")
+    ports = ("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=x", "-serial", "none", "-device", "{")
+    assert parse(with_arguments(*others, *ports)) == parse(KUBEVIRT)
 
 
 def test_what_is_not_xml_is_an_error() -> None:
