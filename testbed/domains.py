@@ -34,13 +34,15 @@ class FdGraphics:
 
 @dataclass(frozen=True)
 class SpiceGraphics:
-    """SPICE without a password, on a unix socket or, without one, on a loopback port that libvirt picks.
+    """SPICE without a password, on a unix socket or, without one, on a loopback port.
 
-    `shared`: several viewers at a time, which its library has behind a variable of the environment only.
+    `port`: of the loopback address; None: libvirt picks one. `shared`: several viewers at a time, which its library
+    has behind a variable of the environment only.
     """
 
     socket: Path | None = None
     shared: bool = False
+    port: int | None = None
 
 
 Graphics = UnixGraphics | TcpGraphics | FdGraphics | SpiceGraphics | None
@@ -134,5 +136,9 @@ def _add_spice(devices: Element, graphics: SpiceGraphics) -> None:
     if graphics.socket is not None:
         SubElement(display, "listen", type="socket", socket=str(graphics.socket))
         return
-    display.set("autoport", "yes")
+    if graphics.port is None:
+        display.set("autoport", "yes")
+    else:
+        display.set("autoport", "no")
+        display.set("port", str(graphics.port))
     SubElement(display, "listen", type="address", address="127.0.0.1")

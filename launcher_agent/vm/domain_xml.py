@@ -6,6 +6,7 @@ command line can be extended in the description, by a hook or by a wrapper. So a
 certainly SPICE's, and a description without VNC proves nothing. A wrong 1 is better than a wrong 0.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,10 +22,12 @@ _MAX_CHARACTERS: Final = 16 * 1024 * 1024
 _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
 _GRAPHICS: Final = ["domain", "devices", "graphics"]
 _LISTEN: Final = [*_GRAPHICS, "listen"]
-_ARGUMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}arg"]
+ARGUMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}arg"]
 _ENVIRONMENT: Final = ["domain", f"{_QEMU}commandline", f"{_QEMU}env"]
 #: With this variable a SPICE server serves several clients at a time; without it, a new client ends the one before it.
 _SEVERAL_CLIENTS: Final = "SPICE_DEBUG_ALLOW_MC"
+_IPV4: Final = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
+_ANY: Final = "0.0.0.0"  # noqa: S104 - it is compared, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Graphics:
 
     has_spice: bool = False
     spice_ports: frozenset[int] = field(default=frozenset())
+    #: The address of the SPICE server, if QEMU's own arguments may add a VNC server with the same port at another one.
+    spice_host: str = ""
     #: Whether, in a launcher pod, a VNC server may be reachable by others than KubeVirt's proxy before libvirt reports
     #: the domain's start.
     reachable_early: bool = True
@@ -57,7 +62,7 @@ class Graphics:
         if not self.has_spice:
             return True
         if local.transport is Transport.TCP:
-            return local.port not in self.spice_ports
+            return local.port not in self.spice_ports or (local.host != self.spice_host != "")
         return bool(local.host)  # SPICE reports no path, VNC always does
 
 
@@ -76,7 +81,7 @@ class _Found:
             self.listens.append([])
         elif path == _LISTEN:
             self.listens[-1].append(attributes)
-        elif path == _ARGUMENT:
+        elif path == ARGUMENT:
             self.arguments.append(attributes.get("value", ""))
         elif path == _ENVIRONMENT:
             self.environment.append(attributes.get("name", ""))
@@ -124,6 +129,7 @@ def _graphics(found: _Found) -> Graphics:
     return Graphics(
         has_spice=bool(spice),
         spice_ports=frozenset(int(port) for port in ports if port.isascii() and port.isdigit()),
+        spice_host=_spice_host(found),
         reachable_early=bool(found.arguments) or _on_network(vnc),
         unobservable=_unobservable(vnc, _servers(found.arguments)),
         spice=_spice(found),
@@ -132,6 +138,14 @@ def _graphics(found: _Found) -> Graphics:
 
 def _on_network(listens: Sequence[dict[str, str]]) -> bool:
     return any(listen.get("type") not in {"socket", "none"} for listen in listens)
+
+
+def _spice_host(found: _Found) -> str:
+    """Return the SPICE server's address if it is needed, and one that events state in the same form: of IPv4."""
+    hosts = [listen.get("address", "") for listen in found.listeners("spice")]
+    if not _servers(found.arguments) or len(hosts) != 1 or hosts[0] == _ANY:
+        return ""
+    return hosts[0] if _IPV4.fullmatch(hosts[0]) else ""
 
 
 def _spice(found: _Found) -> Spice:
@@ -148,13 +162,13 @@ def _servers(arguments: Sequence[str]) -> list[list[str]]:
     """Return the options of each VNC server that QEMU's own arguments add: `-vnc VALUE` and `-display vnc=VALUE`."""
     pairs = pairwise(arguments)
     values = [value for name, value in pairs if name.lstrip("-") == "vnc" or value.startswith("vnc=")]
-    return [value.removeprefix("vnc=").split(",") for value in values]
+    return [[option.removeprefix("vnc=") for option in value.split(",")] for value in values]
 
 
 def _unobservable(listens: Sequence[dict[str, str]], servers: Sequence[Sequence[str]]) -> str:
-    if any(listen.get("type") == "none" for listen in listens) or any(one[0] == "none" for one in servers):
+    if any(listen.get("type") == "none" for listen in listens) or any("none" in one for one in servers):
         return "a VNC server has no listener (<listen type='none'/>), and libvirt reports no client of such a server"
-    if any(_is_reverse(option) for server in servers for option in server[1:]):
+    if any(_is_reverse(option) for server in servers for option in server):
         return "a VNC server connects to its viewer (reverse=on), and libvirt reports no such connection"
     return ""
 

@@ -84,6 +84,9 @@ def test_a_server_on_qemus_command_line_can_be_reached_early() -> None:
         (commandline("-vnc", "10.0.0.9:5500,reverse=y"), "connects to its viewer"),
         (commandline("-vnc", "10.0.0.9:5500,reverse=off"), ""),
         (commandline("-display", "vnc=10.0.0.9:5500,reverse=on"), "connects to its viewer"),
+        (commandline("-vnc", "reverse=on,vnc=10.0.0.9:5500"), "connects to its viewer"),
+        (commandline("-vnc", "id=two,vnc=none"), "has no listener"),
+        (commandline("-vnc", "127.0.0.1:78,id=none"), ""),
     ],
 )
 def test_a_server_whose_clients_cause_no_event_is_named(xml: str, problem: str) -> None:
@@ -93,6 +96,27 @@ def test_a_server_whose_clients_cause_no_event_is_named(xml: str, problem: str) 
 def test_with_both_the_port_that_was_dialled_tells_them_apart() -> None:
     graphics = parse(domain(VNC, SPICE))
     assert [port for port in (5900, 5901, 5902) if graphics.is_vnc(tcp(port))] == [5900]
+
+
+@pytest.mark.parametrize(
+    ("listen", "vnc_at_its_port"),
+    [
+        ("127.0.0.1", ["127.0.0.2"]),
+        # A VNC server cannot have the same port, or the events may state the address in another form.
+        ("0.0.0.0", []),  # noqa: S104 - a description's
+        ("localhost", []),
+        ("127.0.0.01", []),
+        ("::1", []),
+    ],
+)
+def test_a_vnc_server_of_qemus_arguments_may_have_the_port_of_spice_at_another_address(
+    listen: str, vnc_at_its_port: list[str]
+) -> None:
+    spice = f"<graphics type='spice' port='5901'><listen type='address' address='{listen}'/></graphics>"
+    xml = commandline("-vnc", "127.0.0.2:1").replace("<devices/>", f"<devices>{spice}</devices>")
+    graphics = parse(xml)
+    hosts = ["127.0.0.1", "127.0.0.2"]
+    assert [host for host in hosts if graphics.is_vnc(SocketAddress(Transport.TCP, host, 5901))] == vnc_at_its_port
 
 
 def test_with_both_on_unix_sockets_only_vnc_states_its_path() -> None:
