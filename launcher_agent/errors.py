@@ -17,5 +17,9 @@ class QueryError(AgentError):
     """QEMU's list of clients was refused or is invalid. Retryable."""
 
 
+class UnobservableError(QueryError):
+    """QEMU has a VNC server whose clients cause no event, so no later answer can help."""
+
+
 class DomainXMLError(AgentError):
     """A domain's description that cannot be read."""

@@ -114,10 +114,11 @@ class QueryWindowClosed:
 
 @dataclass(frozen=True, slots=True)
 class QueryRefused:
-    """There was no answer, or an invalid one."""
+    """There was no answer, or an invalid one. `final`: no later one can help."""
 
     run: int
     problem: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

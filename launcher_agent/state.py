@@ -95,6 +95,11 @@ class State:
         """Whether the domain was seen to end and cannot run again, so that no client can be connected any more."""
         return self.life is Life.ENDED and not self.may_run_again
 
+    def forget_life(self) -> None:
+        """Record that a named domain was undefined, or that events were missed: it may run under another name."""
+        if self.may_run_again:
+            self.life = Life.UNSEEN
+
     def observe(self, reason: Reason, message: str = "") -> None:
         """Record whether the sessions are observed, and why."""
         since = self.observation.since if reason is self.observation.reason else self.clock()

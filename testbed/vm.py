@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -99,6 +100,24 @@ class VirtualMachine:
     def _dump(self, pipe: Path) -> None:
         with self._domain() as domain, contextlib.suppress(libvirt.libvirtError):
             domain.coreDump(str(pipe), libvirt.VIR_DUMP_MEMORY_ONLY | libvirt.VIR_DUMP_LIVE)
+
+    def save(self) -> None:
+        """Write the VM's state to the disk and end QEMU. The next start restores it."""
+        with self._domain() as domain:
+            domain.managedSave()
+
+    def rename(self, name: str) -> None:
+        """Give another name to a domain that does not run."""
+        with self._domain() as domain:
+            domain.rename(name)
+        self.name = name
+
+    def open_graphics(self) -> socket.socket:
+        """Return a client's end of a connection to the display that libvirt passes to QEMU, without its listener."""
+        client, server = socket.socketpair()
+        with server, self._domain() as domain:
+            domain.openGraphics(0, server.fileno(), libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)
+        return client
 
     def pause(self) -> None:
         with self._domain() as domain:

@@ -29,7 +29,7 @@ class Connection(Protocol):
     async def query_vnc(self, domain: str) -> tuple[SocketAddress, ...]:
         """Return QEMU's clients; every event from before the answer is in the queue, or about to be.
 
-        QueryError, LibvirtError.
+        QueryError, UnobservableError, LibvirtError.
         """
 
     async def ask(self, domain: str, command: str) -> str:

@@ -11,6 +11,7 @@ from launcher_agent.vm.connection import Connection
 from launcher_agent.vm.domain_xml import Graphics
 from launcher_agent.vm.domains import Ambiguous, Domain, choose
 from launcher_agent.vm.liveness import Liveness
+from launcher_agent.vm.run import Run
 from launcher_agent.vm.verdict import Verdict
 from servicestatus.reasons import Reason
 
@@ -28,7 +29,7 @@ class DomainLookup:
         self._connection = connection
         self._liveness = liveness
         self._wanted = wanted
-        self.not_defined = asyncio.Event()  # the configured domain
+        self._missing = asyncio.Event()  # the configured domain
 
     async def find(self) -> Domain | Ambiguous | None:
         """Return the configured domain, or the only one; None if there is none. LibvirtError."""
@@ -44,11 +45,23 @@ class DomainLookup:
             log.info("the description of domain %s cannot be read: %s; every client counts as a viewer", domain, error)
             return _UNREADABLE
 
+    async def known_graphics(self, run: Run, domain: str) -> Graphics:
+        """Return the graphics servers of a run of the domain. They are read once."""
+        if run.graphics is None:
+            run.graphics = await self.graphics(domain)
+        return run.graphics
+
+    def report_missing(self, verdict: Verdict) -> None:
+        """Conclude that the configured domain is not defined; `explain_missing` explains it."""
+        if verdict.reason is not Reason.DOMAIN_NOT_DEFINED:
+            verdict.set(Reason.DOMAIN_NOT_DEFINED, f"libvirt has no domain {self._wanted}")
+            self._missing.set()
+
     async def explain_missing(self, verdict: Verdict) -> NoReturn:
         """Warn of a name that is not defined, with the names that are. A task, since listing waits for every domain."""
         while True:
-            await self.not_defined.wait()
-            self.not_defined.clear()
+            await self._missing.wait()
+            self._missing.clear()
             with contextlib.suppress(LibvirtError):
                 names = ", ".join(sorted(domain.name for domain in await self._connection.domains()))
                 message = f"libvirt has no domain {self._wanted}; it has {names or 'none'}"

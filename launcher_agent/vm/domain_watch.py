@@ -14,7 +14,6 @@ Invariants:
 
 import asyncio
 import logging
-from typing import Final
 
 from launcher_agent.errors import LibvirtError, LibvirtGoneError
 from launcher_agent.events import (
@@ -33,11 +32,10 @@ from launcher_agent.events import (
 from launcher_agent.state import Life, State
 from launcher_agent.vm.connection import Connection
 from launcher_agent.vm.domain_lookup import DomainLookup
-from launcher_agent.vm.domain_xml import Graphics
 from launcher_agent.vm.domains import Ambiguous, Domain
 from launcher_agent.vm.liveness import Liveness
 from launcher_agent.vm.query_loop import QueryLoop
-from launcher_agent.vm.query_policy import QueryPolicy, Start, start
+from launcher_agent.vm.query_policy import QueryPolicy, Start, is_doubtful, start
 from launcher_agent.vm.run import Run
 from launcher_agent.vm.service_watch import ServiceWatch
 from launcher_agent.vm.verdict import Verdict
@@ -45,8 +43,6 @@ from servicestatus.clock import Sleep
 from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)
-
-_MAY_MISS: Final = "viewers from before libvirt reported the VM may be missing, and --query=never forbids to ask QEMU"
 
 
 class DomainWatch:
@@ -67,6 +63,7 @@ class DomainWatch:
         self._services = ServiceWatch(connection, state, sleep, policy=policy, on_host=wanted is not None)
         self._domain: str | None = None
         self._run = Run()
+        self.has_looked_up = False  # which domains libvirt has
 
     async def run(self) -> None:
         """Watch until the connection is lost: LibvirtError, which says why."""
@@ -87,6 +84,8 @@ class DomainWatch:
 
     async def _follow(self) -> None:
         await self._review()
+        self.has_looked_up = True
+        log.info("connected to libvirt")
         while True:
             event = await self._connection.queue.get()
             if isinstance(event, ConnectionClosed):
@@ -125,7 +124,7 @@ class DomainWatch:
         self._state.stats.events_received += 1
         if self._domain is None and self._verdict.reason is Reason.NO_DOMAIN:
             await self._review()  # a viewer of a domain whose start libvirt has not reported yet
-        graphics = await self._known_graphics() if event.domain == self._domain else None
+        graphics = await self._lookup.known_graphics(self._run, event.domain) if event.domain == self._domain else None
         if graphics is not None and graphics.is_vnc(event.local):
             self._state.table.apply(event.phase, event.remote.at(event.local), self._state.clock())
             self._state.touch()
@@ -133,11 +132,6 @@ class DomainWatch:
         self._state.stats.events_ignored += 1
         if graphics is not None:
             self._services.on_graphics(event, graphics)
-
-    async def _known_graphics(self) -> Graphics:
-        if self._run.graphics is None:
-            self._run.graphics = await self._lookup.graphics(self._domain or "")
-        return self._run.graphics
 
     def _on_window_closed(self) -> None:
         if self._state.table.close_query_window():
@@ -148,26 +142,32 @@ class DomainWatch:
             self._query_loop.again(refused=False)
 
     def _on_refusal(self, event: QueryRefused) -> None:
-        if event.problem != self._verdict.message:
-            log.warning("the viewers that were connected before cannot be counted yet: %s", event.problem)
-        self._verdict.set(Reason.RECONCILING, event.problem)
-        self._query_loop.again(refused=True)
+        reason = Reason.UNOBSERVABLE_LISTENER if event.final else Reason.RECONCILING
+        self._verdict.warn("the viewers cannot be counted", reason, event.problem)
+        if event.final:
+            self._query_loop.end()
+            self._state.table.doubt(self._state.clock(), keep=False)
+        else:
+            self._query_loop.again(refused=True)
 
     # --- Lifecycle --------------------------------------------------------------------------------------------------
 
     async def _on_lifecycle(self, event: LifecycleEvent) -> None:
         if self._wanted not in (None, event.domain):
             return
+        if event.change is Change.UNDEFINED:
+            self._state.forget_life()
         if event.change is Change.STOPPED and event.domain == self._domain:
             log.info("domain %s has stopped", event.domain)
             self._end_run()
+        started = event.change is Change.STARTED and event.run != self._run.number
+        if started and event.domain == self._domain and self._run.number is not None:
+            self._miss_events()  # such as the end of the run before
         await self._review()
-        if event.change is Change.STARTED and event.domain == self._domain and event.run != self._run.number:
+        if started and event.domain == self._domain:
             log.info("domain %s has started", event.domain)
-            if self._run.number is not None:  # the end of another run was missed
-                self._end_run()
-                self._run.complete = False
-            await self._adopt(event.domain, event.run)
+            if event.run != self._run.number:
+                await self._adopt(event.domain, event.run)
 
     async def _review(self) -> None:
         """Choose the domain again, among those that libvirt has now."""
@@ -182,30 +182,23 @@ class DomainWatch:
     def _without_domain(self) -> None:
         self._end_run()
         # A domain that is configured is watched before it is there: QEMU may accept viewers before libvirt lists it.
-        self._domain, self._state.domain = self._wanted, ""
-        self._liveness.domain = self._wanted
+        self._domain, self._liveness.domain, self._state.domain = self._wanted, self._wanted, ""
         if self._wanted is None or self._state.life is Life.ENDED:
             self._verdict.set(Reason.NO_DOMAIN)
             return
-        if self._verdict.reason is not Reason.DOMAIN_NOT_DEFINED:
-            self._verdict.set(Reason.DOMAIN_NOT_DEFINED, f"libvirt has no domain {self._wanted}")
-            self._lookup.not_defined.set()
+        self._lookup.report_missing(self._verdict)
 
     def _undecided(self, choice: Ambiguous) -> None:
         self._query_loop.end()
-        self._domain, self._state.domain = None, ""
-        self._liveness.domain = None
+        self._domain, self._liveness.domain, self._state.domain = None, None, ""
         self._run = Run()
         self._services.leave()
         message = f"--domain must name one of {', '.join(choice.names)}"
-        if message != self._verdict.message:
-            log.warning("libvirt has several domains: %s", message)
-        self._verdict.set(Reason.AMBIGUOUS_DOMAIN, message)
+        self._verdict.warn("libvirt has several domains", Reason.AMBIGUOUS_DOMAIN, message)
 
     async def _chosen(self, domain: Domain) -> None:
         if self._domain not in (None, domain.name):  # it takes the place of another one
-            self._end_run()
-            self._run.complete = False
+            self._miss_events()
         self._domain = self._state.domain = self._liveness.domain = domain.name
         if domain.run is not None:
             self._state.life = Life.RUNNING
@@ -223,21 +216,27 @@ class DomainWatch:
         run = self._run
         run.number = number
         self._state.life = Life.RUNNING
+        if is_doubtful(self._policy, seen=run.complete, on_host=self._wanted is not None):
+            self._verdict.set(Reason.RECONCILING)  # also while the description is read
+            self._services.doubt()
         run.graphics = await self._lookup.graphics(domain)
         self._services.begin(domain, number, run.graphics, seen=run.complete)
         decision = start(self._policy, run.graphics, seen=run.complete, on_host=self._wanted is not None)
+        self._verdict.conclude(decision, run.graphics.unobservable)
         if decision is Start.KNOWN:
-            self._verdict.set(Reason.WATCHING)
             return
         if decision is Start.ASK:
-            self._verdict.set(Reason.RECONCILING)
             self._query_loop.begin(domain, number)
         else:
             self._state.table.doubt(self._state.clock(), keep=run.complete)
-            unobservable = decision is Start.UNOBSERVABLE
-            reason = Reason.UNOBSERVABLE_LISTENER if unobservable else Reason.LOWER_BOUND
-            self._verdict.set(reason, run.graphics.unobservable if unobservable else _MAY_MISS)
         run.complete = False
+
+    def _miss_events(self) -> None:
+        """Forget the run. Clients of another one may be connected that no event reported."""
+        self._end_run()
+        self._run.complete = False
+        self._verdict.set(Reason.RECONCILING)
+        self._services.doubt()
 
     def _end_run(self) -> None:
         """The domain does not run: the one moment at which no client can be connected, without asking."""

@@ -9,7 +9,7 @@ and otherwise has the loop ask again.
 import asyncio
 from typing import Final
 
-from launcher_agent.errors import AgentError
+from launcher_agent.errors import AgentError, UnobservableError
 from launcher_agent.events import Event, QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
 from launcher_agent.state import Stats
 from launcher_agent.vm.connection import Connection
@@ -75,7 +75,7 @@ class QueryLoop:
         try:
             answered = await self._answer(domain, run)
         except AgentError as error:
-            self._put(QueryRefused(run, str(error)))
+            self._put(QueryRefused(run, str(error), final=isinstance(error, UnobservableError)))
         else:
             self._put(answered)
             await self._sleep(_QUIET)

@@ -12,6 +12,7 @@ is there: the agent cannot know that its namespace is QEMU's.
 """
 
 from enum import Enum
+from typing import Final
 
 from launcher_agent.vm.domain_xml import Graphics, Spice
 
@@ -22,6 +23,10 @@ class QueryPolicy(Enum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
+
+
+#: The domain of whose clients the events prove the most.
+_BEST: Final = Graphics(reachable_early=False)
 
 
 class Start(Enum):
@@ -48,3 +53,8 @@ def start(policy: QueryPolicy, graphics: Graphics | Spice, *, seen: bool, on_hos
     if seen and policy is not QueryPolicy.ALWAYS and not reachable_early:
         return Start.KNOWN
     return Start.LOWER_BOUND if policy is QueryPolicy.NEVER else Start.ASK
+
+
+def is_doubtful(policy: QueryPolicy, *, seen: bool, on_host: bool) -> bool:
+    """Return whether the events do not prove every client of a run, whatever its description will show."""
+    return start(policy, _BEST, seen=seen, on_host=on_host) is not Start.KNOWN

@@ -41,11 +41,7 @@ class ServiceWatch:
         self._poller: Poller | None = None
         self._domain = ""  # while it runs
         self._tasks: asyncio.TaskGroup | None = None
-        # Events were missed until now.
-        if policy is not QueryPolicy.NEVER:
-            for service in POLLED & state.polling.keys():
-                self._observe(service, Reason.RECONCILING)
-        self._observe(SERVICE_SPICE, Reason.RECONCILING)
+        self.doubt()  # events were missed until now
 
     async def run(self) -> NoReturn:
         """Begin to poll when the handler asks for it, until cancelled."""
@@ -58,6 +54,13 @@ class ServiceWatch:
                 await self._state.polling_changed.wait()
                 self._state.polling_changed.clear()
                 self._poll(tasks)
+
+    def doubt(self) -> None:
+        """Record that clients may be connected: nothing is observed before `begin`, or `end`."""
+        if self._policy is not QueryPolicy.NEVER:
+            for service in POLLED & self._state.polling.keys():
+                self._observe(service, Reason.RECONCILING)
+        self._observe(SERVICE_SPICE, Reason.RECONCILING)
 
     def begin(self, domain: str, number: int, graphics: Graphics, *, seen: bool) -> None:
         """Watch a run of the domain. `seen`: every event since the end of the run before it was received."""

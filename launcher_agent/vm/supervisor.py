@@ -46,14 +46,17 @@ class Supervisor:
         """Watch until cancelled."""
         while True:
             connection = await self._connect()
-            self._backoff.reset()
-            log.info("connected to libvirt")
             self._state.stats.libvirt_connects += 1
-            lost = await self._watch(connection)
+            watch = DomainWatch(connection, self._state, self._wanted, self._sleep, policy=self._policy)
+            lost = await self._run(watch, connection)
+            if watch.has_looked_up:  # a libvirt that refuses every look-up must be neither load nor a flood of lines
+                self._backoff.reset()
             self._ended = self._has_ended(lost)
-            # Each VM that stops ends this way, so it is no reason for a warning.
-            level = logging.INFO if self._ended else logging.WARNING
-            log.log(level, "the connection to libvirt is lost: %s; connecting again", lost)
+            self._state.forget_life()
+            if watch.has_looked_up or str(lost) != self._state.observation.message:
+                # Each VM that stops ends this way, so it is no reason for a warning.
+                level = logging.INFO if self._ended else logging.WARNING
+                log.log(level, "the connection to libvirt is lost: %s; connecting again", lost)
             self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))
             await self._sleep(self._backoff.pause(_PAUSE))
 
@@ -65,8 +68,7 @@ class Supervisor:
                 self._failed(error)
             await self._sleep(self._backoff.pause(_PAUSE))
 
-    async def _watch(self, connection: Connection) -> LibvirtError:
-        watch = DomainWatch(connection, self._state, self._wanted, self._sleep, policy=self._policy)
+    async def _run(self, watch: DomainWatch, connection: Connection) -> LibvirtError:
         try:
             await watch.run()
         except LibvirtError as error:

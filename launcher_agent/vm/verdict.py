@@ -4,11 +4,15 @@ The two change independently: while libvirt does not answer, the conclusion is k
 """
 
 import logging
+from typing import Final
 
 from launcher_agent.state import State
+from launcher_agent.vm.query_policy import Start
 from servicestatus.reasons import Reason
 
 log = logging.getLogger(__name__)
+
+_MAY_MISS: Final = "viewers from before libvirt reported the VM may be missing, and --query=never forbids to ask QEMU"
 
 
 class Verdict:
@@ -25,6 +29,24 @@ class Verdict:
         self.reason, self.message = reason, message
         if not self._problem:
             self._state.observe(reason, message)
+
+    def warn(self, problem: str, reason: Reason, message: str) -> None:
+        """Conclude this, and log `problem` with the message if it is a new one."""
+        if message != self.message:
+            log.warning("%s: %s", problem, message)
+        self.set(reason, message)
+
+    def conclude(self, start: Start, unobservable: str) -> None:
+        """Conclude what the events prove of a run that begins to be watched. `unobservable` is a server, in words."""
+        match start:
+            case Start.KNOWN:
+                self.set(Reason.WATCHING)
+            case Start.ASK:
+                self.set(Reason.RECONCILING)
+            case Start.LOWER_BOUND:
+                self.set(Reason.LOWER_BOUND, _MAY_MISS)
+            case Start.UNOBSERVABLE:
+                self.set(Reason.UNOBSERVABLE_LISTENER, unobservable)
 
     def on_liveness(self, problem: str) -> None:
         """libvirt does not answer, because of `problem`; or, if it is empty, answers again."""

@@ -6,7 +6,7 @@ checked as untrusted input: the guest may have taken over QEMU.
 
 from typing import Final
 
-from launcher_agent.errors import QueryError
+from launcher_agent.errors import QueryError, UnobservableError
 from launcher_agent.events import SocketAddress, Transport
 from launcher_agent.vm.qmp import member, returned
 from servicestatus import contract
@@ -15,6 +15,8 @@ COMMAND: Final = '{"execute":"query-vnc-servers"}'
 
 #: QEMU serves 32 clients for each server, and no real VM has hundreds of servers.
 _MAX_SERVERS: Final = 256
+#: A description need not show such a server: a hook or a wrapper may start QEMU with other arguments.
+_UNOBSERVABLE: Final = "QEMU has a VNC server without a listener, and libvirt reports no client of such a server"
 _TRANSPORTS: Final = {"ipv4": Transport.TCP, "ipv6": Transport.TCP, "unix": Transport.UNIX}
 
 
@@ -22,7 +24,7 @@ def parse(answer: str) -> tuple[SocketAddress, ...]:
     """Return the connected clients of all servers, including those in the handshake, which the answer does not mark.
 
     A client is listed once for each of its connections: the same address may be connected to a display's VNC port and
-    to its websocket port. QueryError.
+    to its websocket port. QueryError; UnobservableError if a server has no listener, or connects to its viewer.
     """
     servers = returned(answer, list)
     if len(servers) > _MAX_SERVERS:
@@ -40,8 +42,10 @@ def _clients(server: object) -> list[SocketAddress]:
     websocket's clients name the first listener too.
     """
     listeners, clients = member(server, "server", list), member(server, "clients", list)
+    if not listeners:
+        raise UnobservableError(_UNOBSERVABLE)
     vnc = [one for one in listeners if not (isinstance(one, dict) and one.get("websocket"))]
-    local = _address((vnc or listeners)[-1], "listener") if listeners else SocketAddress(Transport.UNIX)
+    local = _address((vnc or listeners)[-1], "listener")
     return [_address(client, "client").at(local) for client in clients]
 
 

@@ -10,14 +10,15 @@ import pytest
 
 from testbed import procfs
 from testbed.addresses import Address, TcpAddress
-from testbed.domains import FdGraphics, TcpGraphics
+from testbed.domains import FdGraphics, SpiceGraphics, TcpGraphics
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
 from testbed.rfb import Viewer
+from testbed.spice import INPUTS, SpiceViewer
 from testbed.transports import SocketTransport
 from testbed.vm import VirtualMachine, VirtualMachines
 from testbed.waiting import wait_until
-from tests.libvirt.pair import Pair
+from tests.libvirt.pair import SPICE, Pair
 
 #: Seconds within which a value must be right or marked as not observed.
 _PROMISE = 10.0
@@ -236,6 +237,56 @@ def test_a_server_without_a_listener_is_never_observed(vms: VirtualMachines) -> 
         assert not pair.summary().get("observed")
 
 
+def test_a_server_without_a_listener_that_the_description_does_not_show_is_never_observed(
+    vms: VirtualMachines, libvirtd: PrivateLibvirt
+) -> None:
+    """A hook, a wrapper or a file may add one to QEMU's arguments. QEMU's own answer shows it."""
+    file = libvirtd.directory_for("configuration") / "vnc.cfg"
+    file.write_text('[vnc "two"]\n  vnc = "none"\n')
+    machine = vms.with_graphics(TcpGraphics(), arguments=["-readconfig", str(file)]).start()
+    with Pair(machine) as pair:
+        pair.handler.start()
+        pair.agent.start()
+        wait_reason(pair, "UNOBSERVABLE_LISTENER")
+        assert accuracy(pair) == "LOWER_BOUND"
+        assert not pair.summary().get("observed")
+
+
+@pytest.mark.parametrize("listens_on", ["TCP", "a unix socket"])
+def test_a_viewer_that_libvirt_passes_to_a_server_with_a_listener_is_counted(
+    vms: VirtualMachines, viewers: ViewerPool, listens_on: str
+) -> None:
+    """As virt-manager connects, by openGraphicsFD."""
+    machine = (vms.with_graphics(TcpGraphics()) if listens_on == "TCP" else vms.new()).start()
+    with Pair(machine) as pair:
+        pair.start()
+        viewers.adopt(Viewer(SocketTransport(machine.open_graphics()))).handshake()
+        viewers.establish(machine.address)
+        pair.wait_sessions(2)
+        pair.agent.kill()
+        pair.agent.start()
+        pair.wait_observed()
+        assert pair.sessions == 2
+        viewers.close_all()
+        pair.wait_sessions(None)
+
+
+def test_a_vnc_server_with_the_port_of_the_spice_server_at_another_address_is_counted(
+    vms: VirtualMachines, viewers: ViewerPool, port: int
+) -> None:
+    machine = vms.with_graphics(SpiceGraphics(port=port), arguments=["-vnc", f"127.0.0.2:{port - 5900}"]).start()
+    with Pair(machine) as pair:
+        pair.start()
+        viewers.establish(TcpAddress(port, "127.0.0.2"))
+        pair.wait_sessions(1)
+        with SpiceViewer.establish(TcpAddress(port), INPUTS):
+            pair.wait_shows(SPICE, 1)
+            assert pair.sessions == 1
+            viewers.close_all()
+            pair.wait_sessions(None)
+            assert pair.shows(SPICE) == 1
+
+
 def test_a_server_that_connects_to_its_viewer_is_never_observed(vms: VirtualMachines, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         machine = vms.with_graphics(None, arguments=["-vnc", f"127.0.0.1:{port},reverse=on"]).start()
@@ -266,6 +317,18 @@ def test_a_name_that_is_not_defined_is_not_observed_and_the_log_names_those_that
         wait_reason(pair, "DOMAIN_NOT_DEFINED")
         line = pair.agent.wait_for_log(f"libvirt has no domain {vm.name}x; it has ")
         assert vm.name in line.split("it has", 1)[1]
+
+
+def test_a_domain_that_is_renamed_is_not_observed_under_its_old_name(vm: VirtualMachine, viewers: ViewerPool) -> None:
+    """It may run and have viewers under its new one."""
+    with Pair(vm) as pair:
+        pair.start()
+        vm.destroy()
+        vm.rename(f"{vm.name}-renamed")
+        vm.start()
+        viewers.establish(vm.address)
+        wait_reason(pair, "DOMAIN_NOT_DEFINED")
+        pair.agent.wait_for_log(f"it has {vm.name}")
 
 
 def test_a_libvirt_that_ends_after_its_domain_leaves_no_session_and_one_that_is_back_is_asked(

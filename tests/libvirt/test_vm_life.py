@@ -49,6 +49,18 @@ def test_the_end_of_the_vm_ends_all_sessions_and_its_next_start_is_counted_anew(
     pair.wait_sessions(1)
 
 
+def test_a_save_ends_all_sessions_and_the_vm_that_is_restored_is_counted_anew(pair: Pair, viewers: ViewerPool) -> None:
+    viewers.establish(pair.machine.address)
+    pair.wait_sessions(1)
+    pair.machine.save()
+    pair.wait_sessions(None, timeout=10)
+    viewers.close_all()
+    pair.machine.start()
+    viewers.establish(pair.machine.address)
+    viewers.establish(pair.machine.address)
+    pair.wait_sessions(2)
+
+
 def test_the_agent_waits_for_a_vm_that_does_not_exist_yet(vms: VirtualMachines, viewers: ViewerPool) -> None:
     """A launcher pod's containers start before its VM."""
     machine = vms.new()

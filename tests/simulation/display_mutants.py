@@ -44,7 +44,15 @@ DISPLAY_MUTANTS: Final = (
     ),
     Mutant(
         "reverse-connection-observed",
-        (Edit(_DOMAIN_XML, "_unobservable", "_is_reverse(option)", "False"),),
+        (
+            Edit(_DOMAIN_XML, "_unobservable", "_is_reverse(option)", "False"),
+            Edit(
+                "launcher_agent.vm.domain_watch",
+                "DomainWatch._on_refusal",
+                "Reason.UNOBSERVABLE_LISTENER if event.final else Reason.RECONCILING",
+                "Reason.WATCHING if event.final else Reason.RECONCILING",
+            ),
+        ),
     ),
     Mutant(
         "servers-of-an-address-not-distinguished",

@@ -83,6 +83,7 @@ class FakeConnection:
         self.description: str | LibvirtError = xml
         self.questions: list[str] = []
         self.listings = 0
+        self.listing_error: LibvirtError | None = None
         self.closed = False
         self.probes: list[str | None] = []
         self.lock = asyncio.Event()  # of the domains: while it is not set, calls do not return
@@ -102,6 +103,8 @@ class FakeConnection:
     async def domains(self) -> tuple[Domain, ...]:
         await self.lock.wait()
         self.listings += 1
+        if self.listing_error is not None:
+            raise self.listing_error
         return self.listed
 
     async def domain(self, name: str) -> Domain | None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from launcher_agent.errors import LibvirtError, QueryError
+from launcher_agent.errors import LibvirtError, QueryError, UnobservableError
 from launcher_agent.events import (
     Change,
     GraphicsEvent,
@@ -22,6 +22,7 @@ from launcher_agent.vm.domain_watch import DomainWatch
 from launcher_agent.vm.domains import Domain
 from launcher_agent.vm.query_policy import QueryPolicy
 from servicestatus.reasons import Reason
+from servicestatus.v1.sessions_pb2 import SERVICE_SERIAL_CONSOLE, SERVICE_SPICE
 from tests.unit.agent.fakes import PLAIN_XML, TCP_XML, UNIX, FakeConnection, VirtualTime, settle, tcp
 
 IDLE, RUNNING = Domain("vm", None), Domain("vm", 7)
@@ -44,6 +45,11 @@ class Scene:
     @property
     def accuracy(self) -> Accuracy:
         return self.state.table.view().accuracy
+
+
+def services(scene: Scene) -> list[Reason]:
+    """Whether the SPICE clients and those of the console, which is polled, are observed."""
+    return [scene.state.services[one].observation.reason for one in (SERVICE_SPICE, SERVICE_SERIAL_CONSOLE)]
 
 
 @asynccontextmanager
@@ -403,6 +409,66 @@ async def test_a_start_without_the_end_of_the_run_before_is_not_trusted() -> Non
         await scene.libvirt.answer(UNIX, UNIX)
         await scene.time.advance(0.2)
         assert scene.seen == (Reason.WATCHING, 2)
+
+
+@pytest.mark.parametrize("held", ["lock", "reading"])
+async def test_after_an_end_that_was_missed_nothing_is_observed_while_libvirt_is_asked_about_the_new_run(
+    held: str,
+) -> None:
+    async with watching(FakeConnection(RUNNING)) as scene:
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        scene.state.poll({SERVICE_SERIAL_CONSOLE: 5.0})
+        await settle()
+        assert services(scene) == [Reason.WATCHING, Reason.WATCHING]
+        answered: asyncio.Event = getattr(scene.libvirt, held)
+        answered.clear()
+        scene.libvirt.listed = (Domain("vm", 8),)
+        await scene.libvirt.lifecycle(Change.STARTED, run=8)
+        assert scene.seen == (Reason.RECONCILING, 0)
+        assert services(scene) == [Reason.RECONCILING, Reason.RECONCILING]
+        answered.set()
+        await scene.libvirt.answer(UNIX, UNIX)
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 2)
+        assert services(scene) == [Reason.WATCHING, Reason.WATCHING]
+
+
+async def test_on_a_host_nothing_is_observed_while_the_description_of_a_domain_that_has_started_is_read() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        scene.libvirt.reading.clear()
+        scene.libvirt.listed = (RUNNING,)
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        assert scene.seen == (Reason.RECONCILING, 0)
+        scene.libvirt.reading.set()
+        await scene.libvirt.answer(UNIX)
+        await scene.time.advance(0.2)
+        assert scene.seen == (Reason.WATCHING, 1)
+
+
+async def test_a_server_that_only_qemu_shows_to_have_no_listener_is_never_observed() -> None:
+    async with watching(FakeConnection(RUNNING)) as scene:
+        await scene.libvirt.viewer()
+        await scene.libvirt.refuse(UnobservableError("QEMU has a VNC server without a listener"))
+        assert scene.seen == (Reason.UNOBSERVABLE_LISTENER, 0)
+        assert scene.state.observation.message == "QEMU has a VNC server without a listener"
+        await scene.time.advance(3600)
+        assert len(scene.libvirt.questions) == 1
+        await scene.libvirt.viewer()
+        assert (scene.seen, scene.accuracy) == ((Reason.UNOBSERVABLE_LISTENER, 1), Accuracy.LOWER_BOUND)
+        await scene.libvirt.lifecycle(Change.STOPPED)
+        assert scene.seen == (Reason.WATCHING, 0)
+
+
+async def test_a_named_domain_that_is_renamed_after_its_end_is_not_observed_since_it_may_run() -> None:
+    async with watching(FakeConnection(IDLE), wanted="vm") as scene:
+        scene.state.may_run_again = True
+        await scene.libvirt.lifecycle(Change.STARTED, run=7)
+        await scene.libvirt.lifecycle(Change.STOPPED)
+        scene.libvirt.listed = (Domain("renamed", None),)
+        await scene.libvirt.lifecycle(Change.UNDEFINED)
+        assert scene.seen == (Reason.DOMAIN_NOT_DEFINED, 0)
+        assert scene.state.observation.message == "libvirt has no domain vm; it has renamed"
 
 
 async def test_the_end_of_the_domain_makes_a_pending_answer_worthless() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from launcher_agent.errors import LibvirtError
+from launcher_agent.errors import LibvirtError, UnobservableError
 from launcher_agent.events import Event, QueryAnswered, QueryRefused, QueryStarted, QueryWindowClosed
 from launcher_agent.state import Stats
 from launcher_agent.vm.query_loop import QueryLoop
@@ -73,6 +73,14 @@ async def test_a_refusal_is_told_with_its_reason() -> None:
         await settle()
         await scene.libvirt.refuse(LibvirtError("access denied"))
         assert await scene.marks() == [QueryStarted(7), QueryRefused(7, "access denied")]
+
+
+async def test_an_answer_that_no_later_one_can_better_is_final() -> None:
+    async with running() as scene:
+        scene.query_loop.begin("vm", 7)
+        await settle()
+        await scene.libvirt.refuse(UnobservableError("a server without a listener"))
+        assert await scene.marks() == [QueryStarted(7), QueryRefused(7, "a server without a listener", final=True)]
 
 
 async def test_an_end_during_a_pause_asks_no_more() -> None:

@@ -20,11 +20,13 @@ RUNNING = Domain("vm", 7)
 
 
 class Scene:
-    def __init__(self, *, policy: QueryPolicy = QueryPolicy.AUTO) -> None:
+    def __init__(self, wanted: str | None = None, *, policy: QueryPolicy = QueryPolicy.AUTO) -> None:
         self.libvirt = FakeLibvirt()
         self.time = VirtualTime()
         self.state = State(self.time.clock)
-        self.watcher = Supervisor(self.libvirt, self.state, None, policy=policy, sleep=self.time.sleep, uniform=highest)
+        self.watcher = Supervisor(
+            self.libvirt, self.state, wanted, policy=policy, sleep=self.time.sleep, uniform=highest
+        )
 
     @property
     def seen(self) -> tuple[Reason, int]:
@@ -32,8 +34,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def running(*, policy: QueryPolicy = QueryPolicy.AUTO) -> AsyncIterator[Scene]:
-    scene = Scene(policy=policy)
+async def running(wanted: str | None = None, *, policy: QueryPolicy = QueryPolicy.AUTO) -> AsyncIterator[Scene]:
+    scene = Scene(wanted, policy=policy)
     task = asyncio.create_task(scene.watcher.run())
     await settle()
     yield scene
@@ -63,6 +65,28 @@ async def test_it_waits_for_libvirt_with_growing_pauses_of_at_most_two_seconds()
             await scene.libvirt.offer(LibvirtError("no such socket"))
             await scene.time.advance(2.0)
         assert [pause for pause in scene.time.slept if pause != TIME_LIMIT] == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+async def test_a_libvirt_that_refuses_every_look_up_is_asked_ever_more_seldom_and_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refusing() -> FakeConnection:
+        connection = FakeConnection(RUNNING)
+        connection.listing_error = LibvirtError("access denied")
+        return connection
+
+    caplog.set_level("INFO")
+    async with running() as scene:
+        for _ in range(6):
+            await scene.libvirt.offer(refusing())
+            await scene.time.advance(2.0)
+        assert [pause for pause in scene.time.slept if pause <= 2.0] == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+        lines = [record.getMessage() for record in caplog.records]
+        assert lines == ["the connection to libvirt is lost: access denied; connecting again"]
+        connection = FakeConnection(RUNNING)
+        await reconciled(scene, connection, UNIX)
+        assert scene.seen == (Reason.WATCHING, 1)
+        assert caplog.records[-1].getMessage() == "connected to libvirt"
 
 
 async def test_a_lost_libvirt_leaves_the_last_numbers_which_are_no_longer_observed() -> None:
@@ -106,6 +130,16 @@ async def test_a_domain_that_is_gone_after_libvirt_was_away_has_no_viewers() -> 
         await scene.time.advance(2.0)
         assert scene.seen == (Reason.NO_DOMAIN, 0)
         assert scene.state.life is Life.ENDED
+
+
+async def test_a_named_domain_that_is_gone_after_libvirt_was_away_may_run_under_another_name() -> None:
+    async with running("vm") as scene:
+        first = FakeConnection(RUNNING)
+        await reconciled(scene, first, UNIX)
+        await first.lose()
+        await scene.libvirt.offer(FakeConnection(Domain("renamed", 7)))
+        await scene.time.advance(2.0)
+        assert scene.seen == (Reason.DOMAIN_NOT_DEFINED, 0)
 
 
 async def test_a_tcp_viewer_that_stayed_is_the_same_session() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher_agent.errors import QueryError
+from launcher_agent.errors import QueryError, UnobservableError
 from launcher_agent.events import SocketAddress, Transport
 from launcher_agent.vm.vnc_query import parse, tcp_address
 
@@ -69,9 +69,11 @@ def test_a_websockets_client_has_the_port_of_the_display_as_in_its_events() -> N
     assert parse(json.dumps({"return": [listed]})) == (SocketAddress(Transport.TCP, "10.0.0.9", 4000, server=5900),)
 
 
-def test_a_client_of_a_server_without_a_listener_is_listed() -> None:
-    listed = server(0, client("unix", "", ""), listeners=[])
-    assert parse(json.dumps({"return": [listed]})) == (SocketAddress(Transport.UNIX),)
+@pytest.mark.parametrize("clients", [[], [client("unix", "", "")]])
+def test_a_server_without_a_listener_beside_others_makes_the_list_useless(clients: list[object]) -> None:
+    listed = [server(5900), server(0, *clients, listeners=[])]
+    with pytest.raises(UnobservableError, match="QEMU has a VNC server without a listener"):
+        parse(json.dumps({"return": listed}))
 
 
 @pytest.mark.parametrize(
