@@ -2,13 +2,17 @@
 
 Debian's copyright files name the licence of each part of a source, in names of their own. All of these together are
 what an image's package is under, at most: which part is in the package is not stated. A name that SPDX has no name for
-becomes a reference (`LicenseRef-debian-NAME`). A copyright file in prose is not read.
+becomes a reference (`LicenseRef-debian-NAME`). A copyright file in prose is not interpreted: it becomes a reference to
+its own text, which the bill of materials has.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
 REFERENCE = "LicenseRef-debian-"
+# Of a text's SHA-256 in the name of its reference: no two texts of one source package share them.
+_DIGITS = 8
 # https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/#license-short-name and what Debian's files use.
 DEBIAN: Mapping[str, str] = {
     "0bsd": "0BSD",
@@ -74,6 +78,14 @@ def of_debian(copyright_file: str) -> str | None:
     return " AND ".join(sorted({_of_line(line.lower()) for line in stated})) or None
 
 
+def of_prose(source: str, copyright_file: str) -> str | None:
+    """Return the reference to a copyright file in prose, one for all packages of a source that have the same file."""
+    if not copyright_file.strip():
+        return None
+    digest = hashlib.sha256(copyright_file.encode()).hexdigest()[:_DIGITS]
+    return f"{REFERENCE}copyright-{_slug(source)}-{digest}"
+
+
 def _of_line(line: str) -> str:
     """Return a choice between licences, or several at once, as SPDX writes it; a mixture of both is one reference."""
     words = [word for word in ("or", "and") if f" {word} " in line]
@@ -86,7 +98,11 @@ def _of_line(line: str) -> str:
 
 def _name(stated: str) -> str:
     known = DEBIAN.get(stated.strip())
-    return known or REFERENCE + re.sub(r"[^a-z0-9.]+", "-", stated.replace("+", ".plus")).strip("-")
+    return known or REFERENCE + _slug(stated)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", name.replace("+", ".plus")).strip("-")
 
 
 def references(expression: str) -> set[str]:

@@ -21,6 +21,8 @@ from hack.release.source import Source
 NAME = "vmi-service-status"
 UNKNOWN = "NOASSERTION"
 DEBIAN = "Organization: Debian"
+# Of a licence for which Debian has a name, and SPDX has none.
+NAMED = "As Debian names it; the text is in the image, in /usr/share/doc/*/copyright."
 Package = dict[str, Any]
 
 
@@ -29,7 +31,8 @@ def document(image: str, contents: Contents, source: Source) -> dict[str, Any]:
     architecture = contents.platform.partition("/")[2]
     purl = f"pkg:oci/{image}@{quote(contents.digest, safe='')}?arch={architecture}&tag={source.version}"
     root = _package("image", image, source.version, purl, "Apache-2.0") | {"primaryPackagePurpose": "CONTAINER"}
-    parts = [*_debian(contents.files), *_python(contents.files)]
+    texts: dict[str, str] = {}
+    parts = [*_debian(contents.files, texts), *_python(contents.files)]
     relations = [_related("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image")]
     relations += [_related("SPDXRef-image", "CONTAINS", part["SPDXID"]) for part in parts]
     if "usr/bin/launcher-supervisor" in contents.files:
@@ -51,7 +54,7 @@ def document(image: str, contents: Contents, source: Source) -> dict[str, Any]:
             {
                 "licenseId": reference,
                 "name": reference.removeprefix(licences.REFERENCE),
-                "extractedText": "As Debian names it; the text is in the image, in /usr/share/doc/*/copyright.",
+                "extractedText": texts.get(reference, NAMED),
             }
             for reference in sorted({one for part in parts for one in licences.references(part["licenseDeclared"])})
         ],
@@ -60,7 +63,8 @@ def document(image: str, contents: Contents, source: Source) -> dict[str, Any]:
     }
 
 
-def _debian(files: Mapping[str, bytes]) -> Iterator[Package]:
+def _debian(files: Mapping[str, bytes], texts: dict[str, str]) -> Iterator[Package]:
+    """Return the Debian packages, and put the copyright files in prose into `texts`, by their references."""
     release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', files["usr/lib/os-release"].decode(), re.MULTILINE))
     distribution = f"{release['ID']}-{release['VERSION_ID']}"
     for path in sorted(files):
@@ -69,9 +73,13 @@ def _debian(files: Mapping[str, bytes]) -> Iterator[Package]:
         control = email.message_from_bytes(files[path])
         name, version, architecture = control["Package"], control["Version"], control["Architecture"]
         text = files.get(f"usr/share/doc/{name}/copyright", b"").decode(errors="replace")
+        source = (control["Source"] or name).split()[0]  # its version may follow
+        licence = licences.of_debian(text)
+        if licence is None and (licence := licences.of_prose(source, text)):
+            texts[licence] = text
         purl = f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}&distro={distribution}"
         yield {
-            **_package(f"debian-{name}", name, version, purl, licences.of_debian(text)),
+            **_package(f"debian-{name}", name, version, purl, licence),
             "supplier": DEBIAN,
             "sourceInfo": f"Debian's source package {control['Source'] or name}",
         }

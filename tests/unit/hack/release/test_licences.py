@@ -2,7 +2,7 @@
 
 import pytest
 
-from hack.release.licences import of_debian, of_python, references
+from hack.release.licences import of_debian, of_prose, of_python, references
 
 FORMAT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
 
@@ -25,8 +25,17 @@ def test_the_licences_of_a_debian_package(lines: list[str], expected: str | None
     assert of_debian(FORMAT + text) == expected
 
 
-def test_a_copyright_file_in_prose_names_none() -> None:
-    assert of_debian("This package was made by A.\nLicense: MIT\n") is None
+def test_a_copyright_file_in_prose_is_its_own_licence() -> None:
+    prose = "This package was made by A.\nLicense: MIT\n"
+    assert of_debian(prose) is None
+    assert of_prose("gcc-14", prose) == "LicenseRef-debian-copyright-gcc-14-ea3bd89f"
+    assert of_prose("gcc-14", prose + "More.\n") != of_prose("gcc-14", prose)
+    assert references(f"{of_prose('libx++', prose)} AND MIT") == {"LicenseRef-debian-copyright-libx.plus.plus-ea3bd89f"}
+
+
+def test_a_package_without_a_copyright_file_has_no_licence() -> None:
+    assert of_debian("") is None
+    assert of_prose("gcc-14", "") is None
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,20 @@ Files: a
 Copyright: A
 License: public-domain
 """
+PROSE = "Übersetzt by A. You may copy it.\n".encode()
+IN_PROSE = "LicenseRef-debian-copyright-p-af927123"
 SITE = "usr/local/lib/python3.13/dist-packages"
 DEBIAN = layer(
     {
         "usr/lib/os-release": b'NAME="Debian GNU/Linux"\nVERSION_ID="13"\nID=debian\n',
         "var/lib/dpkg/status.d/libc6": b"Package: libc6\nSource: glibc\nVersion: 2.41-12\nArchitecture: arm64\n",
         "var/lib/dpkg/status.d/libx": b"Package: libx\nSource: x (1.0)\nVersion: 1:1.0+b1\nArchitecture: arm64\n",
+        "var/lib/dpkg/status.d/libp": b"Package: libp\nSource: p (2-1)\nVersion: 2\nArchitecture: arm64\n",
+        "var/lib/dpkg/status.d/libp-base": b"Package: libp-base\nSource: p\nVersion: 2\nArchitecture: all\n",
         "usr/share/doc/x-base/copyright": COPYRIGHT,
+        "usr/share/doc/libp-base/copyright": PROSE,
     },
-    {"usr/share/doc/libx": "x-base"},
+    {"usr/share/doc/libx": "x-base", "usr/share/doc/libp": "libp-base"},
 )
 PYTHON = layer(
     {
@@ -62,6 +67,8 @@ def test_each_package_is_listed_with_its_version_licence_and_purl(tmp_path: Path
             "LicenseRef-debian-public-domain AND MIT",
             "pkg:deb/debian/libx@1%3A1.0%2Bb1?arch=arm64&distro=debian-13",
         ),
+        "libp": ("2", IN_PROSE, "pkg:deb/debian/libp@2?arch=arm64&distro=debian-13"),
+        "libp-base": ("2", IN_PROSE, "pkg:deb/debian/libp-base@2?arch=all&distro=debian-13"),
         "a-b": ("2.0", "MIT", "pkg:pypi/a-b@2.0"),
         "vmi-service-status": ("0.1.0", "NOASSERTION", None),
     }
@@ -70,8 +77,6 @@ def test_each_package_is_listed_with_its_version_licence_and_purl(tmp_path: Path
 def test_a_document_describes_the_image_and_relates_it_to_what_it_contains(tmp_path: Path) -> None:
     made = document(tmp_path)
     assert made["name"] == "launcher-agent-0.1.0-linux-arm64"
-    (reference,) = made["hasExtractedLicensingInfos"]
-    assert reference["licenseId"] == "LicenseRef-debian-public-domain"
     assert made["creationInfo"]["created"] == "2001-09-09T01:46:40Z"
     relations = {(r["spdxElementId"], r["relationshipType"], r["relatedSpdxElement"]) for r in made["relationships"]}
     assert ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image") in relations
@@ -80,6 +85,12 @@ def test_a_document_describes_the_image_and_relates_it_to_what_it_contains(tmp_p
     named = [package["SPDXID"] for package in made["packages"]]
     assert len(named) == len(set(named))
     assert {end for one, _, other in relations for end in (one, other)} == {*named, "SPDXRef-DOCUMENT"}
+
+
+def test_a_licence_without_a_name_in_spdx_has_the_text_of_its_copyright_file(tmp_path: Path) -> None:
+    """Once, for all packages of a source; where Debian has a name for a licence, its text is in the image."""
+    texts = {one["licenseId"]: one["extractedText"] for one in document(tmp_path)["hasExtractedLicensingInfos"]}
+    assert texts == {IN_PROSE: PROSE.decode(), "LicenseRef-debian-public-domain": sbom.NAMED}
 
 
 def test_the_same_image_has_the_same_document_and_another_image_another(tmp_path: Path) -> None:
