@@ -25,9 +25,9 @@ def run(
     _check(command, done)
 
 
-def output(command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> str:
-    """Return what a command writes on standard output."""
-    done = subprocess.run(command, cwd=ROOT, env=_with(environment), capture_output=True, text=True, check=False)
+def output(command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> str:
+    """Return what a command writes on standard output. It runs in the root of the tree, or in another folder."""
+    done = subprocess.run(command, cwd=folder, env=_with(environment), capture_output=True, text=True, check=False)
     _check(command, done, done.stderr)
     return done.stdout
 

@@ -41,11 +41,12 @@ def _release(chosen: Source, *, once: bool) -> None:
     say(f"release: {chosen.version} of {chosen.commit} ({ESTIMATE})")
     with tempfile.TemporaryDirectory(prefix="release-", dir=_work()) as name:
         work = Path(name)
+        exported = source.export(chosen, work / "source")
         if once:
-            _build(work / "first", chosen, CACHE.parent)
+            _build(work / "first", exported, CACHE.parent)
         else:
             for turn in ("first", "second"):
-                _build_from_nothing(work, turn, chosen)
+                _build_from_nothing(work, turn, exported)
             compare(work / "first", work / "second")
         _check_documents(work / "first")
         shutil.rmtree(target, ignore_errors=True)
@@ -80,7 +81,7 @@ def _build(target: Path, chosen: Source, cache: Path) -> None:
     everything = {"PLATFORM": ",".join(platforms.MACHINES)}
     with progress(f"release: the {target.name} build"):
         wanted = platforms.chosen({**everything, **os.environ})
-        built = [_images({**environment, "PLATFORM": platform}) for platform in wanted]
+        built = [_images(chosen.tree, {**environment, "PLATFORM": platform}) for platform in wanted]
         joined = {}
         for image, archives in zip(images.IMAGES, zip(*built, strict=True), strict=True):
             joined[image] = target.with_name(f"{target.name}-{image}.oci.tar")
@@ -88,11 +89,14 @@ def _build(target: Path, chosen: Source, cache: Path) -> None:
         folder.write(target, chosen, joined)
 
 
-def _images(environment: Mapping[str, str]) -> list[Path]:
-    """Return the archives for one platform. A process of its own, since the cache is chosen at its start."""
+def _images(tree: Path, environment: Mapping[str, str]) -> list[Path]:
+    """Return the archives for one platform.
+
+    A process of its own, since the cache is chosen at its start, and the tree by the folder that it runs in.
+    """
     command = [sys.executable, "-m", "hack.builds", "images", *images.IMAGES]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False
+        command, cwd=tree, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         raise BuildError("the images were not built, as said above")

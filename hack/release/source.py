@@ -5,7 +5,7 @@ pyproject.toml is the only place with the version. The programs, the images and 
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hack.builds.commands import ROOT, BuildError, output
@@ -23,6 +23,7 @@ class Source:
     commit: str
     epoch: int  # seconds: the commit's date, which every file of the release has
     notes: str
+    tree: Path = ROOT  # what is built
 
 
 def read(version: str, root: Path = ROOT) -> Source:
@@ -35,7 +36,22 @@ def read(version: str, root: Path = ROOT) -> Source:
         shown = ", ".join(line[3:] for line in changes[:_SHOWN])
         raise BuildError(f"a release is made of a commit, and these are in none: {shown}{more}; commit or remove them")
     commit = output([*git, "rev-parse", "HEAD"]).strip()
-    return Source(version, commit, int(output([*git, "log", "-1", "--format=%ct"])), notes)
+    return Source(version, commit, int(output([*git, "log", "-1", "--format=%ct", commit])), notes, root)
+
+
+def export(source: Source, folder: Path) -> Source:
+    """Return the source with its commit's files in a folder of their own.
+
+    A change in the repository while a release is built is in no part of it, nor is a file that git ignores. The modes
+    are those of a checkout with the umask 022, whatever that of the user is.
+    """
+    folder.mkdir()
+    archive = folder.with_suffix(".tar")
+    git = ["git", "-C", str(source.tree), "-c", "tar.umask=0022"]
+    output([*git, "archive", "--format=tar", f"--output={archive}", source.commit])
+    output(["tar", "--extract", "--preserve-permissions", f"--file={archive}", f"--directory={folder}"])
+    archive.unlink()
+    return replace(source, tree=folder)
 
 
 def project_version(root: Path = ROOT) -> str:

@@ -1,6 +1,7 @@
 """What can be released, and the error for what cannot."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def git(tree: Path, *words: str) -> str:
 
 def test_a_release_is_the_commit_its_date_and_the_section_of_its_version(tree: Path) -> None:
     commit = git(tree, "rev-parse", "HEAD").strip()
-    assert source.read("0.2.0", tree) == source.Source("0.2.0", commit, 1_000_000_000, "- Second.\n- Third.\n")
+    assert source.read("0.2.0", tree) == source.Source("0.2.0", commit, 1_000_000_000, "- Second.\n- Third.\n", tree)
 
 
 def test_the_last_section_ends_with_the_file() -> None:
@@ -88,6 +89,28 @@ def test_of_many_changes_the_first_are_named(tree: Path) -> None:
         (tree / f"{number}.txt").touch()
     with pytest.raises(BuildError, match=r"0\.txt, 1\.txt, 2\.txt, 3\.txt, 4\.txt, and 2 more; commit"):
         source.read("0.2.0", tree)
+
+
+def test_what_is_built_is_the_commit_whatever_happens_to_the_tree_meanwhile(tree: Path, tmp_path: Path) -> None:
+    (tree / "run").write_text("#!/bin/sh\n")
+    (tree / "run").chmod(0o755)
+    (tree / ".gitignore").write_text("ignored\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "--quiet", "--message=Second")
+    (tree / "ignored").touch()
+    chosen = source.read("0.2.0", tree)
+    (tree / "CHANGELOG.md").write_text(CHANGELOG + "- More.\n")
+    git(tree, "commit", "--quiet", "--all", "--message=Third")
+    (tree / "new.txt").touch()
+    exported = source.export(chosen, tmp_path / "source")
+    assert exported == replace(chosen, tree=tmp_path / "source")
+    assert {path.name: path.stat().st_mode & 0o777 for path in exported.tree.iterdir()} == {
+        ".gitignore": 0o644,
+        "CHANGELOG.md": 0o644,
+        "pyproject.toml": 0o644,
+        "run": 0o755,
+    }
+    assert (exported.tree / "CHANGELOG.md").read_text() == CHANGELOG
 
 
 def test_the_changelog_of_this_tree_has_the_version_that_it_states() -> None:
