@@ -15,9 +15,10 @@ from servicestatus.v1.session_report_service_pb2_grpc import (
     SessionReportServiceServicer,
     add_SessionReportServiceServicer_to_server,
 )
+from testbed.waiting import scaled
 
 #: Seconds: far more than anything here takes on a busy machine.
-DEADLINE = 30.0
+DEADLINE = scaled(30)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -62,7 +62,7 @@ async def test_once_lost_a_writer_waits_no_more() -> None:
     begin = time.monotonic()
     for number in range(100):
         queue.put_from_thread(event(number))
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 25  # a wait for each would be 50 s
 
 
 async def test_a_storm_leaves_the_other_tasks_their_turns() -> None:
