@@ -5,7 +5,7 @@ A companion is right as long as a handler vouches for it, and that handler is th
 - A VMI that has moved belongs to the handler of its new node, which takes the companion over within a second. After
   20 s the controller marks it, whatever the former node's handler does.
 - A companion without its VMI, or one that a handler without companions has left behind, is removed after 30 s: the
-  garbage collector, or a handler that is being replaced, comes first.
+  garbage collector, or a handler that is being replaced, comes first. If a finalizer keeps it, it is marked.
 """
 
 from collections.abc import Iterator
@@ -184,7 +184,9 @@ class Decisions:
     def _of_misfit(self, companion: Companion, cause: Cause, since: float, now: float) -> Action | None:
         if cause is Cause.VM_MOVED:
             return _mark(companion, cause) if now >= since + MOVED and not is_marked(companion) else None
-        return _remove(companion, cause) if now >= since + UNMAINTAINED else None
+        if now < since + UNMAINTAINED or (companion.deleting and is_marked(companion)):
+            return None
+        return _mark(companion, cause) if companion.deleting else _remove(companion, cause)
 
     def _fit(self, key: Key, now: float) -> None:
         """Work out whether the companion fits its VMI and its node, and since when it does not."""
@@ -219,16 +221,20 @@ class Decisions:
 
 
 def _mark(companion: Companion, cause: Cause) -> Action:
-    if cause is Cause.HANDLER_AWAY:
-        message = f"node {companion.label}: its handler has not renewed its Lease for {DURATION} s"
-    else:
-        message = f"the VM has left node {companion.label}, and no handler of its new node has written since"
-    return Action(Verb.MARK, cause, companion, message)
+    return Action(Verb.MARK, cause, companion, _message(companion, cause))
 
 
 def _remove(companion: Companion, cause: Cause) -> Action:
-    if cause is Cause.NO_VMI:
-        message = "its VMI does not exist"
-    else:
-        message = f"the handler of node {companion.label} publishes no companions"
-    return Action(Verb.REMOVE, cause, companion, message)
+    return Action(Verb.REMOVE, cause, companion, _message(companion, cause))
+
+
+def _message(companion: Companion, cause: Cause) -> str:
+    match cause:
+        case Cause.HANDLER_AWAY:
+            return f"node {companion.label}: its handler has not renewed its Lease for {DURATION} s"
+        case Cause.VM_MOVED:
+            return f"the VM has left node {companion.label}, and no handler of its new node has written since"
+        case Cause.NO_VMI:
+            return "its VMI does not exist"
+        case Cause.NOT_PUBLISHED:
+            return f"the handler of node {companion.label} publishes no companions"

@@ -14,7 +14,7 @@ from servicestatus.clock import Clock
 
 _PREFIX: Final = "vmi_service_status_controller"
 _CAUSES: Final = {
-    Verb.MARK: (Cause.HANDLER_AWAY, Cause.VM_MOVED),
+    Verb.MARK: tuple(Cause),
     Verb.REMOVE: (Cause.NO_VMI, Cause.NOT_PUBLISHED),
 }
 _OUTCOMES: Final = ("done", "superseded", "failed")

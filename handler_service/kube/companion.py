@@ -36,6 +36,8 @@ class Companion(NamedTuple):
     label: str
     value: PublishedValue
     conditions: tuple[Mapping[str, Any], ...]
+    #: Whether it was deleted, and a finalizer keeps it.
+    deleting: bool = False
 
 
 def manifest(vmi: VmiId, node: str) -> dict[str, Any]:
@@ -87,6 +89,7 @@ def parse(object_: Any) -> Companion | None:
                 count(status_.get("vncSessions")), conditions.read_detail(status_), service_conditions.read(status_)
             ),
             conditions=tuple(status_.get("conditions") or ()),
+            deleting="deletionTimestamp" in metadata,
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         return None

@@ -83,6 +83,30 @@ def test_after_the_cluster_was_restored_from_a_backup_no_value_of_before_is_show
         vmi.wait_told(unknown(1, "HandlerAway"), timeout=120)
 
 
+def test_a_companion_of_a_former_vm_that_a_finalizer_keeps_is_marked(
+    control_plane: ControlPlane, client: Client, tmp_path: Path
+) -> None:
+    """The VM of this name is another one, or none. What the former one showed must not pass for observed."""
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(Node(control_plane, "node-kept"))
+        stack.enter_context(Controller(control_plane, tmp_path))
+        peers = stack.enter_context(Peers())
+        vmi = node.run(Vmi(client, "default", "kept"))
+        stack.enter_context(node.handler(LEASE, publisher="companion"))
+        peers.connect(vmi.socket, sessions=0)
+        vmi.wait_told(seen(0))
+        client.patch(vmi.companion_path, {"metadata": {"finalizers": ["example.com/backup"]}})
+        vmi.delete()
+        node.run(vmi)
+        try:
+            vmi.wait_told(unknown(0, "HandlerAway"), timeout=150)
+        finally:
+            client.patch(vmi.companion_path, {"metadata": {"finalizers": []}})
+        # The new VM's handler has waited for the place.
+        peers.connect(vmi.socket, sessions=1, timeout=60)
+        vmi.wait_told(seen(1), timeout=90)
+
+
 def _data(plane: ControlPlane) -> Path:
     return plane.folder / "etcd"
 

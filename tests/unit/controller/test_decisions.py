@@ -142,6 +142,21 @@ def test_a_companion_without_its_vmi_is_removed(decisions: Decisions, place: Vmi
     assert due(decisions, 35) == [(Verb.REMOVE, Cause.NO_VMI)]
 
 
+@pytest.mark.parametrize("place", [None, VmiPlace("another", "n1")])
+def test_a_companion_without_its_vmi_that_a_finalizer_keeps_is_marked(
+    decisions: Decisions, place: VmiPlace | None
+) -> None:
+    """To delete it again would do nothing."""
+    kept = companion()._replace(deleting=True)
+    decisions.companion(kept, 0)
+    decisions.vmi(VM, place, 5)
+    decisions.lease(lease(renewed="2"), 20)
+    assert due(decisions, 34.9) == []
+    assert due(decisions, 35) == [(Verb.MARK, Cause.NO_VMI)]
+    decisions.companion(marked(kept)._replace(deleting=True), 36)
+    assert due(decisions, 49) == []
+
+
 def test_without_a_list_of_vmis_none_is_missing(decisions: Decisions) -> None:
     """KubeVirt may not be installed yet, or its API does not answer."""
     decisions.vmis_synced = False
