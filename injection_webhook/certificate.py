@@ -74,7 +74,7 @@ class ServingCertificate:
         """Raises OSError, ValueError."""
         found = validity.of_certificate(ssl.PEM_cert_to_DER_cert(_first(folder / CERTIFICATE)))
         fresh = _context()
-        fresh.load_cert_chain(folder / CERTIFICATE, folder / KEY)
+        fresh.load_cert_chain(folder / CERTIFICATE, folder / KEY, _refuse_to_ask)
         self._current, self.validity = fresh, found
         self.loads += 1
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.ends))
@@ -107,6 +107,11 @@ def _context() -> ssl.SSLContext:
     # A resumed session would be shown no certificate, and might outlive a replaced one.
     context.num_tickets = 0
     return context
+
+
+def _refuse_to_ask() -> str:
+    """OpenSSL calls this for an encrypted key; otherwise it would ask for the passphrase on the terminal, and wait."""
+    raise ValueError(f"{KEY} is encrypted: store it without a passphrase")
 
 
 def _identity(path: Path) -> tuple[int, ...]:
