@@ -112,7 +112,7 @@ class Cluster:
 
     def ready(self) -> bool:
         """Return whether this node's VMIs were listed, and new launcher pods can be served."""
-        return self._vmis.synced and self._manager.opener_answers is not False
+        return self._vmis.synced and self._manager.opener_answers is True
 
     def api(self) -> ApiStats:
         """Return the statistics of requests to the API server."""

@@ -1,5 +1,6 @@
 """The opener ends and comes back: pods that are served stay so, others wait, and no value is wrong meanwhile."""
 
+from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.nodes import Handler, Node
@@ -55,6 +56,19 @@ def test_an_opener_that_hangs_is_given_up_after_five_seconds(node: Node, handler
     finally:
         node.opener.thaw()
     wait_until(lambda: handler.probe("/readyz"), lambda status: status == 200, what="it is again", timeout=60)
+
+
+def test_a_handler_that_starts_beside_an_opener_that_hangs_is_not_ready(node: Node) -> None:
+    """A rolling update must not go on to the next node: no new launcher pod can be served here."""
+    wait_until(node.opener_socket.exists, what="the opener listens", timeout=60)
+    node.opener.freeze()
+    try:
+        with node.handler() as handler, Sampler(lambda: handler.probe("/readyz")) as statuses:
+            handler.wait_for_log("the opener is away")
+        assert 503 in statuses.values
+        assert 200 not in statuses.values
+    finally:
+        node.opener.thaw()
 
 
 def test_a_handler_that_ends_leaves_no_socket_in_a_pod(
