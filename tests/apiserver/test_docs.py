@@ -165,7 +165,7 @@ def _come_and_go(vmi: Vmi, peer: Peer) -> Scene:
 
 def _come_and_end(vmi: Vmi, peer: Peer) -> Scene:
     command = yield
-    command.wait_for_log("is connected")
+    command.wait_for_log("is connected", timeout=90)  # after the compiler, which computes for 3 s
     _set(vmi, peer, 1)
     command.wait_for_log("1 connected")
     _stop(vmi, peer)
