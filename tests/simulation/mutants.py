@@ -14,6 +14,7 @@ _STORE: Final = "handler_service.reports.store"
 _SESSION_PROTOCOL: Final = "handler_service.reports.protocol"
 _SCHEDULER: Final = "handler_service.publishing.scheduler"
 _VMI_STATUS: Final = "handler_service.publishers.vmi_status"
+_SINK: Final = "handler_service.cluster.companion_sink"
 _WIRING: Final = "handler_service.cluster.wiring"
 _DOMAIN_WATCH: Final = "launcher_agent.vm.domain_watch"
 _REPORT_PROTOCOL: Final = "launcher_agent.reporting.protocol"
@@ -182,7 +183,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "lost-companion-not-noticed",
-        (Edit(_WIRING, "_CompanionSink._gone", "self._worker.seen(vmi, _NOTHING)", "None"),),
+        (Edit(_SINK, "CompanionSink._gone", "self._worker.seen(vmi, _NOTHING)", "None"),),
     ),
     Mutant(
         "stopped-domain-keeps-sessions",
