@@ -114,7 +114,9 @@ class VmDirectories(Sockets):
             self._log.note(entry.name, f"{self._path / entry.name} is ignored: it is not a directory")
             return False
         if not (names.is_object_name(entry.name) and len(entry.name) <= LONGEST_DOCUMENT_NAME):
-            self._log.note(entry.name, f"{self._path / entry.name} is ignored: its name cannot be that of a VMI")
+            advice = "give the agent's unit a lower-case name, and set LAUNCHER_AGENT_DOMAIN to that of the domain"
+            text = f"{self._path / entry.name} is ignored: its name cannot be that of a VMI; {advice}"
+            self._log.note(entry.name, text)
             return False
         return True
 

@@ -68,6 +68,16 @@ def test_an_admin_asks_the_handler_by_a_forwarded_port(machine: Machine, forward
     assert status["endpoints"][0]["pod_uid"] == machine.launcher.uid
 
 
+def test_an_admin_asks_the_handler_by_kubectl_alone(
+    cluster: Workloads, machine: Machine, installation: Installation
+) -> None:
+    """As docs/troubleshooting.md says: the image has no shell, but the handler's own client."""
+    pod_of_handler = (installation.handler.name, "--container=handler")
+    table = cluster.kubectl("exec", f"--namespace={NAMESPACE}", *pod_of_handler, "--", "handler-service", "status")
+    rows = [line.split() for line in table.splitlines()]
+    assert [f"{machine.vmi.namespace}/{machine.vmi.name}", "VNC", "1", "True", "False"] in [row[:5] for row in rows]
+
+
 @pytest.mark.needs(Ability.LOOK)
 def test_an_agent_is_asked_from_its_node(machine: Machine) -> None:
     """Its socket is next to the handler's, in the pod's directory."""

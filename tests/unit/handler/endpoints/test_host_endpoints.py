@@ -117,7 +117,8 @@ async def test_what_is_no_vm_is_named_once_and_ignored(folder: Path, caplog: pyt
         assert list(elsewhere.iterdir()) == []
         ignored = [record.message for record in caplog.records if "is ignored" in record.message]
         assert len(ignored) == 4
-        assert any("Upper_Case is ignored: its name cannot be that of a VMI" in line for line in ignored)
+        expected = "Upper_Case is ignored: its name cannot be that of a VMI; give the agent's unit a lower-case name"
+        assert any(expected in line for line in ignored)
     finally:
         elsewhere.rmdir()
 
