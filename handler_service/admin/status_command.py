@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToJson
 
 from handler_service import config
 from handler_service.admin import status_table
-from servicestatus import contract, flags, version
+from servicestatus import contract, flags, logs, version
 from servicestatus.sockets import SocketDirectory, SocketError
 from servicestatus.v1 import service_status_service_pb2 as pb
 from servicestatus.v1 import service_status_service_pb2_grpc as pb_grpc
@@ -25,7 +25,7 @@ _OPTIONS: Final = contract.override(contract.CHANNEL_OPTIONS, ("grpc.max_receive
 _DESCRIPTION: Final = "Shows the VMs of the handler that runs on this host."
 _EPILOG: Final = """\
 SESSIONS is `-`, and IDLE is Unknown, while the number is not known. A number with OBSERVED False is the last one known.
-Exit status: 0 after an answer, 1 if no handler answers, 2 after a wrong flag.
+Exit status: 0 after an answer, 1 if no handler answers or if it has no such VM, 2 after a wrong flag.
 """
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Print the status and return the exit status."""
     parser = flags.FlagParser("handler-service", _DESCRIPTION, _EPILOG, version.installed())
     parser.prog = "handler-service status"  # the variables are those of handler-service
+    parser.add_argument("vm", nargs="?", metavar="VM", help="show only this VM: NAME, or NAMESPACE/NAME")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table",
         help="how to print it; json is what grpcurl prints for ListServiceStatuses, with zero and false")  # fmt: skip
     parser.add_argument("--admin-socket", type=Path, default=Path(config.ADMIN_SOCKET), metavar="SOCKET",
@@ -47,6 +48,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except NoAnswerError as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return 1
+    if options.vm is not None:
+        found = [one for one in answer.statuses if options.vm in (one.vmi.name, f"{one.vmi.namespace}/{one.vmi.name}")]
+        if not found:
+            text = f"the handler has no VM {logs.printable(options.vm)}; without a name, all of its VMs are shown"
+            sys.stderr.write(f"{parser.prog}: error: {text}\n")
+            return 1
+        answer = pb.ListServiceStatusesResponse(statuses=found)
     if options.output == "json":
         sys.stdout.write(MessageToJson(answer, always_print_fields_with_no_presence=True) + "\n")
         return 0

@@ -10,7 +10,7 @@ import pytest
 from handler_service.admin import status_command
 from handler_service.admin.status_command import NoAnswerError, ask
 from handler_service.admin.status_service import StatusService, admin_server
-from handler_service.model import Assignment
+from handler_service.model import Assignment, VmiId
 from handler_service.status_manager import StatusManager
 from servicestatus.admin_server import AdminServer
 from tests.unit.handler.builders import VMI
@@ -49,6 +49,23 @@ async def test_a_handler_without_vms_says_so(tmp_path: Path, capsys: pytest.Capt
         code, out, err = await run(capsys, path)
     assert (code, len(out.splitlines())) == (0, 1)
     assert "no agent was started" in err
+
+
+async def test_one_vm_is_named_with_or_without_its_namespace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager, path = new_hub(), tmp_path / "admin.sock"
+    for vmi in (VMI, VmiId("other", "vm", ""), VmiId("other", "vm2", "")):
+        manager.assign(vmi, Assignment(owned=True))
+    async with serving(path, manager):
+        for name, shown in (("vm", ["default/vm", "other/vm"]), ("other/vm2", ["other/vm2"])):
+            code, out, err = await run(capsys, path, name)
+            assert (code, err) == (0, "")
+            assert [line.split()[0] for line in out.splitlines()[1:]] == shown
+        code, out, err = await run(capsys, path, "m")
+        assert (code, out) == (1, "")
+        advice = "the handler has no VM m; without a name, all of its VMs are shown"
+        assert err == f"handler-service status: error: {advice}\n"
 
 
 async def test_a_long_path_is_no_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
