@@ -72,6 +72,12 @@ def test_folders_that_cannot_be_written_to_are_in_the_same_message(home: Path) -
     assert third.startswith("setup: these packages are missing. As root, run ")
 
 
+def test_a_part_that_needs_root_says_so_before_it_builds_anything(home: Path) -> None:
+    for part in ("host", "kubevirt", "node"):
+        reason = "its machines are made of mounts and cgroups, which needs root; make check needs none"
+        assert output(user.bare(), home, f"hack/part.sh {part}") == f"{part}: {reason}\n"
+
+
 def test_the_demo_works_with_what_was_named(home: Path) -> None:
     """From the sources to its last line. grpcurl was built elsewhere, since Go's modules come from the network."""
     root = user.ready()
