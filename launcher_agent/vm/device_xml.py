@@ -104,9 +104,10 @@ def _added_by(option: str, value: str) -> str:
 
 
 def _driver(device: str) -> str:
-    """Return the driver of a device, which QEMU accepts as `driver,option=value` and as a JSON object."""
+    """Return the driver of a device, which QEMU accepts as `DRIVER,option=value`, as an option, and in JSON."""
     if not device.startswith("{"):
-        return device.partition(",")[0].removeprefix("driver=")
+        options = device.split(",")
+        return next((one.removeprefix("driver=") for one in options if one.startswith("driver=")), options[0])
     try:
         return str(json.loads(device).get("driver"))
     except (ValueError, RecursionError):

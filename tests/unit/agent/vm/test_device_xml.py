@@ -75,7 +75,7 @@ def with_arguments(*arguments: str) -> str:
         ("-chardev", "socket,id=x,path=/run/x,server=on", "-device", "isa-serial,chardev=x"),
         ("-device", "pci-serial-4x,chardev1=x"),
         ("-device", '{"driver":"isa-serial","chardev":"x"}'),
-        ("-device", "driver=virtconsole,chardev=x"),
+        ("-device", "id=own,driver=virtconsole,chardev=x"),
         ("-device", "spapr-vty,chardev=x"),
     ],
 )
