@@ -7,6 +7,14 @@ from tests.simulation.planting import Edit, Mutant
 _DOMAIN_XML: Final = "launcher_agent.vm.domain_xml"
 _TABLE: Final = "launcher_agent.sessions.table"
 
+#: QEMU's answer that a server has no listener, which shows what the description does not.
+_ANSWER_IGNORED: Final = Edit(
+    "launcher_agent.vm.domain_watch",
+    "DomainWatch._on_refusal",
+    "Reason.UNOBSERVABLE_LISTENER if event.final else Reason.RECONCILING",
+    "Reason.WATCHING if event.final else Reason.RECONCILING",
+)
+
 DISPLAY_MUTANTS: Final = (
     Mutant(
         "another-domains-lock-waited-for",
@@ -40,18 +48,13 @@ DISPLAY_MUTANTS: Final = (
     ),
     Mutant(
         "server-without-listener-observed",
-        (Edit(_DOMAIN_XML, "_unobservable", "listen.get('type') == 'none'", "False"),),
+        (Edit(_DOMAIN_XML, "_unobservable", "listen.get('type') == 'none'", "False"), _ANSWER_IGNORED),
     ),
     Mutant(
         "reverse-connection-observed",
         (
             Edit(_DOMAIN_XML, "_unobservable", "_is_reverse(option)", "False"),
-            Edit(
-                "launcher_agent.vm.domain_watch",
-                "DomainWatch._on_refusal",
-                "Reason.UNOBSERVABLE_LISTENER if event.final else Reason.RECONCILING",
-                "Reason.WATCHING if event.final else Reason.RECONCILING",
-            ),
+            _ANSWER_IGNORED,
         ),
     ),
     Mutant(
