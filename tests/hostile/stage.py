@@ -28,8 +28,9 @@ STEADY_WITHIN = 64 * 1024
 STEADY_TIMEOUT = 10.0
 #: Seconds for which many sockets are attacked at once. The handler before was killed after 12.
 TOGETHER = 12.0
-#: Seconds within which an honest agent must be served after an attack.
-SERVED_AGAIN = 20.0
+#: Seconds within which an honest agent must be served after an attack, and an attacker ends: only a hang takes so long.
+SERVED_AGAIN = 60.0
+ENDED = 60.0
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,11 @@ class Stage:
         """All sockets are attacked at once, for some seconds."""
         before = self.memory()
         with Sampler(self.memory) as memory, self._attack(attack, self.enemies) as attacker:
-            cpu, start = self._cpu(), time.monotonic()
+            cpu, start = self.cpu(), time.monotonic()
             latencies = [self.neighbours_word(1)]
             while time.monotonic() < start + TOGETHER:
                 latencies.append(self.neighbours_word(1 + len(latencies) % 2))
-            busy = (self._cpu() - cpu) / (time.monotonic() - start)
+            busy = (self.cpu() - cpu) / (time.monotonic() - start)
         return Together(
             grown=max(memory.values) - before,
             busy=busy,
@@ -179,7 +180,7 @@ class Stage:
                 return True
         return False
 
-    def _cpu(self) -> float:
+    def cpu(self) -> float:
         """Seconds that the handler has used."""
         fields = Path(f"/proc/{self.handler.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -213,7 +214,7 @@ class Attacker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Its standard input ends, and with it the attack.
-        self.units = json.loads(self._process.communicate(timeout=30)[0] or "0")
+        self.units = json.loads(self._process.communicate(timeout=ENDED)[0] or "0")
 
 
 def _wait_steady(memory: Sampler[int]) -> None:

@@ -29,7 +29,6 @@ PRODUCTS = [
 ]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("attack", PRODUCTS)
 def test_sixty_enemies_cost_sixty_times_what_one_costs(attack: str) -> None:
     """In memory and in CPU; and a neighbour's value is right and on time."""
