@@ -22,7 +22,7 @@ from servicestatus.sockets import SocketError
 from servicestatus.v1 import agent_status_service_pb2 as pb
 from servicestatus.v1 import agent_status_service_pb2_grpc as pb_grpc
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 SERVICE = "servicestatus.v1.AgentStatusService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

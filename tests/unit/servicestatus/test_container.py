@@ -9,7 +9,7 @@ import pytest
 SCRIPTS = Path(__file__).parents[3] / "hack/images.d"
 PROGRAMS = {"launcher-agent": "launcher_agent", "handler-service": "handler_service", "controller": "controller"}
 OPENER = "socket-opener"
-TIMEOUT = 60
+TIMEOUT = 200
 
 
 def _python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ async def test_a_signal_that_ends_a_program_sets_the_event(number: signal.Signal
     stop = signals.stop_event()
     assert not stop.is_set()
     os.kill(os.getpid(), number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await stop.wait()
     for other in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(other)

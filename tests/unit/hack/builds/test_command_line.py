@@ -11,7 +11,7 @@ from hack.builds import parts
 from testbed.waiting import wait_until
 
 ROOT = Path(__file__).parents[4]
-TIMEOUT = 60
+TIMEOUT = 200
 # The parts of the test suite, as hack/part.sh knows them.
 PARTS = ("libvirt", "host", "apiserver", "faults", "hostile", "node", "bench", "kubevirt")
 

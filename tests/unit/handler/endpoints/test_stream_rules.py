@@ -135,10 +135,10 @@ async def test_rule_1_hello_has_to_come_in_time(tmp_path: Path) -> None:
 
 async def test_rule_1_after_hello_there_is_no_such_limit(tmp_path: Path) -> None:
     """Silence is a matter of the lease."""
-    async with handler(tmp_path, hello_timeout=0.2) as server:
+    async with handler(tmp_path, hello_timeout=2.0) as server:
         peer = server.dial()
         await peer.greet()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(2.2)
         await peer.say(snapshot(1, 1))
         await peer.hear_ack(1, 1)
 
@@ -365,7 +365,7 @@ async def test_a_stream_that_breaks_while_it_ends_leaves_nothing_behind(server: 
     await asyncio.sleep(0)  # the cancellation has arrived
     context.broken.set()
     await asyncio.gather(task, return_exceptions=True)
-    await wait_until_async(asyncio.all_tasks, lambda tasks: tasks == before, what="no task is left", timeout=5)
+    await wait_until_async(asyncio.all_tasks, lambda tasks: tasks == before, what="no task is left")
     del task
     gc.collect()
     assert mistakes == []

@@ -185,8 +185,8 @@ async def test_watches_that_are_cut_again_and_again_are_taken_up_soon(api: FakeA
     api.end(f"GET {PATH}")
     began = time.monotonic()
     heard = await follow(api, proven=0.1)
-    # Eight watches and eight pauses. With pauses that grow it would be 45 s on average.
-    assert time.monotonic() - began < 8 * (0.2 + 0.5) + 4
+    # Eight watches and eight pauses take 3.6 s on average. With pauses that grow it would be 45 s.
+    assert time.monotonic() - began < 20
     assert len(heard.told) == 9
 
 
@@ -220,7 +220,7 @@ async def test_a_list_watch_can_be_renewed(api: FakeApi) -> None:
         api.expect(f"GET {PATH}", page(7, "b"))
         api.end(f"GET {PATH}")
         list_watch.renew()
-        await wait_until_async(lambda: api.done, what="the transcript is complete", timeout=20)
+        await wait_until_async(lambda: api.done, what="the transcript is complete")
         task.cancel()
     assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
     assert versions(api) == [None, "5", None, "7"]
@@ -237,7 +237,7 @@ async def test_a_list_watch_that_is_renewed_while_it_lists_lists_again(api: Fake
         list_watch.renew()
         api.expect(f"GET {PATH}", page(7, "b"))
         api.end(f"GET {PATH}")
-        await wait_until_async(lambda: api.done, what="the transcript is complete", timeout=20)
+        await wait_until_async(lambda: api.done, what="the transcript is complete")
         task.cancel()
     assert heard.told == [("listed", ["a"]), ("listed", ["b"])]
 
