@@ -23,7 +23,7 @@ JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 # Seconds: every response arrives within milliseconds, unless the API server has just been killed.
-ANSWER_TIMEOUT = 30.0
+ANSWER_TIMEOUT = 60.0
 
 
 class ApiError(Exception):

@@ -17,7 +17,7 @@ from testbed.commands import Child, Command, User
 from testbed.grpcurl import Grpcurl
 from testbed.processes import ManagedProcess, launch_here, script
 from testbed.waiting import wait_until
-from tests.apiserver.client import Client
+from tests.apiserver.client import ANSWER_TIMEOUT, Client
 from tests.apiserver.http_get import get
 from tests.apiserver.identities import ACCOUNT, NAMESPACE
 from tests.apiserver.vmis import Vmi
@@ -193,11 +193,11 @@ class Handler(ManagedProcess):
 
     def probe(self, path: str) -> int:
         """Return the HTTP status that the kubelet would see; 0 if no process listens."""
-        return get(self.probe_port, path, timeout=5)[0]
+        return get(self.probe_port, path, timeout=ANSWER_TIMEOUT)[0]
 
     def metrics(self) -> str:
         """Return what a scrape would see."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=ANSWER_TIMEOUT)
         try:
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()

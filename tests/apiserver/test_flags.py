@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("service_status_schema")
 def run(*flags: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[str]]:
     """Return the exit status and the lines of standard error."""
     done = subprocess.run(
-        [script("handler-service"), *flags], capture_output=True, text=True, timeout=60, check=False, env=env or {}
+        [script("handler-service"), *flags], capture_output=True, text=True, timeout=120, check=False, env=env or {}
     )
     assert done.stdout == ""
     return done.returncode, done.stderr.splitlines()
@@ -187,7 +187,7 @@ def test_the_probes_of_the_kubelet(node: Node) -> None:
         wait_until(lambda: handler.probe("/readyz"), (200).__eq__, what="it is ready")
         assert handler.probe("/healthz") == 200
         assert handler.probe("/anything") == 404
-        connection = http.client.HTTPConnection("127.0.0.1", handler.probe_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", handler.probe_port, timeout=30)
         connection.request("POST", "/healthz")
         assert connection.getresponse().status == 405
         connection.close()

@@ -148,7 +148,7 @@ def test_the_sources_ghost_goes_with_the_switch(migration: Migration, peers: Pee
     migration.begin()
     peers.connect(migration.target_socket)
     migration.switch()
-    vmi.wait_for(0, timeout=10)
+    vmi.wait_for(0)
     vmi.wait_told(seen(0))
     migration.complete()
     assert source.wait_ended()[0] == "UNAVAILABLE"

@@ -74,8 +74,7 @@ def test_a_watch_that_hangs_silently_is_given_up(
     peer.wait_published()
     proxy.hang()
     other = node.run(Vmi(client, namespace, "other"))
-    # 3 s and up to a fifth more, the 5 s, and half a second of backoff; the rest is for a busy machine.
-    peers.new(other.socket).connect(timeout=15).snapshot(1)
+    peers.new(other.socket).connect().snapshot(1)
     other.wait_for(1)
     peer.report(2)
     vmi.wait_for(2)

@@ -68,23 +68,26 @@ def test_viewers_come_and_go(agent: Agent, vm: VirtualMachine, vmi: Vmi, viewers
 
 
 # Seconds during which a takeover may show both viewers; 80 ms were measured. If a machine delays the events by more
-# than the handler's 300 ms, a takeover cannot be distinguished from a second viewer.
+# than the handler's 300 ms, a takeover cannot be distinguished from a second viewer, and another one is tried.
 OVERLAP = 0.2
+TAKEOVERS = 3
 
 
 def test_a_takeover_never_shows(agent: Agent, vm: VirtualMachine, vmi: Vmi) -> None:
-    """Sampled every 10 ms at the API server: the value stays 1 through each of five takeovers.
+    """Sampled every 10 ms at the API server: the value stays 1 through each of three takeovers.
 
     Other orders of the events: tests/libvirt/test_takeover.py. KubeVirt's own proxy: tests/kubevirt/test_viewers.py.
     """
     with VncProxy(vm.address) as proxy, EventLog(vm.libvirtd.uri, vm.name) as events:
         proxy.open()
         vmi.wait_for(1)
-        takeovers = [_take_over(proxy, events, vmi) for _ in range(5)]
-    assert [values for _, values in takeovers if None in values] == []
-    quick = [values for overlap, values in takeovers if overlap < OVERLAP]
-    assert quick
-    assert [values for values in quick if values != {1}] == []
+        quick = 0
+        while quick < TAKEOVERS:
+            overlap, values = _take_over(proxy, events, vmi)
+            assert None not in values
+            if overlap < OVERLAP:
+                quick += 1
+                assert values == {1}
 
 
 def _take_over(proxy: VncProxy, events: EventLog, vmi: Vmi) -> tuple[float, set[int | None]]:
