@@ -16,7 +16,7 @@ from testbed.processes import ManagedProcess
 
 Request = Mapping[str, Any]
 # Seconds: a server that does not answer fails the call with DEADLINE_EXCEEDED.
-MAX_TIME = 20
+MAX_TIME = 60
 
 
 class GrpcurlError(Exception):
@@ -60,7 +60,7 @@ class Grpcurl:
 
     def _run(self, options: list[str], verb: list[str]) -> str:
         command = self._command(options, verb)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MAX_TIME * 3)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MAX_TIME * 2)
         if done.returncode != 0:
             raise _error(done.stderr)
         return done.stdout

@@ -32,7 +32,7 @@ from testbed.commands import Command
 
 PROGRAMS = (b"libvirtd", b"virtqemud", b"qemu-system-")
 # A killed QEMU is gone in milliseconds; a machine that swaps takes longer.
-SWEEP_TIMEOUT = 30.0
+SWEEP_TIMEOUT = 60.0
 # From linux/prctl.h; Python has no name for it.
 PR_SET_CHILD_SUBREAPER = 36
 # Python or this module ignores these, and a program started from here must not.

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-#: Seconds within which a change that an agent reports is shown, whatever other pods of the node do.
+#: Seconds within which a change is shown once no fault lasts, whatever other pods of the node do.
 SHOWN_WITHIN: Final = 10.0

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 # Generous: only a failing test waits that long, and a loaded machine of two cores must not fail one.
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 # Multiplies the time limits of waits, commands and tests, and changes nothing else. tests/vm sets it for an emulated
 # machine.
 FACTOR = float(os.environ.get("TIMEOUT_FACTOR", "1"))

@@ -13,7 +13,7 @@ from bench.results import Figure, Row
 from bench.stage import Stage, stage
 
 # The stage's start is within the first test's time.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ _FOR_EVER = ("/bin/sleep", "2147483647")
 
 def write_builtin(path: Path, busybox: Path) -> Path:
     """The archive of both."""
-    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True, timeout=10).stdout.split()
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True, timeout=60).stdout.split()
     links = {f"bin/{applet}": File(target="busybox") for applet in applets if applet != "busybox"}
     files = {"bin/busybox": File(busybox.read_bytes(), mode=0o755), **links}
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from testbed.waiting import wait_until
 from tests.cluster.hierarchies import Hierarchy, hierarchies
 
 # A killed process leaves its cgroup within milliseconds; one that has to free gigabytes within a second or two.
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 # A cgroup has the weight of one task, and this one holds a whole cluster: with the default weight, the handler got a
 # seventieth of the CPU time that it requested on a busy machine, and waited for 15 s.
 _WEIGHT = 4

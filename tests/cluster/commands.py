@@ -5,7 +5,7 @@ from pathlib import Path
 
 from testbed.waiting import scaled
 
-TIMEOUT = 30.0
+TIMEOUT = 120.0
 
 
 class CommandError(Exception):

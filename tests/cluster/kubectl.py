@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.cluster.tools import tool
 
 # Most calls take 0.1 s. For those that wait (`kubectl wait --timeout`), the caller passes a timeout.
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 
 
 class KubectlError(Exception):

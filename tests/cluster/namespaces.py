@@ -19,7 +19,7 @@ _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "-
 # The cgroup of the servers, next to those of the pods: with cgroup v2, one with children has no processes itself.
 _LEAF = "init"
 # unshare and a Python start in 0.1 s.
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY)}
 
 

@@ -9,7 +9,7 @@ from tests.cluster.administrator import Administrator
 from tests.cluster.objects import Object
 
 # A pod whose image is present runs within 2 s.
-POD_TIMEOUT = 60.0
+POD_TIMEOUT = 120.0
 
 
 class Workloads(Administrator):

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from testbed.promises import SHOWN_WITHIN
 from tests.faults.record import FOREVER, Fault, History, Kind, Look, Record, Target
 from tests.faults.timelines import Awake, Counts, overlap
 
 #: The shown value is exact after this many seconds in which no viewer came or went and nothing failed.
-QUIET = 10.0
+QUIET = SHOWN_WITHIN
 #: QEMU notices that a viewer has gone after 2.7 s at worst (measured).
 LATENESS = 3.0
 #: In addition to the lease: the delay of a fall (1 s), the wait for the write rate (1 s), and QEMU's delay.

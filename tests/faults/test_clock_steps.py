@@ -10,13 +10,15 @@ import pytest
 
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.vm import VirtualMachine, VirtualMachines
 from tests.faults.clocks import SteppedClock
 from tests.libvirt.pair import Pair
 
 HOUR, YEAR = 3600, 366 * 24 * 3600
 #: A short lease: a step that ends it, or makes it endless, shows at once.
-TERMS = ("--heartbeat-interval=500ms", "--lease=2s")
+LEASE = 4.0
+TERMS = ("--heartbeat-interval=500ms", f"--lease={LEASE:g}s")
 
 
 @pytest.fixture
@@ -60,9 +62,7 @@ def test_steps_of_the_wall_clock_change_nothing(pair: Pair, viewers: ViewerPool,
             _outlast_a_lease(pair)
             viewers.establish(pair.machine.address)
             sessions += 1
-            began = time.monotonic()
-            pair.wait_sessions(sessions)
-            assert time.monotonic() - began < 5
+            pair.wait_sessions(sessions, timeout=SHOWN_WITHIN)
         first.close()
         pair.wait_sessions(sessions - 1)
     assert samples.values == [1, 2, 3, 4, 5, 6, 5]
@@ -76,20 +76,20 @@ def test_steps_of_the_wall_clock_change_nothing(pair: Pair, viewers: ViewerPool,
 def test_a_lease_ends_in_its_own_time_whatever_the_wall_clock_says(
     pair: Pair, viewers: ViewerPool, clock: SteppedClock
 ) -> None:
-    """After a step back by years, a silent agent is unknown after two seconds, and not after years."""
+    """After a step back by years, a silent agent is unknown after a lease, and not after years."""
     viewers.establish(pair.machine.address)
     pair.wait_sessions(1)
+    began = time.monotonic()
     pair.agent.kill()
     clock.step(-5 * YEAR)
-    began = time.monotonic()
     pair.wait_unknown()
-    assert 1 < time.monotonic() - began < 10
+    assert time.monotonic() - began > 1
     assert pair.sessions == 1
 
 
 def _outlast_a_lease(pair: Pair) -> None:
     """The value is sampled all the time."""
-    until = time.monotonic() + 2.5
+    until = time.monotonic() + LEASE + 0.5
     while time.monotonic() < until:
         assert pair.summary().get("observed"), pair.handler_status()
         time.sleep(0.1)

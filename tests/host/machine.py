@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
 # systemd takes 2 s; libvirtd asks QEMU for its capabilities once, which takes another.
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 # pip unpacks 60 MB, in 8 s; a machine with 20 tasks for each core takes some minutes for all of it.
 COMMAND_TIMEOUT = 240.0
 #: The folder of the sources in there.

@@ -13,7 +13,7 @@ from hack.builds import host
 from hack.builds.commands import ROOT
 from testbed.documents import examples
 from testbed.pool import ViewerPool
-from testbed.waiting import wait_until
+from testbed.waiting import TIMEOUT, wait_until
 from tests.host.machine import SOURCE, Machine
 
 #: Seconds. Each command has a limit of its own; the install takes 20 s on a machine that does nothing else.
@@ -31,7 +31,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The source archive, as a release has it."""
     folder = tmp_path_factory.mktemp("sources")
     command: list[str | Path] = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=240)
     (archive,) = Path(folder).glob("*.tar.gz")
     return archive.read_bytes()
 
@@ -60,7 +60,7 @@ def play(machine: Machine, scene: str) -> None:
             example.printed_by,
             what=f"{example} prints what the page says: {example.command}",
             # Only what asks may be asked again.
-            timeout=30 if example.command.startswith("handler-service status") else 0,
+            timeout=TIMEOUT if example.command.startswith("handler-service status") else 0,
             interval=0.2,
         )
 

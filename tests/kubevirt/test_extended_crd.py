@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.promises import SHOWN_WITHIN
 from testbed.waiting import wait_until
 from tests.apiserver.client import JSON_PATCH, Client, Recorder
 from tests.apiserver.vmis import seen, service_status
@@ -75,7 +76,7 @@ def test_a_vmi_shows_its_sessions(site: Site, machine: Machine) -> None:
             wait_until(lambda: machine.conditions().get("Paused"), lambda status: status == "True", what=paused)
             time.sleep(REWRITE_SECONDS)
             machine.vmi.wait_for(1)
-        assert longest_absence(versions) < REWRITE_SECONDS, json.dumps(versions.values(service_status))
+        assert longest_absence(versions) < SHOWN_WITHIN, json.dumps(versions.values(service_status))
         assert machine.vmi.told() == seen(1)
     machine.vmi.wait_for(0)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from testbed.promises import SHOWN_WITHIN
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
@@ -113,8 +114,8 @@ def test_programs_of_kubevirts_are_replaced(
         idle_machine.vmi.wait_told(seen(1))
         installation.rollout(*programs)
         if not viewer.connected:
-            idle_machine.vmi.wait_told(seen(0), timeout=10)
-    idle_machine.vmi.wait_told(seen(0), timeout=10)
+            idle_machine.vmi.wait_told(seen(0), timeout=SHOWN_WITHIN)
+    idle_machine.vmi.wait_told(seen(0), timeout=SHOWN_WITHIN)
     with idle_machine.virtctl() as another:
         another.view()
         idle_machine.vmi.wait_told(seen(1))
@@ -130,4 +131,6 @@ def test_a_guest_crashes(machine: Machine) -> None:
         ended = "KubeVirt notices"
         wait_until(lambda: machine.phase, lambda phase: phase in {"Failed", "Succeeded"}, what=ended, timeout=BACK)
         idle = "no viewer is shown"
-        wait_until(machine.vmi.told, lambda value: value is not None and value[0] is None, what=idle, timeout=10)
+        wait_until(
+            machine.vmi.told, lambda value: value is not None and value[0] is None, what=idle, timeout=SHOWN_WITHIN
+        )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from testbed.grpcurl import Watch
+from testbed.promises import SHOWN_WITHIN
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen, told
@@ -19,8 +20,6 @@ from tests.kubevirt.virtctl import VncProxy
 PAUSE = 1.5
 # The publisher's delay of a rise if a viewer is connected.
 RISE_DELAY = 0.3
-# After a program of KubeVirt or a viewer ended without closing its connection.
-SOON = 10.0
 
 
 def row(cluster: Cluster, machine: Machine) -> tuple[str, str, str]:
@@ -146,7 +145,7 @@ def test_a_virtctl_that_is_killed_is_gone(idle_machine: Machine) -> None:
         virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
         virtctl.signal(signal.SIGKILL)
-        idle_machine.vmi.wait_told(seen(0), timeout=SOON)
+        idle_machine.vmi.wait_told(seen(0), timeout=SHOWN_WITHIN)
 
 
 def test_a_viewer_that_is_cut_off_is_gone(idle_machine: Machine) -> None:
@@ -155,7 +154,7 @@ def test_a_viewer_that_is_cut_off_is_gone(idle_machine: Machine) -> None:
         viewer = virtctl.view()
         idle_machine.vmi.wait_told(seen(1))
         viewer.abort()
-        idle_machine.vmi.wait_told(seen(0), timeout=SOON)
+        idle_machine.vmi.wait_told(seen(0), timeout=SHOWN_WITHIN)
 
 
 def test_a_virtctl_without_a_viewer_is_nobody(idle_machine: Machine) -> None:

@@ -15,7 +15,7 @@ from tests.apiserver.vmis import Vmi
 # KubeVirt's name of the protocol without framing.
 PROTOCOL = "plain.kubevirt.io"
 # KubeVirt dials the VM before it answers.
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class _TlsTransport(SocketTransport):

@@ -16,7 +16,7 @@ from testbed.grpcurl import Grpcurl, GrpcurlError
 from testbed.processes import ManagedProcess, script
 from testbed.sampler import Sampler
 from testbed.vm import VirtualMachine
-from testbed.waiting import wait_until
+from testbed.waiting import TIMEOUT, wait_until
 
 NAMESPACE, NAME = "default", "vm"
 
@@ -126,10 +126,10 @@ class Pair:
         value: Sessions = document["status"].get("serviceStatus", {}).get(field)
         return value
 
-    def wait_sessions(self, expected: Sessions, timeout: float = 30) -> None:
+    def wait_sessions(self, expected: Sessions, timeout: float = TIMEOUT) -> None:
         self.wait_shows(VNC, expected, timeout)
 
-    def wait_shows(self, field: str, expected: Sessions, timeout: float = 30) -> None:
+    def wait_shows(self, field: str, expected: Sessions, timeout: float = TIMEOUT) -> None:
         """Wait until the document has this number in this field."""
         what = f"{field} is {expected}"
         wait_until(lambda: self.shows(field), lambda seen: seen == expected, what=what, timeout=timeout)
@@ -149,7 +149,7 @@ class Pair:
         found = [one for one in self.agent_status().get("services", []) if one["service"] == f"SERVICE_{name}"]
         return found[0] if found else {}
 
-    def wait_service(self, name: str, accept: Callable[[Any], object], what: str, timeout: float = 30) -> Any:
+    def wait_service(self, name: str, accept: Callable[[Any], object], what: str, timeout: float = TIMEOUT) -> Any:
         """Wait until `accept` accepts what the agent reports of a service."""
         retry_on = (GrpcurlError,)
         return wait_until(

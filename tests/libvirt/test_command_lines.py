@@ -49,7 +49,7 @@ def _run(
     program: str, *arguments: str, env: Mapping[str, str] | None = None, expected: int = 2
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [script(program), *arguments], capture_output=True, text=True, check=False, timeout=60, env=env
+        [script(program), *arguments], capture_output=True, text=True, check=False, timeout=120, env=env
     )
     assert done.returncode == expected, done.stderr
     return done

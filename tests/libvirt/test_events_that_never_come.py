@@ -13,15 +13,13 @@ from testbed.addresses import Address, TcpAddress
 from testbed.domains import FdGraphics, SpiceGraphics, TcpGraphics
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.rfb import Viewer
 from testbed.spice import INPUTS, SpiceViewer
 from testbed.transports import SocketTransport
 from testbed.vm import VirtualMachine, VirtualMachines
 from testbed.waiting import wait_until
 from tests.libvirt.pair import SPICE, Pair
-
-#: Seconds within which a value must be right or marked as not observed.
-_PROMISE = 10.0
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ def test_a_viewer_that_was_connected_before_libvirt_was_ready_is_counted(
         wait_until(lambda: early.viewer, what="the viewer is connected")
         own.thaw()
         start.join()
-        pair.wait_sessions(1, timeout=_PROMISE)
+        pair.wait_sessions(1, timeout=SHOWN_WITHIN)
         pair.wait_observed()
         assert int(pair.endpoint()["counters"]["queries"]) >= 1
 
@@ -137,9 +135,9 @@ def test_a_viewer_that_connects_while_libvirt_holds_the_domains_lock_is_not_miss
             viewers.establish(machine.address)
             begin = time.monotonic()
             summary = pair.wait_unknown()["services"][0]
-            assert time.monotonic() - begin < _PROMISE
+            assert time.monotonic() - begin < SHOWN_WITHIN
             assert "LibvirtUnreachable" in summary["message"]
-        pair.wait_sessions(1, timeout=_PROMISE)
+        pair.wait_sessions(1, timeout=SHOWN_WITHIN)
         pair.wait_observed()
         assert accuracy(pair) == "EXACT"
 
@@ -155,7 +153,7 @@ def test_the_lock_of_another_domain_does_not_matter_when_the_domain_is_restarted
             machine.destroy()
             machine.start()
             viewers.establish(machine.address)
-            pair.wait_sessions(1, timeout=_PROMISE)
+            pair.wait_sessions(1, timeout=SHOWN_WITHIN)
             pair.wait_observed()
 
 

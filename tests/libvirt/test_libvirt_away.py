@@ -8,11 +8,9 @@ import pytest
 
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.vm import VirtualMachine, VirtualMachines
 from tests.libvirt.pair import Pair
-
-#: Seconds after the last event within which a value must be right: the product's own promise.
-_PROMISE = 10.0
 
 
 @pytest.fixture
@@ -44,14 +42,14 @@ def test_viewers_that_stay_go_and_come_while_libvirt_is_away_are_right_afterward
         goes.close()
         own.start()
         pair.wait_observed()
-        pair.wait_sessions(1, timeout=_PROMISE)
+        pair.wait_sessions(1, timeout=SHOWN_WITHIN)
         own.kill()
         pair.wait_unknown()
         viewers.establish(pair.machine.address)
         viewers.establish(pair.machine.address)
         own.start()
         pair.wait_observed()
-        pair.wait_sessions(3, timeout=_PROMISE)
+        pair.wait_sessions(3, timeout=SHOWN_WITHIN)
     assert None not in sampler.values, str(sampler)
     stays.close()
     pair.wait_sessions(2)
@@ -89,7 +87,7 @@ def test_a_frozen_libvirt_makes_the_value_unknown_and_thawed_it_is_right(
         goes.close()
         own.thaw()
         pair.wait_observed()
-        pair.wait_sessions(2, timeout=_PROMISE)
+        pair.wait_sessions(2, timeout=SHOWN_WITHIN)
     assert None not in sampler.values, str(sampler)
 
 
@@ -99,7 +97,7 @@ def test_a_frozen_libvirt_does_not_freeze_the_stream(pair: Pair, own: PrivateLib
     status = pair.wait_unknown()
     assert status["endpoints"][0]["state"] == "ENDPOINT_STATE_REPORTING"
     assert status["endpoints"][0]["observation"]["reason"] == "OBSERVATION_REASON_LIBVIRT_UNREACHABLE"
-    assert pair.agent.stop(timeout=10) == 0
+    assert pair.agent.stop() == 0
     own.thaw()
 
 

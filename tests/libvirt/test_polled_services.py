@@ -12,6 +12,7 @@ from testbed.addresses import UnixAddress
 from testbed.clients import Client, ConsoleClient
 from testbed.libvirtd import PrivateLibvirt
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.truth import has_client, is_attached, is_tainted
 from testbed.usbredir import UsbClient
 from testbed.vm import VirtualMachine, VirtualMachines
@@ -20,8 +21,6 @@ from tests.libvirt.pair import CONSOLE, USB, Pair
 
 #: The shortest interval that there is, so that the tests wait the least.
 POLL = ("--poll=usb-redirection=1s", "--poll=serial-console=1s")
-#: Seconds within which a number is right: an interval, and the delays of a report and of a write.
-_PROMISE = 10.0
 #: Seconds after which the agent asks again before it reports a fall.
 _CONFIRMATION = 0.1
 
@@ -74,11 +73,11 @@ def test_usb_redirections_are_counted_up_to_all_four_and_down(pair: Pair) -> Non
     clients = []
     for number in range(1, 5):
         clients.append(UsbClient.redirect(pair.machine.slot(number - 1)))
-        pair.wait_shows(USB, number, timeout=_PROMISE)
+        pair.wait_shows(USB, number, timeout=SHOWN_WITHIN)
     assert pair.service("USB_REDIRECTION")["accuracy"] == "ACCURACY_EXACT"
     while clients:
         clients.pop(0).close()
-        pair.wait_shows(USB, len(clients) or None, timeout=_PROMISE)
+        pair.wait_shows(USB, len(clients) or None, timeout=SHOWN_WITHIN)
     assert "usbRedirections" not in pair.document.read_text()
 
 
@@ -94,18 +93,18 @@ def test_a_client_that_attaches_no_device_is_pending(pair: Pair) -> None:
 
 def test_a_device_that_its_owner_unplugs_is_no_session_and_its_client_is_pending(pair: Pair) -> None:
     with UsbClient.redirect(pair.machine.slot(1)) as client:
-        pair.wait_shows(USB, 1, timeout=_PROMISE)
+        pair.wait_shows(USB, 1, timeout=SHOWN_WITHIN)
         client.unplug()
-        pair.wait_shows(USB, None, timeout=_PROMISE)
+        pair.wait_shows(USB, None, timeout=SHOWN_WITHIN)
         wait_pending(pair, 1)
         client.plug()
-        pair.wait_shows(USB, 1, timeout=_PROMISE)
+        pair.wait_shows(USB, 1, timeout=SHOWN_WITHIN)
         wait_pending(pair, 0)
 
 
 def test_a_paused_vm_attaches_nothing_and_keeps_what_is_attached(pair: Pair) -> None:
     with UsbClient.redirect(pair.machine.slot(0)), pair.sample(USB) as sampler:
-        pair.wait_shows(USB, 1, timeout=_PROMISE)
+        pair.wait_shows(USB, 1, timeout=SHOWN_WITHIN)
         pair.machine.pause()
         with UsbClient.redirect(pair.machine.slot(1)):
             wait_pending(pair, 1)
@@ -113,7 +112,7 @@ def test_a_paused_vm_attaches_nothing_and_keeps_what_is_attached(pair: Pair) -> 
             assert not is_attached(pair.machine, "redir1")
             assert pair.shows(USB) == 1
             pair.machine.resume()
-            pair.wait_shows(USB, 2, timeout=_PROMISE)
+            pair.wait_shows(USB, 2, timeout=SHOWN_WITHIN)
             pair.machine.pause()
             wait_polls(pair)
             assert pair.shows(USB) == 2
@@ -125,10 +124,10 @@ def test_a_device_in_a_slot_that_was_added_is_counted_until_the_slot_is_removed(
     pair.machine.plug_slot(path)
     wait_until(path.exists, what="the slot is there")
     with UsbClient.redirect(type(pair.machine.slot(0))(path)) as client, UsbClient.redirect(pair.machine.slot(2)):
-        pair.wait_shows(USB, 2, timeout=_PROMISE)
+        pair.wait_shows(USB, 2, timeout=SHOWN_WITHIN)
         pair.machine.unplug_slot(path)
         client.wait_closed()
-        pair.wait_shows(USB, 1, timeout=_PROMISE)
+        pair.wait_shows(USB, 1, timeout=SHOWN_WITHIN)
         wait_observed(pair)
 
 
@@ -138,14 +137,14 @@ def test_a_device_in_a_slot_that_was_added_is_counted_until_the_slot_is_removed(
 def test_a_console_has_one_session_however_many_wait(pair: Pair) -> None:
     """QEMU serves the second client when the first has left."""
     with ConsoleClient.connect(pair.machine.console) as first:
-        pair.wait_shows(CONSOLE, 1, timeout=_PROMISE)
+        pair.wait_shows(CONSOLE, 1, timeout=SHOWN_WITHIN)
         with ConsoleClient.connect(pair.machine.console) as second, pair.sample(CONSOLE) as sampler:
             wait_polls(pair)
             first.close()
             wait_polls(pair)
             assert second.connected
         assert sampler.values == [1], str(sampler)
-    pair.wait_shows(CONSOLE, None, timeout=_PROMISE)
+    pair.wait_shows(CONSOLE, None, timeout=SHOWN_WITHIN)
 
 
 def test_a_takeover_of_the_console_does_not_show(pair: Pair) -> None:
@@ -155,7 +154,7 @@ def test_a_takeover_of_the_console_does_not_show(pair: Pair) -> None:
     longer than this may show.
     """
     client = ConsoleClient.connect(pair.machine.console)
-    pair.wait_shows(CONSOLE, 1, timeout=_PROMISE)
+    pair.wait_shows(CONSOLE, 1, timeout=SHOWN_WITHIN)
     longest = 0.0
     with pair.sample(CONSOLE) as sampler:
         before = polls(pair)
@@ -169,7 +168,7 @@ def test_a_takeover_of_the_console_does_not_show(pair: Pair) -> None:
     permitted = {1, None} if longest >= _CONFIRMATION else {1}
     assert set(sampler.values) <= permitted, f"{sampler}; the longest gap was {longest:.3f} s"
     client.close()
-    pair.wait_shows(CONSOLE, None, timeout=_PROMISE)
+    pair.wait_shows(CONSOLE, None, timeout=SHOWN_WITHIN)
 
 
 def test_services_do_not_disturb_each_other(pair: Pair, viewers: ViewerPool) -> None:
@@ -177,16 +176,16 @@ def test_services_do_not_disturb_each_other(pair: Pair, viewers: ViewerPool) -> 
     viewer = viewers.establish(pair.machine.address)
     with ConsoleClient.connect(pair.machine.console) as console, UsbClient.redirect(pair.machine.slot(3)) as device:
         for field in (USB, CONSOLE):
-            pair.wait_shows(field, 1, timeout=_PROMISE)
+            pair.wait_shows(field, 1, timeout=SHOWN_WITHIN)
         pair.wait_sessions(1)
         console.close()
-        pair.wait_shows(CONSOLE, None, timeout=_PROMISE)
+        pair.wait_shows(CONSOLE, None, timeout=SHOWN_WITHIN)
         assert (pair.sessions, pair.shows(USB)) == (1, 1)
         viewer.close()
         pair.wait_sessions(None)
         assert pair.shows(USB) == 1
         device.close()
-        pair.wait_shows(USB, None, timeout=_PROMISE)
+        pair.wait_shows(USB, None, timeout=SHOWN_WITHIN)
 
 
 # --- what is not polled -----------------------------------------------------------------------------------------------
@@ -244,7 +243,7 @@ def test_only_the_service_that_is_wanted_is_polled(idle: VirtualMachine) -> None
         pair.start()
         idle.start(paused=False)
         with ConsoleClient.connect(idle.console), UsbClient.redirect(idle.slot(0)):
-            pair.wait_shows(CONSOLE, 1, timeout=_PROMISE)
+            pair.wait_shows(CONSOLE, 1, timeout=SHOWN_WITHIN)
             wait_reason(pair, "USB_REDIRECTION", "NOT_WATCHED")
             wait_polls(pair)
             assert pair.shows(USB) is None

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.vm import VirtualMachine
 from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
 
-#: Seconds after the last event within which a value must be right: the product's own promise.
-_PROMISE = 10.0
 #: Stream settings with a short lease, so that a test need not wait long for its end.
 _SHORT = ("--heartbeat-interval=500ms", "--lease=2s")
 
@@ -46,12 +45,12 @@ def test_an_agent_that_is_restarted_finds_the_viewers_that_are_there(pair: Pair,
         goes.close()
         pair.agent.start()
         pair.wait_observed()
-        pair.wait_sessions(1, timeout=_PROMISE)
+        pair.wait_sessions(1, timeout=SHOWN_WITHIN)
         pair.agent.kill()
         viewers.establish(pair.machine.address)
         viewers.establish(pair.machine.address)
         pair.agent.start()
-        pair.wait_sessions(3, timeout=_PROMISE)
+        pair.wait_sessions(3, timeout=SHOWN_WITHIN)
     assert None not in sampler.values, str(sampler)
 
 
@@ -106,7 +105,7 @@ def test_a_frozen_agent_becomes_unknown_and_thawed_it_is_right(pair: Pair, viewe
         goes.close()
         pair.agent.thaw()
         pair.wait_observed()
-        pair.wait_sessions(2, timeout=_PROMISE)
+        pair.wait_sessions(2, timeout=SHOWN_WITHIN)
     assert None not in sampler.values, str(sampler)
 
 
@@ -122,12 +121,12 @@ def test_a_handler_that_is_killed_and_restarted_writes_nothing_before_it_is_prov
         goes.close()
         pair.handler.start()
         pair.wait_observed()
-        pair.wait_sessions(1, timeout=_PROMISE)
+        pair.wait_sessions(1, timeout=SHOWN_WITHIN)
         pair.handler.kill()
         viewers.establish(pair.machine.address)
         pair.handler.start()
         pair.wait_observed()
-        pair.wait_sessions(2, timeout=_PROMISE)
+        pair.wait_sessions(2, timeout=SHOWN_WITHIN)
     assert sampler.values == [2, 1, 2], str(sampler)
 
 
@@ -159,12 +158,12 @@ def test_a_frozen_handler_is_noticed_by_the_agent_and_thawed_it_is_right(pair: P
             lambda: pair.agent_status()["handler"]["state"],
             lambda state: state != "STREAM_STATE_REPORTING",
             what="the agent has noticed",
-            timeout=_PROMISE + 5,  # the promise is the product's; five seconds are for grpcurl on a busy machine
+            timeout=SHOWN_WITHIN + 5,  # the promise is the product's; five seconds are for grpcurl on a busy machine
             interval=0.1,
         )
         pair.handler.thaw()
         pair.wait_observed()
-        pair.wait_sessions(2, timeout=_PROMISE)
+        pair.wait_sessions(2, timeout=SHOWN_WITHIN)
     assert None not in sampler.values, str(sampler)
 
 
@@ -217,5 +216,5 @@ def test_a_second_agent_on_the_same_handler_socket_supersedes_the_first(pair: Pa
     with pair.sample() as sampler, pair.another_agent("--admin-socket="):
         pair.wait_status(lambda status: status["endpoints"][0]["instance"] != first, "the other one reports")
         viewers.establish(pair.machine.address)
-        pair.wait_sessions(2, timeout=_PROMISE)
+        pair.wait_sessions(2, timeout=SHOWN_WITHIN)
     assert sampler.values == [1, 2], str(sampler)

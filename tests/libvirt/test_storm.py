@@ -37,7 +37,7 @@ def test_a_storm_is_spaced_out_and_ends_with_the_exact_value(vm: VirtualMachine,
                 )
                 pair.wait_sessions(7, timeout=_BACKLOG)
             _assert_spaced(pair, sampler, time.monotonic() - began, before)
-            assert result.connects > 100
+            assert result.connects > 2 * _SECONDS, "more than may be written"
             storm.release()
             pair.wait_sessions(None, timeout=_BACKLOG)
 

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.event_log import DISCONNECT, INITIALIZE, EventLog
 from testbed.kubevirt_proxy import VncProxy
 from testbed.vm import VirtualMachine
+from testbed.waiting import wait_until
 from tests.libvirt.pair import Pair
 
 #: Longer than every delay of the publisher (1 s for a fall, 0.3 s for a rise), so that a wrong value would be written.
 _PAUSE = 2.0
+#: Seconds for which both viewers of a takeover may be initialized. If a machine delays an end by more than the 0.3 s of
+#: a rise, the takeover cannot be distinguished from a second viewer, and is repeated.
+_OVERLAP = 0.2
 
 
 @pytest.fixture
@@ -42,11 +47,23 @@ def test_an_exclusive_takeover_does_not_blink(pair: Pair, proxy: VncProxy) -> No
     """CONNECT(new), INITIALIZE(new), and DISCONNECT(old) up to 80 ms later."""
     proxy.take_over()
     pair.wait_sessions(1)
-    with pair.sample() as sampler:
-        for _ in range(10):
-            proxy.take_over()
-        time.sleep(_PAUSE)  # a wrong value would be written by now
+    with EventLog(pair.machine.libvirtd.uri, pair.machine.name) as events:
+        while True:
+            events.clear()
+            with pair.sample() as sampler:
+                for _ in range(10):
+                    proxy.take_over()
+                wait_until(lambda: events.count(DISCONNECT), (10).__eq__, what="the old viewers are gone")
+                time.sleep(_PAUSE)  # a wrong value would be written by now
+            if longest_overlap(events) < _OVERLAP:
+                break
     assert sampler.values == [1], str(sampler)
+
+
+def longest_overlap(events: EventLog) -> float:
+    """Return the longest time for which both viewers of a takeover were initialized."""
+    begun, ended = ([event.at for event in events.graphics if event.phase == one] for one in (INITIALIZE, DISCONNECT))
+    return max(end - begin for begin, end in zip(begun, ended, strict=True))
 
 
 def test_an_exclusive_viewer_throws_all_shared_ones_out(pair: Pair, proxy: VncProxy) -> None:

@@ -41,7 +41,7 @@ def test_the_end_of_the_vm_ends_all_sessions_and_its_next_start_is_counted_anew(
     viewers.establish(pair.machine.address)
     pair.wait_sessions(2)
     end(pair.machine)
-    pair.wait_sessions(None, timeout=10)
+    pair.wait_sessions(None)
     assert pair.summary()["observed"] is True
     viewers.close_all()
     pair.machine.start()

@@ -62,7 +62,7 @@ class Prometheus(ManagedProcess):
         found = self._get("alerts")["alerts"]
         return {one["labels"]["alertname"]: one["labels"] for one in found if one["state"] == "firing"}
 
-    def wait_firing(self, *names: str, timeout: float = 60.0) -> dict[str, dict[str, str]]:
+    def wait_firing(self, *names: str, timeout: float = 120.0) -> dict[str, dict[str, str]]:
         """Wait until all of these fire at once."""
         wanted = set(names)
         return wait_until(

@@ -61,8 +61,8 @@ def scraped(prometheus: Prometheus, site: Site, installation: Installation) -> I
 @contextlib.contextmanager
 def controller_scraped(prometheus: Prometheus, cluster: Workloads) -> Iterator[None]:
     """By such a port too, to one of the two replicas."""
-    ready = ("--for=condition=Ready", "--selector=app.kubernetes.io/component=controller", "--timeout=60s")
-    cluster.kubectl("wait", "pod", f"--namespace={NAMESPACE}", *ready, timeout=70)
+    ready = ("--for=condition=Ready", "--selector=app.kubernetes.io/component=controller", "--timeout=120s")
+    cluster.kubectl("wait", "pod", f"--namespace={NAMESPACE}", *ready, timeout=130)
     with cluster.port_forward(NAMESPACE, f"deployment/{CONTROLLER}", CONTROLLER_PORT) as port:
         prometheus.watch(CONTROLLER, port)
         wait_scraped(prometheus, CONTROLLER)
@@ -101,7 +101,7 @@ def publish_into_vmis(cluster: Workloads, folder: Path) -> None:
 
 
 @pytest.mark.needs(Ability.LOOK)
-@pytest.mark.timeout(480)  # a lease, three starts of a handler and seven alerts: 240 s at a load of 30
+@pytest.mark.timeout(900)  # a lease, three starts of a handler and seven alerts: 240 s at a load of 30
 def test_each_alert_fires_when_its_fault_is_there(
     cluster: Workloads,
     site: Site,

@@ -53,12 +53,12 @@ def test_two_nodes_beside_another_cluster(cluster: Workloads, tmp_path: Path) ->
 def test_the_command_line_starts_and_ends_a_cluster(tmp_path: Path) -> None:
     """`up` leaves it running, the other commands find it there, `down` leaves nothing."""
     folder = tmp_path / "c"
-    up = run(*command_line(folder, "up"), timeout=100)
+    up = run(*command_line(folder, "up"), timeout=200)
     assert up == f"KUBECONFIG={folder}/plane/admin.kubeconfig\n"
     assert run(*command_line(folder, "kubectl", "get", "nodes", "--output=name")) == "node/n1\n"
     assert run(*command_line(folder, "node-exec", "hostname")) == "n1\n"
     assert BUSYBOX in run(*command_line(folder, "ctr", "images", "list", "--quiet")).split()
-    run(*command_line(folder, "down"), timeout=60)
+    run(*command_line(folder, "down"))
     assert left_of(folder) == []
 
 
@@ -78,16 +78,16 @@ def test_nothing_is_left_of_a_cluster_whose_starter_was_killed(moment: str, tmp_
     """Whatever the start had made when SIGKILL came, `down` finds and removes it."""
     folder = tmp_path / "c"
     with subprocess.Popen(command_line(folder, "up"), cwd=REPOSITORY, stdout=subprocess.DEVNULL) as starter:
-        wait_until(lambda: MOMENTS[moment](folder), what=f"the cluster has {moment}", timeout=60)
+        wait_until(lambda: MOMENTS[moment](folder), what=f"the cluster has {moment}")
         os.kill(starter.pid, signal.SIGKILL)
-    run(*command_line(folder, "down"), timeout=60)
+    run(*command_line(folder, "down"))
     assert left_of(folder) == []
 
 
 def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     """A start in the same folder starts from nothing, and one in any folder removes unused cgroups."""
     with subprocess.Popen(command_line(tmp_path / "c", "up"), cwd=REPOSITORY, stdout=subprocess.DEVNULL) as starter:
-        wait_until(lambda: MOMENTS["its kubelet"](tmp_path / "c"), what="a node's kubelet is started", timeout=60)
+        wait_until(lambda: MOMENTS["its kubelet"](tmp_path / "c"), what="a node's kubelet is started")
         os.kill(starter.pid, signal.SIGKILL)
     dead = Tree.create(f"{PREFIX}00000000")
     with Cluster(tmp_path / "c") as again:

@@ -46,8 +46,8 @@ def forwarded(cluster: Workloads, installation: Installation) -> Iterator[int]:
 
 def grpcurl(port: int, *words: str) -> str:
     """As an admin types it."""
-    command = [str(binary()), "-plaintext", "-max-time", "20", f"localhost:{port}", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    command = [str(binary()), "-plaintext", "-max-time", "60", f"localhost:{port}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

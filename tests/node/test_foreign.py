@@ -40,7 +40,7 @@ def test_what_is_left_out_is_listed_with_its_reason() -> None:
     environment = {**os.environ, KUBECONFIG: "/nowhere"}
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly", "tests/node/test_node.py"]
     done = subprocess.run(
-        collect, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60
+        collect, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
     left_out = [line for line in done.stdout.splitlines() if line.startswith("left out: ")]
     assert left_out[-1] == (

@@ -61,7 +61,6 @@ def test_without_a_handler_vms_run_and_the_next_one_finds_them(
 
 
 @pytest.mark.needs(Ability.POWER)
-@pytest.mark.timeout(180)  # a node is stopped and started, and a lease runs out
 def test_a_node_that_loses_its_power_comes_back(
     kubevirt: KubeVirt, installation: Installation, viewers: ViewerPool
 ) -> None:

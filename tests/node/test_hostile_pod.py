@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbed.pool import ViewerPool
+from testbed.promises import SHOWN_WITHIN
 from testbed.waiting import wait_until
 from tests.apiserver.vmis import seen
 from tests.node.installation import HANDLER, Installation
@@ -18,9 +19,6 @@ from tests.node.place import Ability
 from tests.node.pods import NodePod
 
 pytestmark = pytest.mark.needs(Ability.LOOK)
-
-# Seconds in which a neighbour's value must follow: a fall is delayed by 1 s, a busy machine needs some more.
-PROMPTLY = 10.0
 
 
 def descriptors(pod: NodePod) -> int:
@@ -109,11 +107,11 @@ def test_a_hostile_pod_harms_no_other_vm(kubevirt: KubeVirt, installation: Insta
     with flood(flooded.launcher.volume("service-status") / "handler.sock") as made:
         for _ in range(3):
             viewers.establish(machine.display)
-            machine.vmi.wait_told(seen(1), timeout=PROMPTLY)
+            machine.vmi.wait_told(seen(1), timeout=SHOWN_WITHIN)
             viewers.establish(machine.display)
-            machine.vmi.wait_told(seen(2), timeout=PROMPTLY)
+            machine.vmi.wait_told(seen(2), timeout=SHOWN_WITHIN)
             viewers.close_all()
-            machine.vmi.wait_told(seen(0), timeout=PROMPTLY)
+            machine.vmi.wait_told(seen(0), timeout=SHOWN_WITHIN)
         # More than the handler takes at once and the kernel keeps waiting, so the flood went on all the while.
         wait_until(lambda: made[0], lambda count: count > 40, what="40 connections were made")
     assert own.stat().st_ino == inode

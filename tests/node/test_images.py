@@ -159,7 +159,7 @@ def run(place: Place, namespace: str) -> Iterator[Run]:
             lambda: place.cluster.kubectl("logs", image, f"--namespace={namespace}", check=False),
             lambda log: until in log,
             what=f"{image} says {until!r}",
-            timeout=60,
+            timeout=120,
             interval=0.2,
         )
 
