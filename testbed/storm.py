@@ -8,6 +8,7 @@ to arrive at. The worker prints one line of JSON and holds its viewers until its
 import argparse
 import contextlib
 import json
+import math
 import random
 import sys
 import time
@@ -47,13 +48,21 @@ class Storm:
     """The test's end: starts the worker, waits for its result, and lets its viewers go at exit."""
 
     def __init__(
-        self, address: Address, *, seconds: float, left: int, seed: int, log: Path, takeovers: bool = False
+        self,
+        address: Address,
+        *,
+        seconds: float,
+        left: int,
+        seed: int,
+        log: Path,
+        takeovers: bool = False,
+        rate: float = math.inf,
     ) -> None:
         """`left` viewers stay at the end; the same `seed` gives the same storm, as far as timing lets it.
 
-        `takeovers`: some viewers ask QEMU to close all others.
+        `takeovers`: some viewers ask QEMU to close all others. `rate`: viewers a second, at most.
         """
-        options = {"--seconds": seconds, "--left": left, "--seed": seed}
+        options = {"--seconds": seconds, "--left": left, "--seed": seed, "--rate": rate}
         arguments = [str(part) for pair in options.items() for part in pair] + ["--takeovers"] * takeovers
         worker = [sys.executable, "-m", __name__, str(address), *arguments]
         root = Path(__file__).parents[1]
@@ -90,10 +99,13 @@ class _Worker:
         self._steps: list[Callable[[], None]] = [self._come, self._come, self._scan, self._give_up, self._go, self._go]
         self._steps += [self._take_over] * takeovers
 
-    def run(self, seconds: float, left: int) -> StormResult:
+    def run(self, seconds: float, left: int, rate: float) -> StormResult:
         begin = time.monotonic()
-        while time.monotonic() < begin + seconds:
-            self._random.choice(self._steps)()
+        while (passed := time.monotonic() - begin) < seconds:
+            if self._counts["connects"] > rate * passed:
+                time.sleep(1 / rate)
+            else:
+                self._random.choice(self._steps)()
         self._settle(left)
         return StormResult(
             left=len(self._viewers),
@@ -163,8 +175,9 @@ def main() -> None:
     parser.add_argument("--left", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--takeovers", action="store_true")
+    parser.add_argument("--rate", type=float, required=True)
     options = parser.parse_args()
-    result = _Worker(options.address, options.seed, options.takeovers).run(options.seconds, options.left)
+    result = _Worker(options.address, options.seed, options.takeovers).run(options.seconds, options.left, options.rate)
     print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - its answer
     sys.stdin.buffer.read()
 

@@ -31,6 +31,10 @@ _SUPERVISED: Final = ("prlimit", f"--data={LIMITS.memory - 4 * MIB}", f"--stack=
 _POLLING: Final = ("--poll=usb-redirection=1s", "--poll=serial-console=1s")
 #: Seconds in which an agent that has a tenth of a core dials again after hostile handlers; its backoff ends at 30 s.
 _RETURN: Final = 120.0
+#: Viewers of a storm, a second. They cause 1,600 events, about what an agent with a tenth of a core takes; libvirtd
+#: keeps the rest. With 6,400 viewers a second for half a minute the agent needed no more memory, and was right only
+#: after more than five minutes.
+_RATE: Final = 600.0
 #: Seconds for which libvirtd may work off a storm, and answer nothing.
 _BACKLOG: Final = 300.0
 
@@ -67,7 +71,7 @@ class Scene(Staged):
     def storm(self, seconds: float, left: int, seed: int) -> Storm:
         """Return viewers that come, take over, give up and leave; `left` stay at the end."""
         log = self._pair.directory / "storm.log"
-        return Storm(self._machine.address, seconds=seconds, left=left, seed=seed, log=log, takeovers=True)
+        return Storm(self._machine.address, seconds=seconds, left=left, seed=seed, log=log, takeovers=True, rate=_RATE)
 
     def hostile(self, name: str, seconds: float) -> None:
         """Have a hostile handler serve the agent for this long."""
