@@ -12,6 +12,8 @@ _PIP = {
     *("index-url", "extra-index-url", "no-index", "proxy", "retries"),
     *("timeout", "default-timeout", "trusted-host"),
 }
+# pip's own 5 are not enough: an emulated pip on a busy machine is so slow in the handshake that servers hang up.
+RETRIES = 20
 # Where a build of an image finds the certificates.
 CERTIFICATES = "/run/certificates.pem"
 
@@ -39,7 +41,7 @@ class PipSettings:
         try:
             return parse_pip_settings(output([sys.executable, "-m", "pip", "config", "list"]))
         except BuildError:
-            return cls("[global]\n")
+            return parse_pip_settings("")
 
 
 def parse_pip_settings(listing: str) -> PipSettings:
@@ -54,4 +56,6 @@ def parse_pip_settings(listing: str) -> PipSettings:
                 wheels = Path(value)
     if certificates is not None:
         lines.append(f"cert = {CERTIFICATES}")
+    if not any(line.startswith("retries =") for line in lines):
+        lines.append(f"retries = {RETRIES}")
     return PipSettings("".join(f"{line}\n" for line in lines), certificates, wheels)

@@ -62,8 +62,8 @@ def test_pips_settings_hold_in_a_build_with_the_certificates_at_another_place(tm
     )
 
 
-def test_a_machine_without_settings_needs_none() -> None:
-    assert parse_pip_settings("") == PipSettings("[global]\n")
+def test_a_machine_without_settings_needs_none_and_pip_is_patient() -> None:
+    assert parse_pip_settings("") == PipSettings("[global]\nretries = 20\n")
 
 
 def test_a_root_is_described_by_the_arguments_that_make_it() -> None:
