@@ -91,7 +91,7 @@ bench: setup ## What it costs, beside the same in Go: a table, docs/performance.
 images: setup $(if $(PLATFORM),setup-emulation) ## Both images as archives in the cache; prints their paths (1 s; 6 min from nothing); PLATFORM=linux/arm64
 	@.venv/bin/python -m hack.builds images $(ARGS)
 
-test-emulated: setup setup-emulation ## The agent's --version and unit tests in its arm64 image, by QEMU's user-mode emulation (10 min)
+test-emulated: setup setup-emulation ## The agent's --version and unit tests in its arm64 image, by QEMU's user-mode emulation (30 min; an hour when it must be built)
 	@hack/emulated.sh $(ARGS)
 
 release: setup setup-emulation ## Everything that an admin takes, built twice and compared, in dist/VERSION: VERSION=0.1.0 (an hour); ARGS=--once
