@@ -14,7 +14,7 @@ from handler_service.kube.reflector import Reflector
 from servicestatus.clock import Clock
 
 #: Objects in one page of a list: a Lease, a companion or a VMI's metadata has a few kilobytes as a rule, and there are
-#: many. Pages of larger ones are smaller: reflector.MAX_PAGE.
+#: many. Pages of larger ones are smaller: listing.MAX_PAGE.
 _SMALL_OBJECTS: Final = 500
 
 
