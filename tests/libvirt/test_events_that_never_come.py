@@ -57,6 +57,16 @@ def accuracy(pair: Pair) -> str:
     return str(services[0].get("accuracy", "")).removeprefix("ACCURACY_")
 
 
+def assert_unobservable(machine: VirtualMachine) -> None:
+    """A lower bound, and not observed, because of a server without a listener."""
+    with Pair(machine) as pair:
+        pair.handler.start()
+        pair.agent.start()
+        wait_reason(pair, "UNOBSERVABLE_LISTENER")
+        assert accuracy(pair) == "LOWER_BOUND"
+        assert not pair.summary().get("observed")
+
+
 def at_both(viewers: ViewerPool, first: int, second: int) -> tuple[Viewer, Viewer]:
     """Two viewers with one address and port, at two ports of QEMU."""
     connections = []
@@ -226,13 +236,7 @@ def test_a_second_connection_of_a_viewers_address_to_the_websocket_port_does_not
 
 
 def test_a_server_without_a_listener_is_never_observed(vms: VirtualMachines) -> None:
-    machine = vms.with_graphics(FdGraphics()).start()
-    with Pair(machine) as pair:
-        pair.handler.start()
-        pair.agent.start()
-        wait_reason(pair, "UNOBSERVABLE_LISTENER")
-        assert accuracy(pair) == "LOWER_BOUND"
-        assert not pair.summary().get("observed")
+    assert_unobservable(vms.with_graphics(FdGraphics()).start())
 
 
 def test_a_server_without_a_listener_that_the_description_does_not_show_is_never_observed(
@@ -241,13 +245,7 @@ def test_a_server_without_a_listener_that_the_description_does_not_show_is_never
     """A hook, a wrapper or a file may add one to QEMU's arguments. QEMU's own answer shows it."""
     file = libvirtd.directory_for("configuration") / "vnc.cfg"
     file.write_text('[vnc "two"]\n  vnc = "none"\n')
-    machine = vms.with_graphics(TcpGraphics(), arguments=["-readconfig", str(file)]).start()
-    with Pair(machine) as pair:
-        pair.handler.start()
-        pair.agent.start()
-        wait_reason(pair, "UNOBSERVABLE_LISTENER")
-        assert accuracy(pair) == "LOWER_BOUND"
-        assert not pair.summary().get("observed")
+    assert_unobservable(vms.with_graphics(TcpGraphics(), arguments=["-readconfig", str(file)]).start())
 
 
 @pytest.mark.parametrize("listens_on", ["TCP", "a unix socket"])
@@ -287,12 +285,7 @@ def test_a_vnc_server_with_the_port_of_the_spice_server_at_another_address_is_co
 
 def test_a_server_that_connects_to_its_viewer_is_never_observed(vms: VirtualMachines, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        machine = vms.with_graphics(None, arguments=["-vnc", f"127.0.0.1:{port},reverse=on"]).start()
-        with Pair(machine) as pair:
-            pair.handler.start()
-            pair.agent.start()
-            wait_reason(pair, "UNOBSERVABLE_LISTENER")
-            assert accuracy(pair) == "LOWER_BOUND"
+        assert_unobservable(vms.with_graphics(None, arguments=["-vnc", f"127.0.0.1:{port},reverse=on"]).start())
 
 
 def test_query_never_makes_a_start_with_a_tcp_listener_a_lower_bound(vms: VirtualMachines, viewers: ViewerPool) -> None:
