@@ -1,38 +1,10 @@
-"""`make attack`: attacks in random combinations for as long as one likes; ends with a table, and with 1 on a problem.
+"""`make attack`: attacks in random combinations; the variables are those of `tests.hostile.long_run`."""
 
-MINUTES: how long (10). SEED: of a former run, whose plan is repeated.
-"""
-
-import os
-import secrets
 import sys
-import time
 
+from tests.hostile import long_run
 from tests.hostile.combined import run as combined
 from tests.hostile.combined.scene import Scene
 
-
-def main() -> int:
-    minutes = float(os.environ.get("MINUTES") or 10)
-    seed = int(os.environ.get("SEED") or secrets.randbelow(10**6))
-    _say(f"seed {seed}, {minutes:g} minutes; the same plan again: make attack SEED={seed} MINUTES={minutes:g}")
-    with Scene(seed) as scene:
-        began = time.monotonic()
-        done = combined.run(
-            scene,
-            seed,
-            more=lambda _: time.monotonic() < began + minutes * 60,
-            log=lambda text: _say(f"{time.monotonic() - began:6.0f} s  {text}"),
-        )
-    _say("\n" + combined.table(done))
-    _say("\n" + ("\n".join(done.problems) or "no problem"))
-    return 1 if done.problems else 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(long_run.main("attack", Scene, combined.run, combined.table))
