@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench import readings
 from testbed.commands import User
 from testbed.processes import ManagedProcess
 from tests.cluster.cgroups import Charged, Tree
@@ -130,6 +129,3 @@ class Container(ManagedProcess):
     def charged(self) -> Charged:
         """Return the memory that its cgroup is charged with."""
         return self._tree.charged()
-
-    def cpu_seconds(self) -> float:
-        return readings.cpu_seconds(self.pid)

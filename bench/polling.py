@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from bench import readings
 from bench.results import digits
+from testbed import procfs
 from testbed.clients import ConsoleClient
 from testbed.libvirtd import PrivateLibvirt
 from testbed.truth import is_attached
@@ -50,7 +50,7 @@ def spent(libvirtd: PrivateLibvirt, made: Sequence[Pair]) -> dict[str, float]:
         "QEMU": libvirtd.qemu_pids,
         "handler": lambda: [pair.handler.pid for pair in made],
     }
-    return {part: sum(map(readings.cpu_seconds, pids[part]())) for part in PARTS}
+    return {part: sum(map(procfs.cpu_seconds, pids[part]())) for part in PARTS}
 
 
 def measure(libvirtd: PrivateLibvirt, made: Sequence[Pair], seconds: float) -> tuple[dict[str, float], float]:

@@ -1,18 +1,8 @@
 """What the kernel knows of a process, read from outside and without disturbing it."""
 
-import time
 from pathlib import Path
-from typing import Final
 
 from testbed import procfs
-
-#: See clock_getcpuclockid(3): the CPU clock of a whole process, in nanoseconds, threads that have ended included.
-_CPU_CLOCK: Final = 2
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process since its start."""
-    return time.clock_gettime((~pid << 3) | _CPU_CLOCK)
 
 
 def context_switches(pid: int) -> int:

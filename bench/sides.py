@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from bench import readings
 from bench.containers import Container, Root
+from testbed import procfs
 from testbed.vm import VirtualMachine
 from tests.apiserver.nodes import POD, Node
 from tests.apiserver.vmis import Vmi
@@ -155,4 +155,4 @@ class Load:
         return self.end()
 
     def cpu_seconds(self) -> float:
-        return readings.cpu_seconds(self._process.pid)
+        return procfs.cpu_seconds(self._process.pid)

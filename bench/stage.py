@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import bare_stream, readings
+from bench import bare_stream
 from bench.containers import Root, sweep
 from bench.revisions import Archives, archives_of, cpus_library
 from bench.sides import BEFORE, OURS, PEER, Roots, Side
@@ -89,7 +89,7 @@ class Stage:
 
     def server_seconds(self) -> float:
         """CPU time of kube-apiserver and etcd."""
-        return sum(readings.cpu_seconds(server.pid) for server in (self.plane.apiserver, self.plane.etcd))
+        return sum(server.cpu_seconds() for server in (self.plane.apiserver, self.plane.etcd))
 
     def _metrics(self) -> str:
         connection = self.client.connection()

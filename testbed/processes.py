@@ -141,6 +141,10 @@ class ManagedProcess:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
+    def cpu_seconds(self) -> float:
+        """CPU time since its start."""
+        return procfs.cpu_seconds(self.pid)
+
     def memory(self) -> procfs.Memory:
         return procfs.memory(self.pid)
 

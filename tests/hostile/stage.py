@@ -1,7 +1,6 @@
 """A real handler process with several enemies' sockets and a neighbour's, and the eyes on both."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -139,11 +138,11 @@ class Stage:
         """All sockets are attacked at once, for some seconds."""
         before = self.memory()
         with Sampler(self.memory) as memory, self._attack(attack, self.enemies) as attacker:
-            cpu, start = self.cpu(), time.monotonic()
+            cpu, start = self.handler.cpu_seconds(), time.monotonic()
             latencies = [self.neighbours_word(1)]
             while time.monotonic() < start + TOGETHER:
                 latencies.append(self.neighbours_word(1 + len(latencies) % 2))
-            busy = (self.cpu() - cpu) / (time.monotonic() - start)
+            busy = (self.handler.cpu_seconds() - cpu) / (time.monotonic() - start)
         return Together(
             grown=max(memory.values) - before,
             busy=busy,
@@ -179,11 +178,6 @@ class Stage:
                 peer.close()
                 return True
         return False
-
-    def cpu(self) -> float:
-        """Seconds that the handler has used."""
-        fields = Path(f"/proc/{self.handler.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
         """Anonymous bytes: what the program itself has filled."""

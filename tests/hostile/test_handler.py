@@ -5,7 +5,6 @@ The agent is the real program. It has no libvirt here and reports that it sees n
 
 import contextlib
 import itertools
-import os
 import socket
 import sys
 import threading
@@ -52,11 +51,6 @@ class Agent(ManagedProcess):
         ]
         super().__init__([script("launcher-agent"), *flags], log=directory / "agent.log")
 
-    def cpu(self) -> float:
-        """Seconds that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def wait_reporting(self) -> None:
         """Served by a good handler until it has said a Snapshot."""
         heard = threading.Event()
@@ -84,10 +78,10 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 @pytest.mark.parametrize("name", BEHAVIOURS)
 def test_a_hostile_handler_neither_grows_nor_ends_the_agent(agent: Agent, name: str) -> None:
     """What it was made to take at first is little, and going on gains nothing; a good handler is reported to again."""
-    cpu, most = agent.cpu(), [agent.memory().anonymous]
+    cpu, most = agent.cpu_seconds(), [agent.memory().anonymous]
     while len(most) <= ROUNDS or (most[-1] > most[-2] + MORE and len(most) <= MOST_ROUNDS):
         most.append(_most_memory(agent, BEHAVIOURS[name]))
-    cpu = agent.cpu() - cpu
+    cpu = agent.cpu_seconds() - cpu
     grown, at_last = most[-1] - most[0], most[-1] - most[-2]
     sys.stdout.write(f"{name}: {grown // KIB} KiB in {len(most) - 1} rounds, of that {at_last // KIB} KiB at last; ")
     sys.stdout.write(f"{cpu:.2f} s of CPU, {len(agent.log_text())} bytes of log\n")
@@ -121,9 +115,9 @@ def test_terms_cannot_make_the_agent_spin(agent: Agent) -> None:
 
     with serving(agent.socket, listening):
         wait_until(lambda: len(sent), lambda count: count > 10, what="it sends heartbeats")
-        cpu, start = agent.cpu(), time.monotonic()
+        cpu, start = agent.cpu_seconds(), time.monotonic()
         time.sleep(4 * WHILE)
-        busy = (agent.cpu() - cpu) / (time.monotonic() - start)
+        busy = (agent.cpu_seconds() - cpu) / (time.monotonic() - start)
     assert busy < BUSY
 
 

@@ -144,14 +144,9 @@ class Opener(ManagedProcess):
 
     def busy(self, attack: Attack) -> float:
         """Return the seconds of CPU that it uses in each second of an attack."""
-        cpu, start = self._cpu(), time.monotonic()
+        cpu, start = self.cpu_seconds(), time.monotonic()
         attack(self.path)
-        return (self._cpu() - cpu) / (time.monotonic() - start)
-
-    def _cpu(self) -> float:
-        """Seconds that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return (self.cpu_seconds() - cpu) / (time.monotonic() - start)
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
