@@ -147,6 +147,8 @@ without_prometheus() {
   fi
 }
 
+missing_packages() { lacking | tr ' ' '\n' | sort -u; }
+
 # What no package brings. Prints a sentence for each folder that this user cannot write to.
 lacking_rights() {
   local cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}
@@ -160,7 +162,7 @@ can_install() { ((EUID == 0)) && found apt-get; }
 # Ends with one message that names everything that this user has to ask for.
 prerequisites() {
   local -a missing problems
-  mapfile -t missing < <(lacking | tr ' ' '\n' | sort -u)
+  mapfile -t missing < <(missing_packages)
   mapfile -t problems < <(lacking_rights)
   if ((${#missing[@]})) && ! can_install; then
     problems+=("setup: these packages are missing. As root, run (the names are Debian's), then try again:
@@ -176,7 +178,7 @@ without_root() {
 
 system_tools() {
   local -a missing
-  mapfile -t missing < <(lacking | tr ' ' '\n' | sort -u)
+  mapfile -t missing < <(missing_packages)
   if ((${#missing[@]} == 0)); then return; fi
   say "setup: installing ${missing[*]} (about a minute)"
   progress 'setup: Debian packages'
