@@ -1,8 +1,9 @@
 """Records the events since a question to QEMU, so that its answer can be combined with them.
 
 The answer is a list as of some moment after the question. It is right about every client without an event since the
-question; for a client with an event, the event decides. Anonymous clients cannot be distinguished, so an event of one
-of them makes their whole number doubtful.
+question; for a client with an event, the event decides. Clients that cannot be distinguished make it inconclusive:
+anonymous ones that had an event, and those of a listed address that came or went. The answer may have been made before
+or after that event, and another client may have the same address.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ class QueryWindow:
         self.changed: dict[SocketAddress, Phase] = {}
         #: The clients by address in QEMU's answer, once it has come.
         self.listed: frozenset[SocketAddress] = frozenset()
+        self._moved: set[SocketAddress] = set()  # those of `changed` that came or went
         self._balance = 0  # anonymous clients that came, less those that went
         self._lowest = 0
         #: Whether there was an event that the answer may have missed or counted twice.
@@ -35,15 +37,16 @@ class QueryWindow:
             self.inconclusive = True
         elif peer in self.changed or len(self.changed) < _MAX_CHANGED:
             self.changed[peer] = phase
-            if phase is Phase.DISCONNECT and peer in self.listed:
-                self.inconclusive = True  # another client of this address may have left
+            if phase is not Phase.INITIALIZE:
+                self._moved.add(peer)
+                self.inconclusive |= peer in self.listed
         else:
             self.inconclusive = True
 
     def answered(self, listed: Iterable[SocketAddress]) -> None:
-        """Record the clients by address in QEMU's answer. One that has left since may be another client."""
+        """Record the clients by address in QEMU's answer."""
         self.listed = frozenset(listed)
-        self.inconclusive |= any(self.changed.get(peer) is Phase.DISCONNECT for peer in self.listed)
+        self.inconclusive |= not self._moved.isdisjoint(self.listed)
 
     @property
     def risen(self) -> int:

@@ -72,8 +72,13 @@ class SessionTable:
             self._since = now
 
     def resubscribe(self) -> None:
-        """Record that events were missed until now: a client in its handshake may have completed it, or left."""
+        """Record that events were missed until now: a client in its handshake may have completed it, or left.
+
+        That holds for the clients that share an address, too, whose interval is kept if QEMU lists as many as before.
+        The anonymous ones are counted from the answer alone.
+        """
         self._pending.clear()
+        self._shared = {peer: unknown_interval(one.connected) for peer, one in self._shared.items()}
 
     def open_query_window(self) -> None:
         """Record that QEMU is being asked: its answer may or may not include events from here on."""
