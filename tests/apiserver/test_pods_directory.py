@@ -70,12 +70,13 @@ def test_a_symlink_in_the_path_is_not_followed(
     handler: Handler, node: Node, hostile: Vmi, tmp_path: Path, component: str
 ) -> None:
     """At any depth; nothing is bound at its target."""
-    hostile.create(node.name)
+    hostile.pod = new_uid()
     elsewhere = tmp_path / "elsewhere"
     node.pods.add(hostile.pod)
     part = node.pods.path / hostile.pod / component
     part.rename(elsewhere)
     part.symlink_to(elsewhere)
+    hostile.create(node.name, pods={hostile.pod: node.name})
     wait_refused(handler, hostile, "Not a directory")
     assert list(elsewhere.rglob("handler.sock")) == []
 
@@ -162,8 +163,10 @@ def test_a_directory_that_is_swapped_is_let_go(handler: Handler, node: Node, hos
     peer = peers.connect(hostile.socket, sessions=1)
     peer.wait_published()
     volume = hostile.socket.parent
+    new = volume.with_name("new")
+    shutil.copytree(volume, new, ignore=lambda *_: ["handler.sock"])
     volume.rename(volume.with_name("former"))
-    shutil.copytree(volume.with_name("former"), volume, ignore=lambda *_: ["handler.sock"])
+    new.rename(volume)
     assert peer.wait_ended()[0] == "UNAVAILABLE"
     peers.connect(hostile.socket, sessions=2).wait_published()
     assert hostile.service_status() == {"vncSessions": 2}
@@ -219,13 +222,14 @@ def test_a_foreign_file_system_in_the_path_is_refused(
     """An emptyDir of the default medium is a plain directory; a file system mounted over it is not the kubelet's."""
     if os.geteuid() != 0:
         return  # only root can mount; the rest of the file needs no root
-    hostile.create(node.name)
+    hostile.pod = new_uid()
     part = node.pods.path / hostile.pod / component
     part.mkdir(parents=True)
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.mount(b"none", os.fsencode(part), b"tmpfs", 0, None) == 0, os.strerror(ctypes.get_errno())
     try:
         (node.pods.volume(hostile.pod)).mkdir(parents=True, exist_ok=True)
+        hostile.create(node.name, pods={hostile.pod: node.name})
         wait_refused(handler, hostile, "it is on another file system")
     finally:
         assert libc.umount2(os.fsencode(part), 2) == 0
