@@ -76,10 +76,10 @@ class Policy:
     def uninstall(self, first: Sequence[Sequence[str]]) -> None:
         """Return when pods get no agent any more. None is rejected, whatever the policy still lacks."""
         for thing in first:
-            self._plane.kubectl("delete", *thing)
+            self._plane.kubectl.delete(*thing)
         if first:
             self._wait_without_agents()
-        self._plane.kubectl("delete", "--ignore-not-found", "--filename=-", input=self._list, timeout=TIMEOUT * 3)
+        self._plane.kubectl.delete("--filename=-", input=self._list, timeout=TIMEOUT)
         self._wait_without_agents()
 
     def _wait_without_agents(self) -> None:

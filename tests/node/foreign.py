@@ -143,8 +143,7 @@ class Foreign(Place):
         # Once its kind is gone too, kubectl cannot delete it a second time.
         installed = self.client.find(f"/api/v1/namespaces/{NAMESPACE}") is not None
         for kustomization in (self.overlay, STOCK) if installed else (STOCK,):
-            words = ("delete", "-k", kustomization, "--ignore-not-found", "--wait=true", f"--timeout={TIMEOUT:g}s")
-            self.cluster.kubectl(*words, timeout=TIMEOUT + 10)
+            self.cluster.kubectl.delete("-k", kustomization, timeout=TIMEOUT)
         self.close()
 
     def close(self) -> None:

@@ -109,7 +109,7 @@ def project_namespace(cluster: Workloads) -> Iterator[None]:
     yield
     if not before:
         cluster.kubectl("delete", "namespace", NAMESPACE)
-        cluster.kubectl("delete", "-k", CRD)
+        cluster.kubectl.delete("-k", CRD)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def operator_kinds(cluster: Workloads) -> Iterator[None]:
     kinds = [f"crd/{kind}.monitoring.coreos.com" for kind in ("podmonitors", "prometheusrules")]
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
     yield
-    cluster.kubectl("delete", "-k", OPERATOR)
+    cluster.kubectl.delete("-k", OPERATOR)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def other_kinds(cluster: Workloads) -> Iterator[None]:
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{kind}" for kind in kinds))
     yield
     for folder in ("openshift", "cert-manager"):
-        cluster.kubectl("delete", "-k", KINDS / folder)
+        cluster.kubectl.delete("-k", KINDS / folder)
 
 
 @pytest.mark.parametrize("name", ["kubevirt", "kubevirt-webhook", "test-node"])
