@@ -84,7 +84,7 @@ FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
     "vm_new": (0.7, _seconds(0.05, 1.0, 3.0)),
     "vm_swap": (0.4, _seconds(0.02, 0.1)),
     "libvirt_restart": (1, _seconds(0.1, 1.0, 3.0)),
-    "libvirt_hang": (0.6, _seconds(0.5, 5.0, 8.0)),
+    "libvirt_hang": (0.6, _seconds(0.5, 5.0, 12.0)),
     "libvirt_locked": (0.5, _seconds(1.0, 11.0, 15.0)),
     "libvirt_slow": (0.4, _seconds(1.0, 5.0)),
     "query_refused": (0.5, _seconds(1.0, 5.0)),

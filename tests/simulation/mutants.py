@@ -254,6 +254,21 @@ MUTANTS: Final = (
         (Edit("launcher_agent.vm.liveness", "_INTERVAL", "2.8", "1e9"),),
         quick=True,
     ),
+    Mutant(
+        "answer-of-libvirt-awaited-too-long",
+        (Edit("launcher_agent.vm.liveness", "TIME_LIMIT", "4.5", "8.0"),),
+    ),
+    Mutant(
+        "lost-libvirt-still-observed",
+        (
+            Edit(
+                "launcher_agent.vm.supervisor",
+                "Supervisor.run",
+                "self._state.observe(Reason.LIBVIRT_UNREACHABLE, str(lost))",
+                "",
+            ),
+        ),
+    ),
     *DISPLAY_MUTANTS,
     *PORT_MUTANTS,
 )

@@ -74,6 +74,7 @@ class Qemu:
     """One run of the domain."""
 
     run: int
+    began: float
     viewers: list[Viewer] = field(default_factory=list)
     #: By what events say about them: nothing for an anonymous client.
     alike: dict[SocketAddress, Alike] = field(default_factory=lambda: defaultdict(Alike))
@@ -174,7 +175,7 @@ class Subscription:
         await asyncio.sleep(self._rng.uniform(0.0005, 0.003))
         while self._libvirt.locked:
             await self._libvirt.changed()
-        if self._libvirt.refuses or not self._libvirt.up or self._libvirt.qemu is None:
+        if self._libvirt.refuses_since is not None or not self._libvirt.up or self._libvirt.qemu is None:
             raise QueryError("refused")
         return self._libvirt.qemu
 
@@ -220,6 +221,10 @@ class Libvirt:
         self.unheard = 0
         self.hangs = False
         self.locked = False
+        #: Since when it answers no call about the domain and reports no event of it; None while it does.
+        self.silent_since: float | None = None
+        #: When it last began to answer.
+        self.answers_since = self._loop.time()
         #: Whether the lock of another domain of the same libvirt is held.
         self.neighbour_locked = False
         #: The same of the sessions at its ports, by service.
@@ -227,7 +232,8 @@ class Libvirt:
         self.display: Display = DISPLAYS["socket"]
         #: Whether the domain has slots for USB devices, and a serial console.
         self.has_ports = False
-        self.refuses = False
+        #: Since when QEMU cannot be asked; None while it can.
+        self.refuses_since: float | None = None
         self.slow = False
         self.up_since = self._loop.time()
         self.domain: str | None = None
@@ -237,7 +243,7 @@ class Libvirt:
     @property
     def silent(self) -> bool:
         """Whether it answers no call about the domain and reports no event of it."""
-        return self.hangs or self.locked
+        return self.silent_since is not None
 
     # --- the agent's calls ---
 
@@ -264,7 +270,8 @@ class Libvirt:
 
     def stop(self) -> None:
         """The daemon ends; QEMU lives on."""
-        self.up, self.hangs, self.locked = False, False, False
+        self.up = False
+        self._end_silence()
         self._lose("libvirt closed the connection")
 
     def end(self) -> None:
@@ -274,32 +281,54 @@ class Libvirt:
 
     def start(self) -> None:
         """It is there (again)."""
-        self.up, self.up_since, self.unheard, self.unheard_ports = True, self._loop.time(), 0, {}
+        self.up, self.unheard, self.unheard_ports = True, 0, {}
+        self.up_since = self.answers_since = self._loop.time()
         self._notify()
 
     def hang(self) -> None:
         """It stops responding. Keepalive notices."""
         if self.up and not self.hangs:
             self.hangs = True
+            self._begin_silence()
             for subscription in self.subscriptions:
-                self._loop.call_later(KEEPALIVE, self._give_up, subscription)
+                self._loop.call_later(KEEPALIVE, self._give_up, subscription, self.silent_since)
 
     def lock(self) -> None:
         """It holds the domain's lock; keepalive notices nothing."""
-        self.locked = self.up and self.qemu is not None
+        if self.up and self.qemu is not None:
+            self.locked = True
+            self._begin_silence()
 
     def resume(self) -> None:
         """It goes on, and sends the delayed events."""
         if self.silent:
-            self.hangs, self.locked, self.unheard, self.unheard_ports = False, False, 0, {}
+            self.unheard, self.unheard_ports = 0, {}
+            self._end_silence()
         for subscription in self.subscriptions:
             held, subscription.held = subscription.held, []
             for event in held:
                 subscription.push(event)
         self._notify()
 
-    def _give_up(self, subscription: Subscription) -> None:
-        if self.hangs:
+    def refuse(self) -> None:
+        """QEMU cannot be asked."""
+        if self.refuses_since is None:
+            self.refuses_since = self._loop.time()
+
+    def accept(self) -> None:
+        """It can be asked again."""
+        self.refuses_since = None
+
+    def _begin_silence(self) -> None:
+        if self.silent_since is None:
+            self.silent_since = self._loop.time()
+
+    def _end_silence(self) -> None:
+        self.hangs, self.locked, self.silent_since = False, False, None
+        self.answers_since = self._loop.time()
+
+    def _give_up(self, subscription: Subscription, since: float | None) -> None:
+        if self.hangs and self.silent_since == since:  # not a later hang
             subscription.lose("libvirt does not answer")
             self._notify()
 
@@ -333,7 +362,7 @@ class Libvirt:
 
     def boot(self) -> None:
         """QEMU runs; it accepts viewers from now on."""
-        self.qemu = Qemu(next(self._runs))
+        self.qemu = Qemu(next(self._runs), self._loop.time())
         self._tell()
 
     def announce(self) -> None:

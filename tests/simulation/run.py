@@ -6,7 +6,7 @@ import random
 
 from handler_service.cluster.vouching import WITHDRAW_WITHIN
 from servicestatus import contract
-from tests.simulation import neighbours, oracles, port_oracles, vouching
+from tests.simulation import earned, neighbours, oracles, port_oracles, vouching
 from tests.simulation.history import Epoch, History
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.oracles import Violation
@@ -36,7 +36,7 @@ def run(history: History) -> list[Violation]:
 async def _live(history: History) -> list[Violation]:
     world = World(history.setting, random.Random(history.seed))  # noqa: S311  # chance that can be repeated
     world.begin()
-    looks = [asyncio.create_task(vouching.look(world))]
+    looks = [asyncio.create_task(vouching.look(world)), asyncio.create_task(earned.look(world))]
     if history.setting.neighbours:
         looks.append(asyncio.create_task(neighbours.rise(world)))
     found: list[Violation] = []

@@ -147,7 +147,8 @@ class Scene:
                 wire.up.stall(False)
                 wire.down.stall(False)
             libvirt = pod.libvirt
-            libvirt.refuses = libvirt.slow = False
+            libvirt.accept()
+            libvirt.slow = False
             libvirt.resume()
             self._start_libvirt(pod)
             for viewer in tuple(libvirt.qemu.viewers if libvirt.qemu else ()):
@@ -266,7 +267,7 @@ class Scene:
         """Whether an agent and its libvirt have worked for so long."""
         since = self._loop.time() - seconds
         libvirt = pod.libvirt
-        well = libvirt.up and not libvirt.silent and not libvirt.refuses and libvirt.up_since <= since
+        well = libvirt.up and not libvirt.silent and libvirt.refuses_since is None and libvirt.up_since <= since
         return well and pod.agent is not None and pod.agent.started <= since
 
     def _doubt(self, pod: Pod) -> None:

@@ -20,7 +20,7 @@ CORES = len(os.sched_getaffinity(0))
 
 @pytest.mark.timeout(900)
 def test_no_promise_is_broken_in_any_history(request: pytest.FixtureRequest) -> None:
-    """Ordered, NoPhantom, Converges, UnknownIsNotZero, NeverOutlives, PublishedMeansPublished, BoundedWrites.
+    """All eight promises.
 
     `make test` runs 2,000 histories, `make check` 200, and `make simulate` any number.
     """
@@ -125,6 +125,30 @@ def test_a_run_leaves_the_programs_chance_as_it_was() -> None:
     before = random.getstate()
     run(generate(3))
     assert random.getstate() == before
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(
+            [(5.0, "libvirt_locked", 20.0), (6.0, "libvirt_restart", 0.1), (14.99, "libvirt_locked", 1.0)],
+            id="a lock, 10 s after one that a restart ended",
+        ),
+        pytest.param(
+            [(5.0, "query_refused", 5.0), (5.5, "query_refused", 0.5), (7.99, "query_refused", 1.0)],
+            id="a refusal, 3 s after one that has ended",
+        ),
+        pytest.param(
+            [(4.9, "libvirt_locked", 8.0), (5.0, "query_refused", 5.0)],
+            id="a refusal while libvirt does not answer, so that polls wait",
+        ),
+    ],
+)
+def test_two_faults_are_not_taken_for_one(faults: list[tuple[float, str, float]]) -> None:
+    """Time without an answer counts from the fault that is in effect."""
+    setting = Setting(tcp=True, ports=True, poll=1.0)
+    steps = tuple(Step(at, name, (("seconds", seconds),)) for at, name, seconds in faults)
+    assert run(History(1, setting, (Epoch(1, (*steps, Step(20.0, "foreign_touch"))),))) == []
 
 
 def test_a_failing_history_is_cut_down_to_what_matters() -> None:

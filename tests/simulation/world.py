@@ -9,18 +9,13 @@ from typing import Final
 
 from handler_service.kube import companion, vmi
 from handler_service.kube.errors import UnreachableError
-from servicestatus.services import POLLED
 from tests.simulation.apiserver import Fate, Object
 from tests.simulation.ports import Ports
 from tests.simulation.processes import Pod
-from tests.simulation.qemu import Qemu, Viewer
+from tests.simulation.qemu import Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
 
-#: Seconds without a response of libvirt after which an observation is no longer reported.
-_OBSERVED_AT_MOST: Final = 10.0
-#: Seconds that a poll may take, in addition to the interval between two.
-_POLL_LATE: Final = 2.0
 #: Seconds between two takeovers. The agent looks again after 0.1 s, which is in no gap then.
 _APART: Final = 0.31
 
@@ -280,32 +275,26 @@ class World(Scene):
     def libvirt_hang(self, seconds: float) -> None:
         """virtqemud does not respond for a while."""
         if self.pod is not None:
-            pod = self.pod
-            pod.libvirt.hang()
-            self._doubt(pod)
-            self._later(seconds, lambda: self._resume_libvirt(pod))
-
-    def _resume_libvirt(self, pod: Pod) -> None:
-        self._doubt(pod)
-        pod.libvirt.resume()
+            self.pod.libvirt.hang()
+            self._begin_silence(self.pod, seconds)
 
     def libvirt_locked(self, seconds: float) -> None:
         """libvirt holds the domain's lock: no event, no answer, and no error either."""
         if self.pod is not None and not self.pod.libvirt.silent:
-            pod = self.pod
-            pod.libvirt.lock()
-            if not pod.libvirt.locked:
-                return  # there is no QEMU whose lock it could hold
-            self._doubt(pod)
-            until = self._loop.time() + seconds
-            self._later(min(_OBSERVED_AT_MOST, seconds), lambda: self._check_not_observed(pod, until))
-            self._later(seconds, lambda: self._resume_libvirt(pod))
+            self.pod.libvirt.lock()
+            self._begin_silence(self.pod, seconds)
 
-    def _check_not_observed(self, pod: Pod, until: float) -> None:
-        """ObservedIsEarned: 10 s after libvirt's last response the agent does not report an observation."""
-        held = pod.libvirt.locked and pod.uid in self.pods and until > self._loop.time()
-        if held and pod.agent is not None and pod.agent.state.observation.reason.observed:
-            self.wrong.append(("ObservedIsEarned", f"{pod.uid} is observed, and libvirt has not answered for 10 s"))
+    def _begin_silence(self, pod: Pod, seconds: float) -> None:
+        since = pod.libvirt.silent_since
+        if since is None:
+            return  # libvirt is down, or there is no QEMU whose lock it could hold
+        self._doubt(pod)
+        self._later(seconds, lambda: self._end_silence(pod, since))
+
+    def _end_silence(self, pod: Pod, since: float) -> None:
+        if pod.libvirt.silent_since == since:  # not a later silence
+            self._doubt(pod)
+            pod.libvirt.resume()
 
     def libvirt_slow(self, seconds: float) -> None:
         """Events need up to a tenth of a second."""
@@ -317,22 +306,11 @@ class World(Scene):
     def query_refused(self, seconds: float) -> None:
         """QEMU cannot be asked."""
         if self.pod is not None:
-            pod, libvirt = self.pod, self.pod.libvirt
-            libvirt.refuses = True
-            until = self._loop.time() + seconds
-            qemu = libvirt.qemu
-            self._later(min(_POLL_LATE + self.setting.poll, seconds), lambda: self._check_not_polled(pod, qemu, until))
-            self._later(seconds, lambda: setattr(libvirt, "refuses", False))
-
-    def _check_not_polled(self, pod: Pod, qemu: Qemu | None, until: float) -> None:
-        """ObservedIsEarned: after a poll that QEMU refuses, its ports are not observed. `qemu` ran when it began to."""
-        held = pod.libvirt.refuses and pod.uid in self.pods and until > self._loop.time()
-        running = qemu is not None and pod.libvirt.qemu is qemu and pod.libvirt.up
-        if not (held and running and pod.agent is not None and self.setting.poll):
-            return
-        report = pod.agent.state.report()
-        if any(one.service in POLLED and one.observation.reason.observed for one in report.services):
-            self.wrong.append(("ObservedIsEarned", f"{pod.uid}: ports are observed, and QEMU answers no poll"))
+            libvirt = self.pod.libvirt
+            libvirt.refuse()
+            since = libvirt.refuses_since
+            # Not a later refusal.
+            self._later(seconds, lambda: libvirt.accept() if libvirt.refuses_since == since else None)
 
     # --- steps: the programs and the connections between them ---
 
