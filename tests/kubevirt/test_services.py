@@ -26,8 +26,8 @@ POLL = ("usb-redirection=1s", "serial-console=1s")
 PASSTHROUGH: Object = {"clientPassthrough": {}}
 # An interval, KubeVirt's own time, and the delays of a report and of a write.
 SOON = 30.0
-# The agent asks again after this time before it reports a fall. KubeVirt's takeover takes less than 1 ms of it.
-CONFIRMATION = 0.1
+# The agent asks again within this time before it reports a fall. KubeVirt's takeover takes less than 1 ms of it.
+CONFIRMATION = 0.2
 
 
 @pytest.fixture(scope="module")

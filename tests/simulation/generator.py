@@ -8,6 +8,7 @@ from typing import Final
 from tests.simulation.apiserver import Fate
 from tests.simulation.displays import DISPLAYS
 from tests.simulation.history import Epoch, History, Setting, Step, Value
+from tests.simulation.ports import MOST_TAKEOVERS
 
 Arguments = Mapping[str, Value]
 Maker = Callable[[Random], Arguments]
@@ -76,6 +77,12 @@ _STAYING: Final = {
     name: _PORTS[name] for name in ("device_plug", "console_open", "console_takeover", "connect", "leave")
 }
 _STAYING_KINDS: Final = ("agent_kill", "agent_stop", "handler_kill", "libvirt_hang", "libvirt_restart", "query_refused")
+#: One of so many is about several clients that take the console over from each other at the pace of the agent's
+#: questions, some of which are the first ones of a new agent or of a new connection to libvirt.
+_RIVALS: Final = 4
+_RIVALS_SEED: Final = 1
+_RIVALRY: Final = {name: _PORTS[name] for name in ("console_open", "console_takeover")}
+_RIVALRY_KINDS: Final = ("agent_kill", "libvirt_restart")
 #: What may fail, how often, and how.
 FAULTS: Final[Mapping[str, tuple[float, Maker]]] = {
     "vm_restart": (0.5, _seconds(0.05, 1.0)),
@@ -191,10 +198,14 @@ def generate(seed: int) -> History:
 
 
 def _staying(seed: int, setting: Setting) -> tuple[Setting, Mapping[str, tuple[float, Maker]], list[str]]:
+    viewers, kinds = _STAYING, list(_STAYING_KINDS)
+    if seed // _SOME % _RIVALS == _RIVALS_SEED:
+        setting = replace(setting, rivals=MOST_TAKEOVERS, may_query=True, poll=2.0)
+        viewers, kinds = _RIVALRY, list(_RIVALRY_KINDS)
     if seed // _SOME % 3 == 2:
         calm = replace(setting, calm=True, knows_field=True, may_query=True, poll=2.0)
-        return calm, _STAYING, ["foreign_touch"]
-    return replace(setting, calm=False), _STAYING, list(_STAYING_KINDS)
+        return calm, viewers, ["foreign_touch"]
+    return replace(setting, calm=False), viewers, kinds
 
 
 def _steps(rng: Random, viewers: Mapping[str, tuple[float, Maker]], kinds: list[str]) -> tuple[Step, ...]:

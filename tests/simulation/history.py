@@ -48,6 +48,8 @@ class Setting:
     ports: bool = False
     #: Seconds between two polls of these ports; 0: the handlers do not ask for it.
     poll: float = 0.0
+    #: How many clients take the console over from each other at a time, one soon after the other.
+    rivals: int = 1
     #: Whether the agent may ask QEMU.
     may_query: bool = True
     #: Other VMIs of the node, whose numbers only rise.

@@ -5,19 +5,24 @@ from typing import Final
 from tests.simulation.planting import Edit, Mutant
 
 _POLLER: Final = "launcher_agent.vm.poller"
+_SAMPLED: Final = "launcher_agent.sessions.sampled"
 _SERVICE_WATCH: Final = "launcher_agent.vm.service_watch"
 _SERVICES: Final = "handler_service.publishing.services"
 
 PORT_MUTANTS: Final = (
     Mutant(
         "free-console-not-confirmed",
+        (Edit(_POLLER, "_CONFIRM", "(0.061, 0.071, 0.083)", "()"),),
+    ),
+    Mutant(
+        "free-console-confirmed-once",
+        (Edit(_POLLER, "_CONFIRM", "(0.061, 0.071, 0.083)", "(0.083,)"),),
+    ),
+    Mutant(
+        "first-answer-taken-for-zero",
         (
-            Edit(
-                "launcher_agent.sessions.sampled",
-                "SampledUse.sample",
-                "(self._used & places) - used - self._missing",
-                "frozenset()",
-            ),
+            Edit(_SAMPLED, "SampledUse.sample", "unconfirmed <= self._used", "True"),
+            Edit(_SAMPLED, "SampledUse.sample", "bool(unconfirmed)", "bool(unconfirmed & self._used)"),
         ),
     ),
     Mutant(
@@ -32,7 +37,9 @@ PORT_MUTANTS: Final = (
                 _POLLER,
                 "Poller._fail",
                 "self._observe_all(Reason.QUERY_FAILED, problem)",
-                "for service in self._asked():\n    self._report(service, 0, 0, None)",
+                "for service in self._asked():\n"
+                "    self._state.services[service].count(0, 0, self._state.clock())\n"
+                "self._observe_all(Reason.WATCHING)",
             ),
         ),
     ),

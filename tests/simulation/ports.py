@@ -7,10 +7,15 @@
 """
 
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 SLOTS: Final = 4
+#: The most takeovers of the console in half a second. The agent reports a fall after four answers in a row, which is
+#: wrong only if each of them falls into another takeover: docs/services.md.
+MOST_TAKEOVERS: Final = 3
+_WITHIN: Final = 0.5
 USB: Final = "usb-redirection"
 CONSOLE: Final = "serial-console"
 SERVICES: Final = (USB, CONSOLE)
@@ -54,6 +59,7 @@ class Ports:
     console: Port = field(default_factory=lambda: Port("serial0"))
     #: A takeover of the console is under way: a person has it, and QEMU may serve no client.
     handing_over: int = 0
+    takeovers: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_TAKEOVERS))
 
     @property
     def really(self) -> dict[str, int]:
@@ -62,6 +68,16 @@ class Ports:
             USB: sum(slot.attached for slot in self.slots),
             CONSOLE: int(self.console.connected or self.handing_over > 0),
         }
+
+    def take_over(self, now: float) -> bool:
+        """Begin a takeover of the console; return whether there was a client, and there were not too many takeovers."""
+        many = len(self.takeovers) == MOST_TAKEOVERS and self.takeovers[0] > now - _WITHIN
+        if many or not self.console.connected:
+            return False
+        self.takeovers.append(now)
+        self.console.connected = False
+        self.handing_over += 1
+        return True
 
     def answer(self, command: str) -> str | None:
         """Return QEMU's answer to a command of QMP; None if it has no such command."""

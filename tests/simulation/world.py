@@ -16,8 +16,9 @@ from tests.simulation.qemu import Viewer
 from tests.simulation.scene import DOMAIN, KEEPALIVE, NEVER, NODES, Scene
 from tests.simulation.transport import Wire
 
-#: Seconds between two takeovers. The agent looks again after 0.1 s, which is in no gap then.
+#: Seconds between two takeovers of the console, and between those by several clients at a time.
 _APART: Final = 0.31
+_RIVALS_APART: Final = 0.09
 
 
 class World(Scene):
@@ -117,14 +118,14 @@ class World(Scene):
         """Through KubeVirt's proxy, again and again: the old client is cut off before the new one is connected."""
         pod = self.pod
         for number in range(times):
-            self._later(number * _APART, lambda: self._take_console_over(gap) if pod is self.pod else None)
+            for rival in range(self.setting.rivals):
+                seconds = number * _APART + rival * _RIVALS_APART
+                self._later(seconds, lambda: self._take_console_over(gap) if pod is self.pod else None)
 
     def _take_console_over(self, gap: float) -> None:
         ports = self._ports()
-        if ports is None or not ports.console.connected:
+        if ports is None or not ports.take_over(self._loop.time()):
             return
-        ports.console.connected = False
-        ports.handing_over += 1
 
         def connect() -> None:
             ports.console.connected = True
