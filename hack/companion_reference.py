@@ -37,7 +37,7 @@ _HEAD = """\
 | path | `/apis/{group}/{version}/namespaces/NAMESPACE/{plural}/NAME` |
 | scope | {scope}: it has the namespace and the name of its VMI |
 | status | a subresource: the right to write the object does not include the right to write its status |
-| selectors | fields {selectable}; the label `{label}` names the node whose handler writes it |
+| selectors | fields (Kubernetes 1.31) {selectable}; the label `{label}` names the node whose handler writes it |
 | OpenAPI | `kubectl explain {short}.status --recursive`; `kubectl get --raw /openapi/v3/apis/{group}/{version}` |
 
 `--field-selector 'status.vncSessions!='` selects the objects with a number above zero, since an absent field is the
