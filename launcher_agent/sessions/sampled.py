@@ -16,6 +16,7 @@ class SampledUse:
         self._needed = needed
         self._used: frozenset[str] = frozenset()
         self._free: dict[str, int] = {}  # by place, the samples in a row that found it free
+        self._seen: frozenset[str] = frozenset()  # those in use that a sample since the last doubt has found so
         self._known = False
 
     @property
@@ -36,7 +37,8 @@ class SampledUse:
         self._free = {place: min(self._free.get(place, 0) + 1, self._needed) for place in places - used}
         unconfirmed = {place for place, samples in self._free.items() if samples < self._needed}
         self._used = (self._used & unconfirmed) | used
-        self._known = unconfirmed <= self._used
+        self._seen = (self._seen & unconfirmed) | used
+        self._known = unconfirmed <= self._seen
         return bool(unconfirmed)
 
     def interrupt(self) -> None:
@@ -44,6 +46,7 @@ class SampledUse:
         self._free = {place: samples for place, samples in self._free.items() if samples == self._needed}
 
     def doubt(self) -> None:
-        """Record that samples are missing: what was free may be in use, and the next sample alone proves nothing."""
+        """Record that samples are missing: each place may have changed, and no single sample proves one free."""
         self._free = {}
+        self._seen = frozenset()
         self._known = False

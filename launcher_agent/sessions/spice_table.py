@@ -15,6 +15,7 @@ Invariants:
 - At most `capacity` addresses are held. Channels beyond that are counted like those of a unix socket.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -58,8 +59,9 @@ class SpiceTable:
         """Apply one event."""
         if self._window is not None:
             self._record(phase, peer, self._window)
-        if phase is Phase.CONNECT and peer in self._listed:
-            return  # the answer has overtaken the event
+        if phase is Phase.CONNECT and peer in self._listed:  # overtaken by the answer, or another channel's
+            self._inconclusive = True
+            return
         if phase is Phase.CONNECT and self._is_known(peer):  # at the plain and at the TLS port
             self._make_anonymous(peer)
         if self._is_counted(phase, peer):
@@ -81,12 +83,16 @@ class SpiceTable:
     def reconcile(self, channels: Sequence[SpiceChannel]) -> None:
         """Apply QEMU's answer. It is right about every channel without an event since the question."""
         changed = self._window or set()
-        listed = {one.peer for one in channels if not one.peer.anonymous}
+        counts = Counter(one.peer for one in channels if not one.peer.anonymous)
+        shared = {peer for peer, count in counts.items() if count > 1}  # at the plain and at the TLS port
+        self._inconclusive |= not changed.isdisjoint(shared)
+        self._pending -= shared
+        listed = counts.keys() - shared
         beyond = set(sorted(listed - self._finished, key=str)[max(0, self._capacity - len(self._finished)) :])
         self._listed = listed - changed - beyond - self._finished
-        self._finished = (self._finished & changed) | (listed - changed - beyond)
+        self._finished = (self._finished & changed - shared) | (listed - changed - beyond)
         self._pending -= self._finished
-        anonymous = sum(one.peer.anonymous for one in channels) + len(beyond)
+        anonymous = sum(one.peer.anonymous or one.peer in shared for one in channels) + len(beyond)
         # A channel with an event meanwhile may be listed or not, so both bounds are kept until the next answer.
         least, most = (0, anonymous + self._risen) if self._inconclusive else (anonymous, anonymous)
         self._anonymous = CountInterval(most + _UNLISTED, least, most)

@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between the answers that prove a place free. A takeover leaves it free for 0.5 ms (measured), and for longer
 #: where KubeVirt's proxy is short of CPU time. All four answers must miss the client: in one gap of 0.2 s, or in four
-#: takeovers. The pauses differ, so that clients that take over from each other at a steady pace are not missed four
-#: times. Together they are shorter than a handler's wait before it writes that a number is not observed (0.3 s).
+#: takeovers, where QEMU answers within milliseconds. The pauses differ, so that clients that take over from each other
+#: at a steady pace are not missed four times. Together they are shorter than a handler's wait before it writes that a
+#: number is not observed (0.3 s).
 _CONFIRM: Final = (0.061, 0.071, 0.083)
 #: Seconds until the next poll after one without an answer, if the interval is not shorter.
 _RETRY: Final = 5.0
@@ -191,11 +192,16 @@ class Poller:
     def _report(self, service: Service, use: SampledUse, pending: int, every: float | None, problem: str) -> None:
         state = self._state.services[service]
         state.sampled_every = every or self._asked()[service]
-        state.count(use.sessions, pending, self._state.clock())
+        # What is not known lowers no number: that of the connection before may be right.
+        sessions = use.sessions if use.known else max(use.sessions, state.view.sessions)
+        state.count(sessions, pending, self._state.clock())
+        own = state.observation
         if use.known:
             self._observe(service, Reason.NOT_WATCHED if problem else Reason.WATCHING, problem)
-        elif state.observation.reason.observed:
+        elif own.reason.observed:
             self._observe(service, Reason.RECONCILING)
+        else:
+            self._observe(service, own.reason, own.message)  # without a time, which is not known either
 
     def _doubt(self, service: Service) -> None:
         if self._run is not None:

@@ -21,7 +21,7 @@ PORT_MUTANTS: Final = (
     Mutant(
         "first-answer-taken-for-zero",
         (
-            Edit(_SAMPLED, "SampledUse.sample", "unconfirmed <= self._used", "True"),
+            Edit(_SAMPLED, "SampledUse.sample", "unconfirmed <= self._seen", "True"),
             Edit(_SAMPLED, "SampledUse.sample", "bool(unconfirmed)", "bool(unconfirmed & self._used)"),
         ),
     ),

@@ -75,6 +75,16 @@ def test_an_interrupted_confirmation_begins_again_and_what_is_confirmed_stays(us
     assert (use.sessions, use.known) == (1, True)
 
 
+def test_after_a_doubt_a_place_that_was_in_use_is_not_known_to_be_so(use: SampledUse) -> None:
+    use.sample({"a"}, {"a"})
+    use.doubt()
+    for _ in range(2):
+        use.sample(set(), {"a"})
+        assert (use.sessions, use.known) == (1, False)
+    use.sample(set(), {"a"})
+    assert (use.sessions, use.known) == (0, True)
+
+
 def test_after_a_doubt_nothing_is_known_and_what_was_in_use_counts(use: SampledUse) -> None:
     for _ in range(3):
         use.sample({"a"}, {"a", "b"})

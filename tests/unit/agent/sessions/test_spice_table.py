@@ -91,9 +91,35 @@ def test_an_answer_that_overtakes_the_events_of_a_channel_counts_it_once() -> No
     table.open_window()
     table.reconcile([SpiceChannel(tcp(1), 7)])
     after(*viewer(1), table=table)
-    assert table.close_window()
+    assert not table.close_window()  # they may be another channel's, at the other port
     assert seen(table) == (1, 0, Accuracy.EXACT)
+    answered(table, [(tcp(1), 7)])
     assert seen(after((DISCONNECT, tcp(1)), table=table)) == (0, 0, Accuracy.EXACT)
+
+
+def test_two_listed_channels_of_one_address_are_two() -> None:
+    """At the plain and at the TLS port: the end of one is not the end of the other."""
+    table = answered(SpiceTable(), [(tcp(1), 7), (tcp(1), 7)])
+    assert seen(table) == (1, 0, Accuracy.EXACT)
+    assert seen(after((DISCONNECT, tcp(1)), table=table)) == (1, 0, Accuracy.EXACT)
+    assert table.pending == 0
+
+
+def test_an_answer_with_two_channels_of_an_address_is_inconclusive_after_its_events() -> None:
+    table = SpiceTable()
+    table.open_window()
+    after(*viewer(1), table=table)
+    table.reconcile([SpiceChannel(tcp(1), 7), SpiceChannel(tcp(1), 7)])
+    assert not table.close_window()
+    assert table.sessions == 1
+
+
+def test_a_second_channel_of_a_listed_address_does_not_end_the_first() -> None:
+    table = SpiceTable()
+    table.open_window()
+    table.reconcile([SpiceChannel(tcp(1), 7)])
+    after(*viewer(1), (DISCONNECT, tcp(1)), table=table)
+    assert not table.close_window()
 
 
 def test_several_clients_are_bounded_by_events_and_counted_by_answers() -> None:

@@ -227,6 +227,34 @@ async def test_a_service_that_is_polled_again_is_not_observed_by_one_answer() ->
         assert seen(scene, SERIAL) == (Reason.WATCHING, 0, 0)
 
 
+async def test_what_was_in_use_before_a_service_was_off_is_not_observed_by_one_answer() -> None:
+    async with watching(connection()) as scene:
+        ports(scene).connected = {"serial0"}
+        await ready(scene)
+        scene.state.poll({USB: 5.0})
+        await scene.time.advance(3600)
+        ports(scene).connected = set()
+        scene.state.poll(BOTH)
+        await settle()
+        assert seen(scene, SERIAL) == (Reason.RECONCILING, 1, 0)
+        assert report(scene, SERIAL).view.since is None
+        await scene.time.advance(CONFIRMED)
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 0, 0)
+
+
+async def test_the_number_of_the_connection_before_stays_until_a_zero_is_proved() -> None:
+    async with watching(connection()) as scene:
+        await ready(scene, {})
+        scene.state.services[SERIAL].count(1, 0, scene.time.clock())  # as that connection's poller left it
+        scene.state.poll({SERIAL: 60.0})
+        await settle()
+        assert seen(scene, SERIAL) == (Reason.RECONCILING, 1, 0)
+        view = report(scene, SERIAL).view
+        assert (view.since, view.ended_total) == (None, 0)
+        await scene.time.advance(CONFIRMED)
+        assert seen(scene, SERIAL) == (Reason.WATCHING, 0, 0)
+
+
 async def test_clients_that_come_and_go_all_the_time_are_not_polled_all_the_time() -> None:
     async with watching(connection()) as scene:
         await ready(scene)
