@@ -92,12 +92,12 @@ REFUSED = {
     "a count of SPICE clients in words": ({"spiceSessions": "one"}, "spiceSessions in body must be of type integer:"),
     "more conditions than there are services": (
         {"conditions": [condition(f"C{number}", "True", "R") for number in range(9)]},
-        "conditions: Too many: 9: must have at most 8 items",
+        "status.conditions: Too many: 9: must have at most 8 items",
     ),
-    "half a session": ({"vncSessions": 0.5}, "vncSessions in body must be of type int"),
+    "half a session": ({"vncSessions": 0.5}, "vncSessions in body must be of type int32:"),
     "a count in words": ({"vncSessions": "one"}, "vncSessions in body must be of type integer:"),
     "a time that is none": ({"since": "yesterday"}, "since in body must be of type date-time:"),
-    "a node's name that cannot be one": ({"nodeName": "n" * 254}, "nodeName: Too long"),
+    "a node's name that cannot be one": ({"nodeName": "n" * 254}, "status.nodeName: Too long"),
     "another VMI": ({"vmiUID": "another"}, "the status is that of another VMI than the one the spec names"),
     "a condition that is maybe": (
         {"conditions": [{**WATCHING, "status": "Maybe"}]},
@@ -111,7 +111,7 @@ REFUSED = {
         {"conditions": [{**WATCHING, "reason": "It watches."}]},
         "conditions[0].reason in body should match",
     ),
-    "one condition twice": ({"conditions": [WATCHING, WATCHING]}, "status.conditions[1]: Duplicate value:"),
+    "one condition twice": ({"conditions": [WATCHING, WATCHING]}, 'status.conditions[1]: Duplicate value: {"type":"Ob'),
     "idle with a viewer connected": (
         {"vncSessions": 1, "conditions": [WATCHING, IDLE_NOW]},
         "Idle is True only where vncSessions is absent or 0 and Observed is True",
@@ -126,13 +126,21 @@ REFUSED = {
     ),
 }
 
+# How an API server of 1.30 says it; no other one's message contains these words.
+IN_1_30 = {
+    "status.conditions: Too many: 9: must have at most 8 items": "[conditions: Too many: 9: must have at most 8 items",
+    "vncSessions in body must be of type int32:": 'vncSessions in body must be of type integer: "number"',
+    "status.nodeName: Too long": "[nodeName: Too long",
+    'status.conditions[1]: Duplicate value: {"type":"Ob': 'Duplicate value: map[string]interface {}{"type":"Ob',
+}
+
 
 @pytest.mark.parametrize(("status", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_status_is_refused_with(root: User, companion: Object, status: Object, message: str) -> None:
     """For every writer: the schema has no exceptions."""
     answer = write(root, companion, status)
     assert (answer.code, answer.reason) == (UNPROCESSABLE, "Invalid")
-    assert message in answer.message
+    assert message in answer.message or IN_1_30.get(message, message) in answer.message
 
 
 @pytest.mark.parametrize("spec", [{}, None, {"vmiUID": ""}, {"vmiUID": 5}, {"vmiUID": "u" * 37}])

@@ -79,7 +79,7 @@ class Policy:
             self._plane.kubectl.delete(*thing)
         if first:
             self._wait_without_agents()
-        self._plane.kubectl.delete("--filename=-", input=self._list, timeout=TIMEOUT)
+        self._plane.kubectl.delete("--filename=-", "--ignore-not-found", input=self._list, wait=TIMEOUT)
         self._wait_without_agents()
 
     def _wait_without_agents(self) -> None:

@@ -50,26 +50,25 @@ class Kubectl:
         self,
         *arguments: str | Path,
         input: str | None = None,  # noqa: A002 - called as subprocess.run calls it
-        timeout: float = TIMEOUT,
+        wait: float = TIMEOUT / 2,
     ) -> None:
-        """Delete what there is of it, CRDs too, and return when it is gone.
+        """Delete what may contain CRDs, and return when it is gone. `wait`: the seconds that kubectl gives each object.
 
         One deletion of a CRD in fifty, on a busy machine, kubectl does not learn that the CRD is gone and waits on
-        (1.36.3, with and without WatchList; no upstream issue was found). So it gets half of the time and is run again,
-        as docs/install.md has it, until a kubectl no longer does so.
+        (1.36.3, with and without WatchList; no upstream issue was found). Then it is run again, as docs/install.md has
+        it, until a kubectl no longer does so.
         """
-        words = ("delete", "--ignore-not-found", *arguments)
-        try:
-            self(*words, f"--timeout={timeout / 2:g}s", input=input, timeout=timeout)
-        except KubectlError as error:
-            # The second run might be silent about anything else that is still there, such as a namespace.
-            if "timed out waiting for the condition on customresourcedefinitions/" not in str(error):
-                raise
-        else:
-            return
-        try:
-            self(*words, f"--timeout={timeout / 2:g}s", input=input, timeout=timeout)
-        except KubectlError as error:
-            # The kinds of some of it are gone, so all of it is: kubectl waits for namespaces first, for CRDs then.
-            if "no matches for kind" not in str(error):
-                raise
+        # The second run finds nothing, or lacks the kinds, so it would be silent about a namespace that is still there.
+        # The first one waits for namespaces before CRDs, and nothing but its wait for a CRD is forgiven.
+        runs: tuple[tuple[str, tuple[str, ...]], ...] = (
+            ("timed out waiting for the condition on customresourcedefinitions/", ()),
+            ("no matches for kind", ("--ignore-not-found",)),
+        )
+        for forgiven, flags in runs:
+            try:
+                self("delete", *arguments, *flags, f"--timeout={wait:g}s", input=input, timeout=2 * wait)
+            except KubectlError as error:
+                if forgiven not in str(error):
+                    raise
+            else:
+                return

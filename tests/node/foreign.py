@@ -143,7 +143,7 @@ class Foreign(Place):
         # Once its kind is gone too, kubectl cannot delete it a second time.
         installed = self.client.find(f"/api/v1/namespaces/{NAMESPACE}") is not None
         for kustomization in (self.overlay, STOCK) if installed else (STOCK,):
-            self.cluster.kubectl.delete("-k", kustomization, timeout=TIMEOUT)
+            self.cluster.kubectl.delete("-k", kustomization, "--ignore-not-found", wait=TIMEOUT)
         self.close()
 
     def close(self) -> None:

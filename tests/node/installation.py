@@ -27,7 +27,7 @@ TIMEOUT = 90.0
 def uninstall(kubectl: Kubectl, overlay: Path, timeout: float) -> None:
     """Return when all is gone; if it is so already, too, where kubectl would miss the kind and fail."""
     define_kinds(kubectl)
-    kubectl.delete("-k", overlay, timeout=timeout)
+    kubectl.delete("-k", overlay, "--ignore-not-found", wait=timeout)
 
 
 class Installation:
@@ -66,7 +66,7 @@ class Installation:
     def delete(self) -> None:
         """Return when all is gone."""
         self._applied = False
-        uninstall(self._kubectl, self._site.overlay, TIMEOUT * 2)
+        uninstall(self._kubectl, self._site.overlay, TIMEOUT)
 
     def wait_ready(self) -> None:
         status = ("rollout", "status", DAEMON_SET, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")
