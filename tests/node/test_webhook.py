@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.needs(Ability.OWN), pytest.mark.timeout(400)]
 PAGE = "injection-webhook.md"
 DEPLOYMENT = "deployment/vmi-service-status-webhook"
 PREFIX = "vmi_service_status_webhook_"
+# Seconds until a pod has a Secret's new content: its kubelet looks again after 60 to 90 s, if nothing else happens.
+CERTIFICATE = 150.0
 
 
 class Webhook:
@@ -42,8 +44,8 @@ class Webhook:
 
     def wait_ready(self) -> None:
         """Both replicas."""
-        ready = ("rollout", "status", DEPLOYMENT, f"--namespace={NAMESPACE}", f"--timeout={TIMEOUT:g}s")
-        self._kubectl(*ready, timeout=TIMEOUT + 10)
+        ready = ("rollout", "status", DEPLOYMENT, f"--namespace={NAMESPACE}", f"--timeout={CERTIFICATE:g}s")
+        self._kubectl(*ready, timeout=CERTIFICATE + 10)
         wait_until(lambda: len(self.pods()), lambda number: number == 2, what="two replicas run", timeout=TIMEOUT)
 
     def pods(self) -> list[str]:
@@ -182,7 +184,7 @@ def test_no_pod_is_missed_while_the_certificate_is_replaced(webhook: Webhook) ->
                 lambda pod=pod: webhook.metric(pod, "certificate_loads_total"),  # type: ignore[misc]
                 loads[pod].__lt__,
                 what=f"{pod} serves the new certificate",
-                timeout=150,
+                timeout=CERTIFICATE,
                 interval=0.5,
             )
         before = created()
