@@ -10,7 +10,7 @@ from bench.results import Row, digits
 
 WIDTH: Final = 720
 #: Room for the names on the left, for a figure on the right of its bar.
-LEFT: Final = 300
+LEFT: Final = 330
 RIGHT: Final = 90
 BAR: Final = 14
 GAP: Final = 12
