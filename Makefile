@@ -61,7 +61,7 @@ fuzz: setup ## Coverage-guided: INPUTS inputs (1000000) for all parsers of forei
 test-node: setup ## The images as deployed, on a real node (9 min; 14 when they must be built)
 	@hack/part.sh node $(ARGS)
 
-test-node-v2: setup ## The agent on a node with cgroup v2: Debian's kernel in an emulated VM; no part of make test (20 min or more)
+test-node-v2: setup ## The agent on a node with cgroup v2: Debian's kernel in an emulated VM; no part of make test (4 min; 20 on a busy machine)
 	@.venv/bin/python -m tests.vm $(ARGS)
 
 test-kubevirt: setup ## VMs of a real KubeVirt on two nodes, with its own virtctl (15 min; 30 when it must be built)
