@@ -31,6 +31,15 @@ case $part in
     ;;
 esac
 
+case $part in
+  hostile) where=(tests/hostile tests/skew tests/fuzz) ;;
+  *) where=("tests/$part") ;;
+esac
+# Files that are named stand for the whole part.
+for argument; do
+  [[ $argument != tests/* ]] || where=()
+done
+
 printf '\n=== %s: %s\n' "$part" "$title"
 # What the tests would have to wait for is built before their time limits start. The tests of other parts go first.
 nice -n 10 python -m hack.builds parts "$part"
@@ -40,7 +49,7 @@ tests() { timeout --foreground --kill-after=60 --signal=INT 2400 python -m pytes
 # output of the second is printed at the end.
 unit_tests() {
   if (($#)); then
-    tests tests/unit "$@"
+    tests "${where[@]}" "$@"
     return
   fi
   local status=0
@@ -55,8 +64,7 @@ unit_tests() {
 case $part in
   lint) hack/lint.sh ;;
   unit) unit_tests "$@" ;;
-  hostile) tests tests/hostile tests/skew tests/fuzz "$@" ;;
-  simulation) tests tests/simulation --histories="${HISTORIES:-2000}" "$@" ;;
-  *) tests "tests/$part" "$@" ;;
+  simulation) tests "${where[@]}" --histories="${HISTORIES:-2000}" "$@" ;;
+  *) tests "${where[@]}" "$@" ;;
 esac
 printf '=== %s: passed in %d s\n' "$part" $((SECONDS - start))
