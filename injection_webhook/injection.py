@@ -1,6 +1,6 @@
 """Decides what is added to a pod: the same as manifests/components/injection/policy.yaml does in CEL. Pure.
 
-The policy and this module are two programs for one mutation. tests/apiserver/test_injection_alike.py gives both the
+The policy and this module are two programs for one mutation. tests/apiserver/injection/test_alike.py gives both the
 same pods and compares what becomes of them. The order of the patch's operations is that of the policy.
 """
 

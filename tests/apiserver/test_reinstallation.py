@@ -14,7 +14,8 @@ import yaml
 
 from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
-from tests.apiserver.test_injection import AGENT, IN_FORCE, Cluster, agents_of, built, launcher
+from tests.apiserver.injection.pods import AGENT, Cluster, agents_of, launcher
+from tests.apiserver.injection.policies import IN_FORCE, built
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kinds import CRD, define_kinds
 from tests.cluster.objects import Object

@@ -60,16 +60,15 @@ SERVER_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "the template": ("tests/apiserver/test_agent_template.py",),
     # But for the tests that compare it with the policy, which is not there.
     WEBHOOK: tuple(
-        f"tests/apiserver/test_injection_webhook.py::{test}"
+        f"tests/apiserver/injection_webhook/{test}"
         for test in (
-            "test_with_opt_in_only_those_who_ask_get_the_agent",
-            "test_a_change_of_the_template_is_in_force_for_the_next_pod",
-            "test_without_the_template_a_pod_is_created_as_it_is",
-            "test_the_webhook_may_read_that_template_and_nothing_else",
-            "test_no_review_is_lost_while_the_certificate_is_replaced",
-            "test_with_a_foreign_certificate_pods_start_without_an_agent",
-            "test_with_an_expired_certificate_pods_start_without_an_agent",
-            "test_pods_start_without_an_agent_while_the_webhook_is_away",
+            "test_configuration.py::test_with_opt_in_only_those_who_ask_get_the_agent",
+            "test_configuration.py::test_the_webhook_may_read_that_template_and_nothing_else",
+            "test_template.py",
+            "test_certificates.py::test_no_review_is_lost_while_the_certificate_is_replaced",
+            "test_certificates.py::test_with_a_foreign_certificate_pods_start_without_an_agent",
+            "test_certificates.py::test_with_an_expired_certificate_pods_start_without_an_agent",
+            "test_away.py::test_pods_start_without_an_agent_while_the_webhook_is_away",
         )
     ),
 }

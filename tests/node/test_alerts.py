@@ -171,7 +171,7 @@ def test_each_alert_fires_when_its_fault_is_there(
         # It needs the 30 s of a Lease, and its number: tests/apiserver/test_handler_away.py
         "VMIServiceStatusHandlersAway",
         "VMIServiceStatusResyncStorm",
-        # Of the webhook: tests/monitoring, tests/apiserver/test_injection_webhook.py
+        # Of the webhook: tests/monitoring, tests/apiserver/injection_webhook
         "VMIServiceStatusInjectionFails",
     }
 

@@ -142,7 +142,7 @@ class StaticPod:
 
 
 def injected(pod: Object, resources: Mapping[str, Mapping[str, str]] | None) -> Object:
-    """Return the pod with what the webhook adds; the policy adds the same (tests/apiserver/test_injection_alike.py)."""
+    """Return the pod with what the webhook adds; the policy adds the same (tests/apiserver/injection/test_alike.py)."""
     template = yaml.safe_load(TEMPLATE.read_text())
     if resources:
         template["spec"]["containers"][0]["resources"] = resources

@@ -1,4 +1,4 @@
-"""Key pairs that cannot be served; those that can are served in tests/apiserver/test_injection_webhook.py."""
+"""Key pairs that cannot be served; those that can are served in tests/apiserver/injection_webhook."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is added to a pod; that it is the same as the policy's is tests/apiserver/test_injection_alike.py."""
+"""What is added to a pod; that it is the same as the policy's is tests/apiserver/injection/test_alike.py."""
 
 import copy
 from typing import Any

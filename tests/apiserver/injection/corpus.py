@@ -5,7 +5,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 
-from tests.apiserver.test_injection import BURSTABLE, GUARANTEED, INJECT, container, launcher
+from tests.apiserver.injection.pods import BURSTABLE, GUARANTEED, INJECT, container, launcher
 from tests.cluster.objects import Object
 
 MOUNTS = [{"name": "libvirt-runtime", "mountPath": "/var/run/libvirt"}]

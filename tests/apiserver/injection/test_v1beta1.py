@@ -9,8 +9,8 @@ from pathlib import Path
 from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.identities import BASE
-from tests.apiserver.test_injection import AGENT, IN_FORCE, INJECT, Cluster, agents_of, built, launcher
-from tests.apiserver.test_injection_alike import apply
+from tests.apiserver.injection.pods import AGENT, INJECT, Cluster, agents_of, launcher
+from tests.apiserver.injection.policies import IN_FORCE, apply, built
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import STOCK
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.apiserver.client import ApiError, Client
-from tests.apiserver.launcher_pods import corpus
-from tests.apiserver.test_injection import INJECT, Cluster, Injection, agents_of, built, launcher
+from tests.apiserver.injection.corpus import corpus
+from tests.apiserver.injection.pods import INJECT, Cluster, agents_of, launcher
+from tests.apiserver.injection.policies import Injection, apply, built, pointed
 from tests.apiserver.webhooks import Webhook
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
@@ -78,17 +79,6 @@ def full(objects: list[Object]) -> list[Object]:
         "limits": {"cpu": 1, "memory": "64Mi", "ephemeral-storage": 1000000},
     }
     return objects
-
-
-def pointed(objects: list[Object], webhook: Webhook) -> list[Object]:
-    """The template, and the configuration that asks this process."""
-    kept = [thing for thing in objects if thing["kind"] in ("LauncherAgentTemplate", "MutatingWebhookConfiguration")]
-    return [*map(webhook.pointed_to, kept[1:]), *kept[:1]]
-
-
-def apply(plane: ControlPlane, objects: list[Object]) -> None:
-    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    plane.kubectl("apply", "--server-side", "--filename=-", input=listed)
 
 
 def _created(client: Client) -> Results:
