@@ -21,10 +21,10 @@ from tests.monitoring.test_dashboard import FOREIGN, names, queries
 from tests.node.installation import NAMESPACE, Installation
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import IDLE
+from tests.node.manifests import overlay
 from tests.node.place import Ability
 from tests.node.prometheus import CONTROLLER, HANDLER, Prometheus
 from tests.node.site import Site
-from tests.node.test_manifests import overlay
 
 HANDLER_PORT, CONTROLLER_PORT = 8187, 8188
 # Three a second, each with its snapshot: well below a socket's limit.

@@ -1,179 +1,31 @@
-"""The manifests: a real API server accepts them without a warning, and they contain what the docs promise."""
+"""The base and its components contain what the docs promise."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from hack.builds.images import REGISTRY
-from tests.cluster.commands import run
-from tests.cluster.kinds import CRD, define_kinds
+from tests.cluster.kinds import CRD
 from tests.cluster.objects import Object
-from tests.cluster.tools import REPOSITORY, tool
-from tests.cluster.workloads import Workloads
-
-MANIFESTS = REPOSITORY / "manifests"
-NAMESPACE = "vmi-service-status"
-
-
-def build(kustomization: Path) -> list[Object]:
-    """Return the objects, as `kubectl kustomize` makes them."""
-    return list(yaml.safe_load_all(run(tool("kubectl"), "kustomize", kustomization)))
-
-
-def overlay(folder: Path, content: Object, *, base: str = "base") -> Path:
-    """A kustomization of an admin's own; `components` are the project's, by name."""
-    where = {"resources": [os.path.relpath(MANIFESTS / base, folder)]}
-    if components := content.pop("components", None):
-        where["components"] = [os.path.relpath(MANIFESTS / "components" / name, folder) for name in components]
-    (folder / "kustomization.yaml").write_text(json.dumps(where | content))
-    return folder
-
-
-def workload(objects: list[Object], component: str) -> Object:
-    """The DaemonSet or Deployment of one of the programs."""
-    (found,) = (
-        thing
-        for thing in objects
-        if thing["kind"] in ("DaemonSet", "Deployment")
-        and thing["metadata"]["labels"]["app.kubernetes.io/component"] == component
-    )
-    return found
-
-
-def one(objects: list[Object], kind: str) -> Object:
-    (found,) = (thing for thing in objects if thing["kind"] == kind)
-    return found
-
-
-def images_in(thing: Any) -> Iterator[str]:
-    """Return every image that an object names, in any field."""
-    if isinstance(thing, dict):
-        if isinstance(thing.get("image"), str):
-            yield thing["image"]
-        for value in thing.values():
-            yield from images_in(value)
-    if isinstance(thing, list):
-        for value in thing:
-            yield from images_in(value)
-
-
-def handler_of(objects: list[Object]) -> Object:
-    spec: Object = one(objects, "DaemonSet")["spec"]["template"]["spec"]
-    return spec
-
-
-ALL = [
-    "injection",
-    "injection-opt-in",
-    "injection-webhook",
-    "injection-webhook-opt-in",
-    "vmi-status",
-    "polling",
-    "guard-companion-owner",
-    "monitoring",
-    "selinux",
-    "openshift",
-]
-KINDS = REPOSITORY / "tests/cluster/manifests"
-OPERATOR = KINDS / "prometheus-operator"
-WEBHOOK = "injection-webhook"
-#: The securityContext of each container of ours.
-CONFINED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
+from tests.node.manifests import (
+    CONFINED,
+    MANIFESTS,
+    NAMESPACE,
+    WEBHOOK,
+    build,
+    handler_of,
+    images_in,
+    one,
+    overlay,
+    workload,
+)
 
 
 @pytest.fixture
 def objects() -> list[Object]:
     """The overlay for a stock KubeVirt."""
     return build(MANIFESTS / "overlays" / "kubevirt")
-
-
-# --- accepted ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def project_namespace(cluster: Workloads) -> Iterator[None]:
-    """A dry run does not see a namespace or a kind that is only in the run."""
-    before = cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name")
-    if not before:
-        define_kinds(cluster.kubectl)
-        cluster.kubectl("create", "namespace", NAMESPACE)
-    yield
-    if not before:
-        cluster.kubectl("delete", "namespace", NAMESPACE)
-        cluster.kubectl.delete("-k", CRD)
-
-
-@pytest.fixture(scope="module")
-def operator_kinds(cluster: Workloads) -> Iterator[None]:
-    """PodMonitor and PrometheusRule: their CRDs without a schema, unless the operator that uses them is here."""
-    if cluster.kubectl("get", "crd", "podmonitors.monitoring.coreos.com", "--ignore-not-found", "--output=name"):
-        yield
-        return
-    cluster.kubectl("apply", "--server-side", "-k", OPERATOR)
-    kinds = [f"crd/{kind}.monitoring.coreos.com" for kind in ("podmonitors", "prometheusrules")]
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
-    yield
-    cluster.kubectl.delete("-k", OPERATOR)
-
-
-@pytest.fixture(scope="module")
-def other_kinds(cluster: Workloads) -> Iterator[None]:
-    """Those of OpenShift and of cert-manager, neither of which is here."""
-    for folder in ("openshift", "cert-manager"):
-        cluster.kubectl("apply", "--server-side", "-k", KINDS / folder)
-    kinds = (
-        "securitycontextconstraints.security.openshift.io",
-        "certificates.cert-manager.io",
-        "issuers.cert-manager.io",
-    )
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{kind}" for kind in kinds))
-    yield
-    for folder in ("openshift", "cert-manager"):
-        cluster.kubectl.delete("-k", KINDS / folder)
-
-
-@pytest.mark.parametrize("name", ["kubevirt", "kubevirt-webhook", "test-node"])
-def test_an_overlay_is_accepted(cluster: Workloads, project_namespace: None, name: str) -> None:
-    """Every object is valid, and none causes a warning about a Pod Security Standard or an old version."""
-    dry = ("apply", "--server-side", "--dry-run=server", "--warnings-as-errors")
-    applied = cluster.kubectl(*dry, "-k", MANIFESTS / "overlays" / name)
-    assert "daemonset.apps/vmi-service-status-handler serverside-applied (server dry run)\n" in applied
-
-
-@pytest.mark.parametrize(
-    "components",
-    [
-        *([component] for component in ALL),
-        ["injection", WEBHOOK],
-        [WEBHOOK, f"{WEBHOOK}/cert-manager"],
-        [f"{WEBHOOK}-opt-in", f"{WEBHOOK}/cert-manager"],
-        ["openshift", WEBHOOK, f"{WEBHOOK}/openshift"],
-    ],
-    ids="+".join,
-)
-def test_components_are_accepted(
-    cluster: Workloads,
-    project_namespace: None,
-    operator_kinds: None,
-    other_kinds: None,
-    components: list[str],
-    tmp_path: Path,
-) -> None:
-    """On the base."""
-    folder = overlay(tmp_path, {"components": components})
-    cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)
-
-
-# --- names and labels -------------------------------------------------------------------------------------------------
 
 
 def test_everything_bears_the_projects_name(objects: list[Object]) -> None:
@@ -219,9 +71,6 @@ def test_no_image_can_be_pulled_until_an_admin_names_a_registry(folder: Path, tm
     built = build(overlay(tmp_path, {"components": [name]}) if is_component else folder)
     hosts = {image.partition("/")[0] for image in images_in(built)}
     assert hosts == (set() if folder == CRD else {"registry.invalid"})
-
-
-# --- what they promise ------------------------------------------------------------------------------------------------
 
 
 def test_injection_never_stands_in_a_vms_way(objects: list[Object]) -> None:
@@ -381,124 +230,3 @@ def test_a_rolling_update_leaves_a_controller_that_has_seen_every_lease(objects:
     assert spec["replicas"] == 2
     assert spec["minReadySeconds"] > 30
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-
-
-# --- the webhook ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def webhook(tmp_path: Path) -> list[Object]:
-    """The component, upon the base."""
-    return build(overlay(tmp_path, {"components": [WEBHOOK]}))
-
-
-def test_no_webhook_stands_in_a_vms_way(tmp_path: Path) -> None:
-    """Whatever fails in it, the pod is created, and no later than after 2 s; with opt-in too."""
-    for number, component in enumerate((WEBHOOK, f"{WEBHOOK}-opt-in")):
-        (folder := tmp_path / str(number)).mkdir()
-        webhooks = one(build(overlay(folder, {"components": [component]})), "MutatingWebhookConfiguration")["webhooks"]
-        assert len(webhooks) == number + 1
-        for hook in webhooks:
-            assert (hook["failurePolicy"], hook["timeoutSeconds"], hook["sideEffects"]) == ("Ignore", 2, "None")
-            assert hook["matchConditions"] == webhooks[0]["matchConditions"]
-            assert hook["rules"] == webhooks[0]["rules"]
-            assert hook["clientConfig"] == webhooks[0]["clientConfig"]
-
-
-def test_the_configuration_leads_to_the_program(webhook: list[Object]) -> None:
-    """By the Service, its port, the name of the container's port and the path."""
-    service, deployment = one(webhook, "Service"), workload(webhook, "webhook")
-    (hook,) = one(webhook, "MutatingWebhookConfiguration")["webhooks"]
-    asked = hook["clientConfig"]["service"]
-    assert (asked["name"], asked["namespace"]) == (service["metadata"]["name"], service["metadata"]["namespace"])
-    (port,) = service["spec"]["ports"]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    ports = {named["name"]: named["containerPort"] for named in container["ports"]}
-    assert asked["port"] == port["port"]
-    assert f"--address=:{ports[port['targetPort']]}" in container["args"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"].items() <= labels.items()
-
-
-def test_the_webhook_is_confined(webhook: list[Object]) -> None:
-    """No root, no capability, nothing of the node, and one Secret."""
-    spec = workload(webhook, "webhook")["spec"]["template"]["spec"]
-    assert spec["securityContext"] == {
-        "runAsNonRoot": True,
-        "runAsUser": 107,
-        "runAsGroup": 107,
-        "fsGroup": 107,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    (container,) = spec["containers"]
-    assert container["securityContext"] == CONFINED
-    assert [volume.keys() for volume in spec["volumes"]] == [{"name", "secret"}]
-    assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC"})
-
-
-def test_one_replica_of_the_webhook_is_always_there(webhook: list[Object]) -> None:
-    """In a rolling update, and while nodes are drained; one that is not ready holds no drain up."""
-    deployment = workload(webhook, "webhook")["spec"]
-    assert deployment["replicas"] == 2
-    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    (budget,) = (
-        thing["spec"]
-        for thing in webhook
-        if thing["kind"] == "PodDisruptionBudget" and thing["metadata"]["name"] == "vmi-service-status-webhook"
-    )
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
-    assert budget["selector"] == deployment["selector"]
-    assert deployment["template"]["spec"]["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
-
-
-def test_a_certificate_is_made_for_the_services_name(tmp_path: Path) -> None:
-    """By cert-manager, in the Secret that is mounted, under an authority that outlives it."""
-    objects = build(overlay(tmp_path, {"components": [WEBHOOK, f"{WEBHOOK}/cert-manager"]}))
-    by_name = {thing["metadata"]["name"]: thing["spec"] for thing in objects if thing["kind"] == "Certificate"}
-    served, authority = by_name["vmi-service-status-webhook"], by_name["vmi-service-status-webhook-ca"]
-    (volume,) = workload(objects, "webhook")["spec"]["template"]["spec"]["volumes"]
-    assert served["dnsNames"] == ["vmi-service-status-webhook.vmi-service-status.svc"]
-    assert served["secretName"] == volume["secret"]["secretName"]
-    assert (authority["isCA"], served.get("isCA", False)) == (True, False)
-    issuers = {thing["metadata"]["name"]: thing["spec"] for thing in objects if thing["kind"] == "Issuer"}
-    assert issuers[served["issuerRef"]["name"]] == {"ca": {"secretName": authority["secretName"]}}
-    annotations = one(objects, "MutatingWebhookConfiguration")["metadata"]["annotations"]
-    assert annotations == {"cert-manager.io/inject-ca-from": "vmi-service-status/vmi-service-status-webhook"}
-
-
-def test_openshift_admits_what_runs_there(tmp_path: Path) -> None:
-    """The handler by an SCC of its own, in its SELinux domain; the others by one of OpenShift's."""
-    objects = build(overlay(tmp_path, {"components": ["openshift", WEBHOOK, f"{WEBHOOK}/openshift"]}))
-    scc, handler = one(objects, "SecurityContextConstraints"), handler_of(objects)
-    assert scc["users"] == [f"system:serviceaccount:{NAMESPACE}:{handler['serviceAccountName']}"]
-    assert scc["seLinuxContext"]["seLinuxOptions"] == handler["securityContext"]["seLinuxOptions"]
-    # The handler and its opener are two users.
-    assert scc["runAsUser"] == {"type": "RunAsAny"}
-    # A token is a projected volume, which the API server adds.
-    assert set(scc["volumes"]) == {kind for volume in handler["volumes"] for kind in volume if kind != "name"} | {
-        "projected"
-    }
-    (nonroot,) = (thing for thing in objects if thing["metadata"]["name"] == "vmi-service-status-nonroot")
-    others = {
-        workload(objects, name)["spec"]["template"]["spec"]["serviceAccountName"] for name in ("controller", "webhook")
-    }
-    assert {subject["name"] for subject in nonroot["subjects"]} == others
-    assert one(objects, "Service")["metadata"]["annotations"] == {
-        "service.beta.openshift.io/serving-cert-secret-name": "vmi-service-status-webhook"
-    }
-    annotations = one(objects, "MutatingWebhookConfiguration")["metadata"]["annotations"]
-    assert annotations == {"service.beta.openshift.io/inject-cabundle": "true"}
-
-
-def test_kyverno_gets_the_same_expressions(tmp_path: Path) -> None:
-    """But for the one that finds the template; and no binding, which it does not know."""
-    (tmp_path / "ours").mkdir()
-    policy = one(build(overlay(tmp_path / "ours", {"components": ["injection"]})), "MutatingAdmissionPolicy")["spec"]
-    objects = build(overlay(tmp_path, {"components": ["injection-kyverno"]}))
-    theirs = one(objects, "MutatingPolicy")["spec"]
-    assert [thing["kind"] for thing in objects if thing["kind"].startswith("MutatingAdmission")] == []
-    for field in ("mutations", "matchConditions", "matchConstraints", "failurePolicy", "reinvocationPolicy"):
-        assert theirs[field] == policy[field]
-    assert theirs["variables"][1:] == policy["variables"][1:]
-    template = one(objects, "LauncherAgentTemplate")["metadata"]
-    assert f"'{template['namespace']}', '{template['name']}'" in theirs["variables"][0]["expression"]

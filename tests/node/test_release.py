@@ -25,10 +25,10 @@ from tests.cluster.vmi import STOCK
 from tests.node.archives import AGENT, HANDLER, archive_of
 from tests.node.installation import Installation
 from tests.node.launcher.kubevirt import KubeVirt
+from tests.node.manifests import images_in
 from tests.node.place import Ability
 from tests.node.registry import ADDRESS, Registry, variant
 from tests.node.site import Site
-from tests.node.test_manifests import images_in
 
 # Any of them may be the one that starts the node and writes the folder.
 pytestmark = pytest.mark.timeout(600)

@@ -17,9 +17,9 @@ from tests.cluster.shell import run_script
 from tests.node.installation import NAMESPACE, TIMEOUT, Installation, uninstall
 from tests.node.launcher.kubevirt import KubeVirt
 from tests.node.launcher.shape import AGENT, IDLE, launcher
+from tests.node.manifests import overlay
 from tests.node.place import Ability
 from tests.node.site import Site
-from tests.node.test_manifests import overlay
 
 pytestmark = [pytest.mark.needs(Ability.OWN), pytest.mark.timeout(400)]
 PAGE = "injection-webhook.md"
