@@ -55,7 +55,7 @@ SERVER_COLUMNS: Mapping[str, tuple[str, ...]] = {
         for path in sorted(REPOSITORY.glob("tests/apiserver/guard/test_*.py"))
         if path.stem not in {"test_types", "test_companion_owner"}
     ),
-    "companions": ("tests/apiserver/test_companion_crd.py", "tests/apiserver/test_publishing.py"),
+    "companions": ("tests/apiserver/companion/", "tests/apiserver/test_publishing.py"),
     "a dead handler": ("tests/apiserver/test_handler_away.py",),
     "the template": ("tests/apiserver/test_agent_template.py",),
     # But for the tests that compare it with the policy, which is not there.
