@@ -33,8 +33,9 @@ DAEMONS = ("virtqemud", "libvirtd")
 EMULATOR = "qemu-system-x86_64"
 
 # libvirt picks a free port for each TCP display by trying to bind it, and QEMU binds it later. So two private libvirts
-# must not pick from the same range. Each uses a slice of 64 ports below 32768, where the kernel's client ports begin.
-PORTS = range(20000, 32000, 128)
+# must not pick from the same range. Each uses a slice of 64 ports below 32768, where the kernel's client ports begin,
+# and above those that other servers of the tests are given.
+PORTS = range(23000, 32000, 128)
 PORT_SLICE = 64
 _numbers = itertools.count()
 

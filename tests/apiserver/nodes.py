@@ -63,7 +63,10 @@ class PodsFolder:
 
     def remove(self, uid: str) -> None:
         """Remove the directory, as the kubelet does after the pod's end."""
-        shutil.rmtree(self.path / uid)
+        while (self.path / uid).exists():
+            # The handler may remove its socket at the same moment.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.path / uid)
 
 
 class Node:

@@ -14,6 +14,7 @@ from tests.apiserver.controllers import LEASE, Controller
 from tests.apiserver.identities import BASE, NAMESPACE, install
 from tests.apiserver.nodes import Node
 from tests.apiserver.peers import Peers
+from tests.apiserver.proxy import Proxy
 from tests.apiserver.vmis import NODE_LABEL, Vmi, seen, unknown
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import virtual_machine_instance
@@ -69,15 +70,18 @@ def test_after_the_cluster_was_restored_from_a_backup_no_value_of_before_is_show
         stack.enter_context(Controller(control_plane, tmp_path))
         peers = stack.enter_context(Peers())
         vmi = node.run(Vmi(client, "default", "restored"))
-        handler = stack.enter_context(node.handler(LEASE, publisher="companion"))
+        network = stack.enter_context(Proxy(control_plane.url))
+        handler = stack.enter_context(node.handler(LEASE, server=network.url, publisher="companion"))
         peer = peers.connect(vmi.socket, sessions=0)
         vmi.wait_told(seen(0))
         backup = _back_up(control_plane, tmp_path)
         _wait_renewed(client, node)
         peer.report(1)
         vmi.wait_told(seen(1))
+        network.break_off()
         _restore(control_plane, backup)
         assert vmi.told() == seen(0)
+        network.restore()
         vmi.wait_told(seen(1), timeout=60)
         handler.kill()
         vmi.wait_told(unknown(1, "HandlerAway"), timeout=120)

@@ -1,5 +1,6 @@
 """A real handler process with several enemies' sockets and a neighbour's, and the eyes on both."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import grpc.aio
 
 from testbed.processes import ManagedProcess, script
 from testbed.sampler import Sampler
@@ -172,7 +175,7 @@ class Stage:
         """
         deadline = time.monotonic() + SERVED_AGAIN
         while time.monotonic() < deadline:
-            with suppress(AssertionError):
+            with suppress(AssertionError, grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
                 peer = self._peers.connect(socket, sessions=3)
                 peer.wait_accepted()
                 peer.close()

@@ -11,6 +11,7 @@ from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Recorder
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
+from tests.kubevirt.creation import create
 from tests.kubevirt.deployment import Deployment
 from tests.kubevirt.migrations import Migration
 from tests.kubevirt.objects import instance, virtual_machine
@@ -193,24 +194,14 @@ class Machines:
         manifest["spec"]["domain"]["devices"] |= dict(devices or {})
         if node is not None:
             manifest["spec"]["nodeSelector"] = {"kubernetes.io/hostname": node}
-        taken = f"KubeVirt takes {name}"
-        created = wait_until(lambda: self._post(manifest), what=taken, timeout=START_TIMEOUT, interval=0.5)
+        created = create(self._site.client, self._path, manifest)
         vmi.uid = created["metadata"]["uid"]
         return Machine(self._site, self._deployment, vmi, self._logs)
-
-    def _post(self, manifest: Object) -> Object:
-        """Retry while KubeVirt's webhooks are down: on a busy machine virt-api sometimes misses a probe."""
-        try:
-            return self._site.client.post(self._path, manifest)
-        except ApiError as error:
-            if error.code != http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            return {}
 
     def own(self, name: str = "vm") -> Machine:
         """Return the VMI of a new VirtualMachine when it runs."""
         path = f"/apis/kubevirt.io/v1/namespaces/{self._namespace}/virtualmachines"
-        self._site.client.post(path, virtual_machine(name, self._namespace))
+        create(self._site.client, path, virtual_machine(name, self._namespace))
         return self.successor(name, former="")
 
     def successor(self, name: str, *, former: str) -> Machine:

@@ -6,6 +6,7 @@ from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.vmis import Vmi
 from tests.cluster.objects import Object
+from tests.kubevirt.creation import create
 
 # 3 to 5 s; a slow one takes 12, and an aborted one may keep its target for 16 s more. Seen once: an older message of
 # virt-launcher arrived after the last one, and virt-handler asks again only every 300 s.
@@ -45,7 +46,7 @@ class Migration:
             "metadata": {"generateName": f"{vmi.name}-", "namespace": vmi.namespace},
             "spec": {"vmiName": vmi.name},
         }
-        self._path = f"{path}/{client.post(path, manifest)['metadata']['name']}"
+        self._path = f"{path}/{create(client, path, manifest)['metadata']['name']}"
 
     @property
     def phase(self) -> str:

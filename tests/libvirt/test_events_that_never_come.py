@@ -19,6 +19,7 @@ from testbed.spice import INPUTS, SpiceViewer
 from testbed.transports import SocketTransport
 from testbed.vm import VirtualMachine, VirtualMachines
 from testbed.waiting import wait_until
+from tests.cluster.ports import free_port
 from tests.libvirt.pair import SPICE, Pair
 
 
@@ -30,9 +31,7 @@ def own(new_libvirtd: Callable[[], PrivateLibvirt]) -> PrivateLibvirt:
 @pytest.fixture
 def port() -> int:
     """A port of the loopback address above 5900, for a VNC server that QEMU's own arguments add."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def display(port: int) -> str:

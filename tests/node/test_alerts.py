@@ -6,7 +6,9 @@ The faults overlap, so that their durations run in parallel.
 import contextlib
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -27,8 +29,8 @@ from tests.node.prometheus import CONTROLLER, HANDLER, Prometheus
 from tests.node.site import Site
 
 HANDLER_PORT, CONTROLLER_PORT = 8187, 8188
-# Three a second, each with its snapshot: well below a socket's limit.
-STORM = 15
+# Seconds between two messages out of sequence, each with its snapshot: well below a socket's limit.
+LOSES = 1 / 3
 
 
 @pytest.fixture
@@ -74,12 +76,24 @@ def wait_scraped(prometheus: Prometheus, job: str) -> None:
     wait_until(lambda: prometheus.query(up), what=f"{job} is scraped", retry_on=(OSError,), interval=0.2)
 
 
-def lose_track(peer: Peer) -> None:
-    """An agent whose messages are not in sequence."""
-    for _ in range(STORM):
-        peer.sequence += 7
-        peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
-        peer.snapshot(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
+@contextlib.contextmanager
+def losing_track(peer: Peer) -> Iterator[None]:
+    """Meanwhile the agent's messages are not in sequence."""
+    ended = Event()
+
+    def lose() -> None:
+        while not ended.wait(LOSES):
+            peer.sequence += 7
+            peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
+            peer.snapshot(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lose)
+        try:
+            yield
+        finally:
+            ended.set()
+        running.result()
 
 
 @contextlib.contextmanager
@@ -133,13 +147,13 @@ def test_each_alert_fires_when_its_fault_is_there(
         without_agent = Vmi(site.client, namespace, "older").create(node, pods={})
         with without_rights(cluster):
             peer.report(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
-            lose_track(peer)
-            firing = prometheus.wait_firing(
-                "VMIServiceStatusUnknown",
-                "VMIServiceStatusResyncStorm",
-                "VMIServiceStatusPublishingFails",
-                "VMIServiceStatusNoAgent",
-            )
+            with losing_track(peer):
+                firing = prometheus.wait_firing(
+                    "VMIServiceStatusUnknown",
+                    "VMIServiceStatusResyncStorm",
+                    "VMIServiceStatusPublishingFails",
+                    "VMIServiceStatusNoAgent",
+                )
         assert firing["VMIServiceStatusUnknown"]["reason"] == "LibvirtUnreachable"
         assert firing["VMIServiceStatusPublishingFails"]["state"] == "forbidden"
         assert firing["VMIServiceStatusPublishingFails"]["publisher"] == "companion"

@@ -9,7 +9,7 @@ import pytest
 from hack.builds import go, gotools
 from testbed.waiting import wait_until
 from tests.cluster import debian
-from tests.cluster.commands import run
+from tests.cluster.commands import CommandError, run
 from tests.cluster.images import REGISTRY, File, Image, write_archive, write_layer
 from tests.cluster.objects import pod
 from tests.cluster.tools import tool
@@ -25,6 +25,15 @@ def program(name: str, path: Path) -> dict[str, File]:
     return {inside: File(outside.read_bytes(), mode=0o755) for inside, outside in files.items()}
 
 
+def wait_printed(cluster: Workloads, namespace: str, name: str, text: str) -> None:
+    """A pod that is Ready has begun, and may not have printed anything yet."""
+
+    def log() -> str:
+        return cluster.kubectl("logs", name, "-n", namespace, check=False)
+
+    wait_until(log, text.__eq__, what=f"{name} has printed {text!r}", timeout=60, interval=0.2)
+
+
 @pytest.mark.needs(Ability.OWN)
 def test_the_node_is_ready_with_a_real_runtime(cluster: Workloads) -> None:
     """kubelet has the chosen version, containerd that of go.mod."""
@@ -38,7 +47,7 @@ def test_a_pod_is_scheduled_and_runs(place: Place, namespace: str) -> None:
     """Its log can be read, and commands run in it."""
     command = ["sh", "-c", "echo hello; exec sleep 3600"]
     place.cluster.run_pod(pod("sleeper", namespace, image=place.images.busybox, command=command))
-    assert place.cluster.kubectl("logs", "sleeper", "-n", namespace) == "hello\n"
+    wait_printed(place.cluster, namespace, "sleeper", "hello\n")
     assert place.cluster.exec(namespace, "sleeper", "cat", "/proc/1/comm") == "sleep\n"
 
 
@@ -51,7 +60,7 @@ def test_an_image_from_an_archive_runs(site: Site, namespace: str, tmp_path: Pat
     image = Image(f"{REGISTRY}/greeter:1", [layer], entrypoint=greet, user="107")
     site.node.import_images(write_archive(tmp_path / "archive.tar", [image]))
     site.cluster.run_pod(pod("greeter", namespace, image=image.tag))
-    assert site.cluster.kubectl("logs", "greeter", "-n", namespace) == "107\nfrom an archive\n"
+    wait_printed(site.cluster, namespace, "greeter", "107\nfrom an archive\n")
 
 
 @pytest.mark.needs(Ability.IMPORT)
@@ -92,7 +101,9 @@ def test_kubelet_keeps_a_pods_volumes_where_a_daemon_set_looks_for_them(site: Si
     manifest["spec"]["containers"][0]["volumeMounts"] = [{"name": "volume", "mountPath": "/v"}]
     uid = site.cluster.run_pod(manifest)["metadata"]["uid"]
     volume = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/volume"
-    assert site.node.exec("cat", f"{volume}/file") == "here\n"
+    wait_until(
+        lambda: site.node.exec("cat", f"{volume}/file"), "here\n".__eq__, what="it is written", retry_on=(CommandError,)
+    )
 
 
 @pytest.mark.needs(Ability.POWER)
@@ -103,12 +114,9 @@ def test_a_stopped_node_comes_back_and_runs_its_pods_again(site: Site, namespace
     manifest["spec"]["volumes"] = [{"name": "volume", "emptyDir": {}}]
     manifest["spec"]["containers"][0]["volumeMounts"] = [{"name": "volume", "mountPath": "/v"}]
     site.cluster.run_pod(manifest)
+    wait_printed(site.cluster, namespace, "counter", "boot\n")
     node = site.node
     node.stop()
     assert not node.running
     node.start()
-
-    def log() -> str:
-        return site.cluster.kubectl("logs", "counter", "-n", namespace, check=False)
-
-    wait_until(log, lambda seen: seen == "boot\nboot\n", what="the pod runs again", timeout=60, interval=0.2)
+    wait_printed(site.cluster, namespace, "counter", "boot\nboot\n")
