@@ -16,7 +16,7 @@ demo-live: setup-demo ## The same VM without the story: connect with a VNC viewe
 check: setup-check ## What needs no root, no Go and no QEMU: lint, unit, monitoring, 200 histories, four planted bugs (1 min)
 	@HISTORIES=200 hack/test.sh unit lint monitoring simulation
 
-test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (35 min; an hour when all must be built)
+test: setup ## All parts below, two at a time; JOBS=1 runs one after the other (37 min; an hour when all must be built)
 	@hack/test.sh lint unit node libvirt faults hostile kubevirt apiserver bench host simulation docs monitoring
 
 lint: setup-check ## Types, style, imports, API rules, generated code, lock files, shell scripts (15 s)
