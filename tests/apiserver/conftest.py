@@ -33,6 +33,13 @@ def client(control_plane: ControlPlane) -> Iterator[Client]:
         yield admin
 
 
+@pytest.fixture(scope="module")
+def admin(control_plane: ControlPlane) -> Iterator[Client]:
+    """The same, for what a module's fixtures keep in force."""
+    with contextlib.closing(Client(control_plane.kubeconfig)) as client:
+        yield client
+
+
 @pytest.fixture
 def namespace(client: Client) -> Iterator[str]:
     """A namespace for one test, with its default service account.

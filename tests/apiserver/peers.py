@@ -26,6 +26,9 @@ from testbed.waiting import TIMEOUT, wait_until, wait_until_async
 
 T = TypeVar("T")
 
+#: What a call of a peer raises whose stream has ended: on an overloaded machine a ping is not answered in time, and
+#: gRPC closes the connection.
+GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 _OPTIONS = [*contract.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
 
 

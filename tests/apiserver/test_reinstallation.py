@@ -5,7 +5,6 @@ begins again, is what is tested here: docs/decisions/0012.
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 from testbed.waiting import wait_until
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.injection.pods import AGENT, Cluster, agents_of, launcher
-from tests.apiserver.injection.policies import IN_FORCE, built
+from tests.apiserver.injection.policies import IN_FORCE, apply, as_list, built
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kinds import CRD, define_kinds
 from tests.cluster.objects import Object
@@ -64,7 +63,7 @@ class Policy:
         define_kinds(self._plane.kubectl)
         (template,) = (thing for thing in self._objects if thing["kind"] == "LauncherAgentTemplate")
         template["spec"]["containers"][0]["image"] = image
-        self._plane.kubectl("apply", "--server-side", "--filename=-", input=self._list)
+        apply(self._plane, self._objects)
         agents = wait_until(
             lambda: agents_of(self._cluster.created(launcher())),
             what=f"{image} is injected",
@@ -80,7 +79,7 @@ class Policy:
             self._plane.kubectl.delete(*thing)
         if first:
             self._wait_without_agents()
-        self._plane.kubectl.delete("--filename=-", "--ignore-not-found", input=self._list, wait=TIMEOUT)
+        self._plane.kubectl.delete("--filename=-", "--ignore-not-found", input=as_list(self._objects), wait=TIMEOUT)
         self._wait_without_agents()
 
     def _wait_without_agents(self) -> None:
@@ -90,10 +89,6 @@ class Policy:
             what="pods are injected no more",
             interval=IN_FORCE,
         )
-
-    @property
-    def _list(self) -> str:
-        return json.dumps({"apiVersion": "v1", "kind": "List", "items": self._objects})
 
 
 @pytest.mark.timeout(1200)

@@ -1,20 +1,17 @@
 """A node full of VMs: their agents run in this process, on real sockets, with one real handler."""
 
-import asyncio
 import contextlib
 import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc.aio
-
 from testbed.staged import Staged
 from tests.apiserver.client import Client
 from tests.apiserver.identities import BASE, install
 from tests.apiserver.nodes import Handler, Node
 from tests.apiserver.overview import Overview
-from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.peers import GONE, Peer, Peers
 from tests.apiserver.vmis import Vmi
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.vmi import WITH_SERVICE_STATUS
@@ -22,8 +19,6 @@ from tests.faults.probes import Probe, Reading
 
 #: The handler's backlog after a storm: 200 VMs at 25 writes a second, in two places.
 RIGHT_TIMEOUT = 90.0
-#: Why a stream ended: on an overloaded machine a ping is not answered in time, and gRPC closes the connection.
-GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 
 
 class Member:

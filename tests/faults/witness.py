@@ -4,7 +4,6 @@ Its numbers belong to no viewer, so each is true by definition, and the handler'
 showed.
 """
 
-import asyncio
 import random
 import threading
 import time
@@ -12,10 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import grpc.aio
-
 from testbed.waiting import WaitTimeoutError
-from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.peers import GONE, Peer, Peers
 from tests.faults.record import Ack, Session
 
 #: Seconds between two numbers.
@@ -23,7 +20,6 @@ PAUSE = (0.1, 2.5)
 MOST = 4
 #: Seconds between two checks for an ack.
 LOOK = 0.005
-GONE = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, WaitTimeoutError)
 
 
 class Witness:
@@ -73,7 +69,7 @@ class Witness:
                     self._listen(self._chance.uniform(*PAUSE))
                     if not self._quiet.is_set():
                         self._say(self._chance.randrange(MOST + 1))
-            except GONE:
+            except (*GONE, WaitTimeoutError):
                 self._ending.wait(0.1)
 
     def _say(self, number: int, *, snapshot: bool = False) -> None:

@@ -1,6 +1,5 @@
 """A real handler process with several enemies' sockets and a neighbour's, and the eyes on both."""
 
-import asyncio
 import json
 import shutil
 import subprocess
@@ -14,12 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import grpc.aio
-
 from testbed.processes import ManagedProcess, script
 from testbed.sampler import Sampler
 from testbed.waiting import wait_until
-from tests.apiserver.peers import Peers
+from tests.apiserver.peers import GONE, Peers
 
 NAMESPACE = "default"
 ENEMIES = 8
@@ -175,7 +172,7 @@ class Stage:
         """
         deadline = time.monotonic() + SERVED_AGAIN
         while time.monotonic() < deadline:
-            with suppress(AssertionError, grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            with suppress(AssertionError, *GONE):
                 peer = self._peers.connect(socket, sessions=3)
                 peer.wait_accepted()
                 peer.close()

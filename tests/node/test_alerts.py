@@ -6,14 +6,13 @@ The faults overlap, so that their durations run in parallel.
 import contextlib
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from servicestatus.v1 import session_report_service_pb2 as pb
 from servicestatus.v1 import sessions_pb2 as types
+from testbed.sampler import Sampler
 from testbed.waiting import wait_until
 from tests.apiserver.peers import Peer, Peers
 from tests.apiserver.vmis import Vmi, seen
@@ -76,24 +75,11 @@ def wait_scraped(prometheus: Prometheus, job: str) -> None:
     wait_until(lambda: prometheus.query(up), what=f"{job} is scraped", retry_on=(OSError,), interval=0.2)
 
 
-@contextlib.contextmanager
-def losing_track(peer: Peer) -> Iterator[None]:
-    """Meanwhile the agent's messages are not in sequence."""
-    ended = Event()
-
-    def lose() -> None:
-        while not ended.wait(LOSES):
-            peer.sequence += 7
-            peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
-            peer.snapshot(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lose)
-        try:
-            yield
-        finally:
-            ended.set()
-        running.result()
+def lose_track(peer: Peer) -> None:
+    """An agent whose messages are not in sequence."""
+    peer.sequence += 7
+    peer.say(pb.ReportSessionsRequest(delta=pb.Delta(sequence=peer.sequence)))
+    peer.snapshot(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
 
 
 @contextlib.contextmanager
@@ -147,7 +133,7 @@ def test_each_alert_fires_when_its_fault_is_there(
         without_agent = Vmi(site.client, namespace, "older").create(node, pods={})
         with without_rights(cluster):
             peer.report(1, types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE)
-            with losing_track(peer):
+            with Sampler(lambda: lose_track(peer), LOSES):
                 firing = prometheus.wait_firing(
                     "VMIServiceStatusUnknown",
                     "VMIServiceStatusResyncStorm",

@@ -17,14 +17,6 @@ from tests.cluster.control_plane import ControlPlane
 OPT_IN = "opt-in"
 
 
-@pytest.fixture(scope="module")
-def admin(control_plane: ControlPlane) -> Iterator[Client]:
-    """The client of an administrator, for as long as the policy is in force."""
-    client = Client(control_plane.kubeconfig)
-    yield client
-    client.close()
-
-
 @pytest.fixture(scope="module", params=["Ignore", "Fail"])
 def injection(
     request: pytest.FixtureRequest, control_plane: ControlPlane, admin: Client, tmp_path_factory: pytest.TempPathFactory

@@ -10,6 +10,17 @@ from tests.cluster.objects import Object
 
 #: The label by which a pod or a namespace opts in or out.
 INJECT = "servicestatus.kubevirt.io/inject"
+#: With opt-in: the label's value on the namespace and on the pod, and whether the pod gets the agent.
+OPTED_IN = {
+    (None, None): False,
+    (None, "true"): True,
+    (None, "false"): False,
+    ("true", None): True,
+    ("true", "true"): True,
+    ("true", "false"): False,
+    ("false", None): False,
+    ("false", "true"): False,
+}
 
 #: The container that is added, with the defaults of the shipped template.
 AGENT = {
@@ -70,6 +81,11 @@ def launcher(labels: Mapping[str, str] | None = None, **spec: object) -> Object:
             **spec,
         },
     }
+
+
+def named(inject: str) -> Object:
+    """The metadata of a launcher pod whose name is not by chance, since a refusal repeats it."""
+    return {"name": "virt-launcher-vm", "labels": {"kubevirt.io": "virt-launcher", INJECT: inject}}
 
 
 def without_agent(pod: Object) -> Object:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -41,7 +43,7 @@ class Injection:
         """`probe` gets the agent by this policy; `spared` does not, but may get it by the former policy."""
         self._plane = plane
         self._client = client
-        self._list = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        self._objects = objects
         self._probe = probe
         self._spared = spared
         self._cluster = Cluster(client, "default")
@@ -54,13 +56,13 @@ class Injection:
         return self._injects() and not agents_of(self._cluster.created(self._spared))
 
     def __enter__(self) -> None:
-        self._plane.kubectl("apply", "--server-side", "--filename=-", input=self._list)
+        apply(self._plane, self._objects)
         # Denied with the reason until the template is seen, or for as long as it is wrong.
         wait_until(self._in_force, what="pods are injected", interval=IN_FORCE, retry_on=(ApiError,))
 
     def __exit__(self, *_: object) -> None:
         """A policy that another one replaces must not be taken for it."""
-        self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=self._list)
+        self._plane.kubectl("delete", "--filename=-", "--ignore-not-found", input=as_list(self._objects))
         wait_until(self._injects, lambda seen: not seen, what="pods are injected no more", interval=IN_FORCE)
 
 
@@ -70,6 +72,28 @@ def pointed(objects: list[Object], webhook: Webhook) -> list[Object]:
     return [*map(webhook.pointed_to, kept[1:]), *kept[:1]]
 
 
+def rights_in(objects: list[Object]) -> list[Object]:
+    """Who the webhook is, and what it may read."""
+    return [thing for thing in objects if thing["kind"] in ("ServiceAccount", "Role", "RoleBinding")]
+
+
+def as_list(objects: list[Object]) -> str:
+    """The objects in one document, as kubectl takes them from its standard input."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+
+
 def apply(plane: ControlPlane, objects: list[Object]) -> None:
-    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    plane.kubectl("apply", "--server-side", "--filename=-", input=listed)
+    plane.kubectl("apply", "--server-side", "--filename=-", input=as_list(objects))
+
+
+@contextmanager
+def kept_template(client: Client) -> Iterator[Object]:
+    """Yields the template as it is; afterwards it is so again, even if it was deleted."""
+    original = client.get(TEMPLATE)
+    yield original
+    current = client.find(TEMPLATE)
+    if current is None:
+        fresh = {key: original["metadata"][key] for key in ("name", "namespace", "labels")}
+        client.post(TEMPLATES, {**original, "metadata": fresh})
+    else:
+        client.put(TEMPLATE, {**original, "metadata": current["metadata"]})

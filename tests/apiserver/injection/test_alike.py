@@ -4,7 +4,6 @@ One API server is asked what would become of each pod, first with the policy in 
 would store is compared as a whole; where it refuses a pod, its words are.
 """
 
-import contextlib
 import copy
 import json
 import re
@@ -15,7 +14,7 @@ import pytest
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.injection.corpus import corpus
 from tests.apiserver.injection.pods import INJECT, Cluster, agents_of, launcher
-from tests.apiserver.injection.policies import Injection, apply, built, pointed
+from tests.apiserver.injection.policies import Injection, apply, built, pointed, rights_in
 from tests.apiserver.webhooks import Webhook
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
@@ -25,12 +24,6 @@ PODS = corpus()
 VOLATILE = ("uid", "creationTimestamp", "managedFields", "resourceVersion")
 PREFIX = "kube-api-access-"
 Results = dict[str, Object | str]
-
-
-@pytest.fixture(scope="module")
-def admin(control_plane: ControlPlane) -> Iterator[Client]:
-    with contextlib.closing(Client(control_plane.kubeconfig)) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +47,7 @@ def webhook(
 ) -> Iterator[Webhook]:
     folder = tmp_path_factory.mktemp("webhook")
     objects = built(control_plane, folder, "injection-webhook")
-    apply(control_plane, [thing for thing in objects if thing["kind"] in ("ServiceAccount", "Role", "RoleBinding")])
+    apply(control_plane, rights_in(objects))
     with Webhook(control_plane, folder) as running:
         yield running
 

@@ -17,6 +17,7 @@ from tests.apiserver.injection.pods import (
     agents_of,
     container,
     launcher,
+    named,
 )
 from tests.apiserver.injection.policies import IN_FORCE
 from tests.cluster.objects import Object
@@ -124,10 +125,6 @@ def test_the_agent_is_never_the_reason_why_a_pod_is_refused(cluster: Cluster, le
         rejections.append(str(refused.value))
     assert rejections[0] == rejections[1]
     assert "launcher-agent" not in rejections[0]
-
-
-def named(inject: str) -> Object:
-    return {"name": "virt-launcher-vm", "labels": {"kubevirt.io": "virt-launcher", INJECT: inject}}
 
 
 def test_the_agent_has_no_token_in_a_pod_that_has_one(cluster: Cluster) -> None:

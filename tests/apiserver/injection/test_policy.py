@@ -12,6 +12,7 @@ from tests.apiserver.injection.conftest import OPT_IN
 from tests.apiserver.injection.pods import (
     AGENT,
     INJECT,
+    OPTED_IN,
     VOLUMES,
     Cluster,
     agents_of,
@@ -149,16 +150,7 @@ def test_a_pod_that_another_policy_changes_afterwards_is_injected_once(
 @pytest.mark.parametrize("injection", [OPT_IN], indirect=True)
 @pytest.mark.parametrize(
     ("on_namespace", "on_pod", "injected"),
-    [
-        (None, None, False),
-        (None, "true", True),
-        (None, "false", False),
-        ("true", None, True),
-        ("true", "true", True),
-        ("true", "false", False),
-        ("false", None, False),
-        ("false", "true", False),
-    ],
+    [(*labels, injected) for labels, injected in OPTED_IN.items()],
 )
 def test_with_opt_in_only_those_who_ask_get_the_agent(
     cluster: Cluster, on_namespace: str | None, on_pod: str | None, injected: bool

@@ -7,27 +7,21 @@ import pytest
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.injection.pods import AGENT, Cluster, agents_of, launcher
-from tests.apiserver.injection.policies import IN_FORCE, TEMPLATE, TEMPLATES
+from tests.apiserver.injection.policies import IN_FORCE, TEMPLATE, kept_template
 from tests.cluster.objects import Object
 
 
 @pytest.fixture
 def template(cluster: Cluster, client: Client) -> Iterator[Callable[[Object], None]]:
     """Change the template's container; restore it afterwards."""
-    original = client.get(TEMPLATE)
 
     def change(fields: Object) -> None:
         changed = client.get(TEMPLATE)
         changed["spec"]["containers"][0].update(fields)
         client.put(TEMPLATE, changed)
 
-    yield change
-    current = client.find(TEMPLATE)
-    if current is None:
-        fresh = {key: original["metadata"][key] for key in ("name", "namespace", "labels")}
-        client.post(TEMPLATES, {**original, "metadata": fresh})
-    else:
-        client.put(TEMPLATE, {**original, "metadata": current["metadata"]})
+    with kept_template(client):
+        yield change
     wait_until(
         lambda: cluster.created(launcher())["spec"],
         lambda seen: seen.get("initContainers") == [AGENT] and "imagePullSecrets" not in seen,

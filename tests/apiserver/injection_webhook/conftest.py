@@ -1,6 +1,5 @@
 """The webhook runs, and the API server asks it about launcher pods."""
 
-import contextlib
 import copy
 from collections.abc import Iterator
 
@@ -8,18 +7,10 @@ import pytest
 
 from tests.apiserver.client import Client
 from tests.apiserver.injection.pods import INJECT, Cluster, launcher
-from tests.apiserver.injection.policies import Injection, apply, built, pointed
+from tests.apiserver.injection.policies import Injection, apply, built, pointed, rights_in
 from tests.apiserver.webhooks import Webhook
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
-
-RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
-
-
-@pytest.fixture(scope="module")
-def admin(control_plane: ControlPlane) -> Iterator[Client]:
-    with contextlib.closing(Client(control_plane.kubeconfig)) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +23,7 @@ def objects(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
 def shared(
     control_plane: ControlPlane, objects: list[Object], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Webhook]:
-    apply(control_plane, [thing for thing in objects if thing["kind"] in RIGHTS])
+    apply(control_plane, rights_in(objects))
     with Webhook(control_plane, tmp_path_factory.mktemp("webhook")) as running:
         yield running
 

@@ -1,6 +1,5 @@
 """What the API server asks the webhook, beside the policy or in its place, and what the webhook itself may read."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.identities import NAMESPACE
-from tests.apiserver.injection.pods import AGENT, INJECT, Cluster, agents_of, launcher
-from tests.apiserver.injection.policies import IN_FORCE, apply, built
+from tests.apiserver.injection.pods import AGENT, INJECT, OPTED_IN, Cluster, agents_of, launcher
+from tests.apiserver.injection.policies import IN_FORCE, apply, as_list, built
 from tests.apiserver.webhooks import WEBHOOK, Webhook
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.objects import Object
@@ -38,18 +37,6 @@ def test_policy_and_webhook_ask_about_the_same_pods(
     assert webhook["sideEffects"] == "None"
 
 
-OPT_IN = {
-    (None, None): False,
-    (None, "true"): True,
-    (None, "false"): False,
-    ("true", None): True,
-    ("true", "true"): True,
-    ("true", "false"): False,
-    ("false", None): False,
-    ("false", "true"): False,
-}
-
-
 def test_with_opt_in_only_those_who_ask_get_the_agent(opt_in: Cluster) -> None:
     """`true` on the pod or on its namespace asks for it; `false` on either forbids it."""
     namespaces = {value: opt_in.create_namespace({INJECT: value} if value else {}) for value in (None, "true", "false")}
@@ -57,9 +44,9 @@ def test_with_opt_in_only_those_who_ask_get_the_agent(opt_in: Cluster) -> None:
         (on_namespace, on_pod): agents_of(
             namespaces[on_namespace].created(launcher({INJECT: on_pod} if on_pod else {}))
         )
-        for on_namespace, on_pod in OPT_IN
+        for on_namespace, on_pod in OPTED_IN
     }
-    assert agents == {labels: [AGENT] if injected else [] for labels, injected in OPT_IN.items()}
+    assert agents == {labels: [AGENT] if injected else [] for labels, injected in OPTED_IN.items()}
 
 
 @pytest.fixture
@@ -102,8 +89,7 @@ def test_with_the_policy_beside_it_a_pod_gets_one_agent(
         assert agents == [AGENT]
         assert reviews == 0
     finally:
-        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": policy})
-        control_plane.kubectl("delete", "--filename=-", input=listed)
+        control_plane.kubectl("delete", "--filename=-", input=as_list(policy))
         wait_until(asked, lambda seen: seen[1] == 1, what="the webhook is asked again", interval=IN_FORCE)
 
 

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from tests.apiserver.client import ApiError
-from tests.apiserver.injection.pods import INJECT, Cluster, launcher
+from tests.apiserver.injection.pods import INJECT, Cluster, launcher, named
 from tests.apiserver.injection_webhook.reviews import answered, review
 from tests.apiserver.webhooks import Webhook
-from tests.cluster.objects import Object
 
 MALFORMED = {
     "nothing": b"",
@@ -81,10 +80,6 @@ def test_the_error_of_a_refused_pod_is_not_the_webhooks(cluster: Cluster) -> Non
     words = []
     for inject in ("true", "false"):
         with pytest.raises(ApiError) as refused:
-            cluster.created({**launcher({INJECT: inject}, containers=[]), "metadata": _named(inject)})
+            cluster.created({**launcher({INJECT: inject}, containers=[]), "metadata": named(inject)})
         words.append(str(refused.value))
     assert words[0] == words[1]
-
-
-def _named(inject: str) -> Object:
-    return {"name": "virt-launcher-vm", "labels": {"kubevirt.io": "virt-launcher", INJECT: inject}}

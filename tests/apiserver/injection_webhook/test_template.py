@@ -8,7 +8,7 @@ import pytest
 from testbed.waiting import wait_until
 from tests.apiserver.client import Client
 from tests.apiserver.injection.pods import AGENT, Cluster, agents_of, launcher
-from tests.apiserver.injection.policies import IN_FORCE, TEMPLATE, TEMPLATES
+from tests.apiserver.injection.policies import IN_FORCE, TEMPLATE, kept_template
 from tests.apiserver.webhooks import Webhook
 from tests.cluster.objects import Object
 
@@ -16,14 +16,8 @@ from tests.cluster.objects import Object
 @pytest.fixture
 def template(cluster: Cluster, admin: Client) -> Iterator[Object]:
     """As it is now; afterwards it is so again."""
-    original = admin.get(TEMPLATE)
-    yield original
-    fresh = {key: original["metadata"][key] for key in ("name", "namespace", "labels")}
-    current = admin.find(TEMPLATE)
-    if current is None:
-        admin.post(TEMPLATES, {**original, "metadata": fresh})
-    else:
-        admin.put(TEMPLATE, {**original, "metadata": current["metadata"]})
+    with kept_template(admin) as original:
+        yield original
     wait_until(lambda: agents_of(cluster.created(launcher())), lambda seen: seen == [AGENT], what="it is as it was")
 
 

@@ -1,26 +1,21 @@
 """The honest VMs: their agents report changes all the time, and everything that their companions show is recorded."""
 
-import asyncio
 import random
 import threading
 import time
 from types import TracebackType
 from typing import Final, Self
 
-import grpc.aio
-
 from servicestatus.v1 import sessions_pb2 as types
 from testbed.promises import SHOWN_WITHIN
 from tests.apiserver.client import Client, Recorder
-from tests.apiserver.peers import Peer, Peers
+from tests.apiserver.peers import GONE, Peer, Peers
 from tests.apiserver.vmis import Vmi, told
 from tests.hostile.combined import judge
 from tests.hostile.combined.judge import Said, Shown
 
 #: Seconds between two reports of all agents together: with 20 of them, each changes every 8 s.
 PACE: Final = 0.4
-#: A stream that has ended.
-_GONE: Final = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 _REASONS: Final = {True: types.OBSERVATION_REASON_WATCHING, False: types.OBSERVATION_REASON_LIBVIRT_UNREACHABLE}
 
 
@@ -111,7 +106,7 @@ class Honest:
         self.said[name].append(Said(time.monotonic(), sessions, observed))
         try:
             agent.report(sessions, _REASONS[observed])
-        except _GONE:
+        except GONE:
             self.reconnects += 1
             agent.connect()
             agent.snapshot(sessions, _REASONS[observed])
